@@ -1,0 +1,40 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both need Python 3.11 or newer and pip.
+# `make demo GPU=1` installs the build of torch for this machine's GPU in place of the small CPU build.
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip
+GPU ?= 0
+
+.PHONY: demo test lint docs clean
+
+demo: $(VENV)/demo.done
+	$(VENV)/bin/rrtf run
+
+test: $(VENV)/test.done
+	$(VENV)/bin/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/test.done
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+docs: $(VENV)/test.done
+	$(VENV)/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) docs/_build build dist
+
+$(VENV)/torch.done: constraints-cpu.txt
+	$(PYTHON) scripts/check_python.py
+	$(PYTHON) -m venv $(VENV)
+	sh scripts/install_torch.sh $(VENV) $(GPU)
+	touch $@
+
+$(VENV)/demo.done: $(VENV)/torch.done pyproject.toml
+	$(PIP) install --quiet --editable .
+	touch $@
+
+$(VENV)/test.done: $(VENV)/torch.done pyproject.toml
+	$(PIP) install --quiet --editable '.[dev]'
+	touch $@

@@ -1,0 +1,32 @@
+"""rrtf-trl: align code models with test, teacher and human feedback.
+
+The public names, nothing else. They load on first use: importing the package must not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "RRTFConfig": "rrtf_trl.training",
+    "RRTFTrainer": "rrtf_trl.training",
+    "Candidate": "rrtf_trl.records",
+    "Judgement": "rrtf_trl.records",
+    "Problem": "rrtf_trl.records",
+    "RankedGroup": "rrtf_trl.records",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'rrtf_trl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

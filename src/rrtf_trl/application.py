@@ -1,0 +1,193 @@
+"""The edge where configuration is read: from Hydra's config to a pipeline of plain objects."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import time
+import warnings
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast, get_args, get_type_hints
+
+import hydra
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from rrtf_trl.errors import UserError, explain
+from rrtf_trl.pipeline import Evaluation, Pipeline, Stage
+from rrtf_trl.records import content_hash
+from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.samplers.weights import model_identity
+from rrtf_trl.store import Store
+from rrtf_trl.train_stage import train_stage
+
+# A run has a folder of its own that is found again: Hydra's dated one, and its log files, would stand beside it.
+_HYDRA_SETTINGS = [
+    "hydra.run.dir=.",
+    "hydra.output_subdir=null",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+]
+
+
+def config_dir() -> Path:
+    """Return the folder of configuration groups: inside an installed package, or ``conf/`` of a clone."""
+    package = Path(__file__).parent
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise UserError("the configuration files are missing from this installation of rrtf-trl: install it again")
+
+
+def run_application(command: str, overrides: list[str]) -> int:
+    """Compose the configuration from ``overrides`` and run the pipeline up to a stage, once for each job."""
+    # Hydra prints errors in its own way and exits; with this it hands them on, see `rrtf_trl.errors`.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    said = list(sys.argv)
+    settings = _HYDRA_SETTINGS if not {"-m", "--multirun"} & set(overrides) else _HYDRA_SETTINGS[2:]
+    sys.argv = [f"rrtf {command}", *settings, *overrides]
+    until: Stage = "report" if command == "run" else cast(Stage, command)
+    failed = 0
+
+    def job(config: DictConfig) -> None:
+        nonlocal failed
+        try:
+            run_config(config, until, command=shlex.join(["rrtf", command, *overrides]))
+        except Exception as error:
+            message = explain(error)
+            if message is None:
+                raise
+            print(f"rrtf: {message}", file=sys.stderr)
+            failed += 1  # in a sweep, the other jobs still have their turn
+
+    try:
+        hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")(job)()
+    finally:
+        sys.argv = said
+    return 1 if failed else 0
+
+
+def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
+    """Run one resolved configuration up to the stage ``until``; return its folder."""
+    started = time.monotonic()
+    console = Console(soft_wrap=True)
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    folder = RunFolder(Path(config.runs_dir) / run_name(plain))
+    pipeline = build_pipeline(config, folder, console)
+    with folder.locked():
+        console.print(f"run: {folder.path}", highlight=False)
+        with folder.writing("config.yaml") as file:
+            file.write(OmegaConf.to_yaml(config, resolve=True))
+        folder.describe(command=command, versions=versions())
+        try:
+            pipeline.run(until)
+        finally:
+            pipeline.store.close()
+        _tell_results(folder, console, until, time.monotonic() - started)
+    return folder
+
+
+def run_name(config: dict[str, Any]) -> str:
+    """Return the name of a run's folder: the same configuration is the same run, wherever it is kept."""
+    decisive = {key: value for key, value in config.items() if key not in ("runs_dir", "name")}
+    return f"{config['name']}-{content_hash(decisive)[:8]}"
+
+
+def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> Pipeline:
+    """Build the pipeline that a configuration describes."""
+    _quiet_libraries()
+    key = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(key, dict)
+    config = config.copy()
+    config.model.path = model_path(config.model.path)
+    quantization = instantiate(config.quantization)
+    adapter = instantiate(config.adapter, _convert_="all")
+    check_types("trainer", key["trainer"])
+    decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(config.model.path)]
+    return Pipeline(
+        folder=folder,
+        store=Store(Path(config.runs_dir) / "store.sqlite"),
+        problems={split: instantiate(config.problems[split], _convert_="all") for split in ("train", "heldout")},
+        samplers={name: instantiate(node, _convert_="all") for name, node in config.sampler.items() if node},
+        feedback={name: instantiate(node, _convert_="all") for name, node in config.feedback.items() if node},
+        ranking=instantiate(config.ranking, _convert_="all"),
+        model=config.model.path,
+        train=partial(
+            train_stage,
+            config.model.path,
+            instantiate(config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all"),
+            quantization,
+            adapter,
+            console,
+        ),
+        train_key=content_hash(decisive),
+        evaluation=Evaluation(
+            greedy=instantiate(config.evaluation.greedy, _convert_="all"),
+            sampled=instantiate(config.evaluation.sampled, _convert_="all"),
+            ks=list(config.evaluation.ks),
+        ),
+        console=console,
+    )
+
+
+def model_path(name: str) -> str:
+    """Return the folder of the policy that ships in this package for ``embedded``, else the name as it is."""
+    return str(Path(__file__).parent / "assets" / "policy") if name == "embedded" else name
+
+
+def check_types(name: str, node: dict[str, Any]) -> None:
+    """Refuse values of the wrong type for the dataclass that a config node names, before any work.
+
+    Raises:
+        UserError: If a value cannot be one of its field; the message names the key.
+    """
+    hints = get_type_hints(get_class(node["_target_"]))
+    for key, value in node.items():
+        allowed = set(get_args(hints.get(key))) or {hints.get(key)}
+        plain = allowed & {bool, int, float, str}
+        if value is None or not plain or allowed - plain - {type(None)}:
+            continue
+        fits = type(value) in plain or (type(value) is int and float in plain)
+        if not fits:
+            expected = " or ".join(sorted(kind.__name__ for kind in plain))
+            raise UserError(f"{name}.{key}: expected {expected}, got {value!r}")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides a run's figures."""
+    names = ("rrtf-trl", "trl", "transformers", "torch", "peft", "bitsandbytes", "hydra-core")
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _quiet_libraries() -> None:
+    """Keep the libraries' own bars and notes off the console; their errors still come."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)  # it has a slower way for what it misses
+
+
+def _tell_results(folder: RunFolder, console: Console, until: Stage, seconds: float) -> None:
+    from rrtf_trl.report.table import results_table
+
+    results = folder.read_json("results.json")
+    if until in ("evaluate", "report") and results:
+        console.print(results_table(results))
+    if until == "report":
+        console.print(f"report: {folder / 'report.html'}", highlight=False)
+    console.print(f"done in {seconds:.0f} s: {folder.path}", highlight=False)

@@ -1,0 +1,88 @@
+"""Errors that a user can cause, and how they are told: what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+
+class UserError(RuntimeError):
+    """Something that the user can put right; the message says how."""
+
+
+def explain(error: BaseException) -> str | None:
+    """Return an error as one message for the user, or ``None`` if it is a mistake of ours."""
+    from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from rrtf_trl.feedback.base import FeedbackError
+    from rrtf_trl.pipeline import NothingToTrainOn
+    from rrtf_trl.problems import InputError
+    from rrtf_trl.store import StoreError
+
+    if isinstance(error, UserError | FeedbackError | NothingToTrainOn | InputError | StoreError):
+        return str(error)
+    if isinstance(error, InstantiationException):
+        return _explain_instantiation(error)
+    if isinstance(error, ConfigCompositionException | HydraException):
+        cause = f": {error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+        return f"{error}{cause}".strip() + _suggestion(str(error) + cause)
+    if isinstance(error, OmegaConfBaseException):
+        return f"configuration: {error}"
+    return None
+
+
+def _explain_instantiation(error: BaseException) -> str:
+    text = str(error)
+    key = re.search(r"full_key: (\S+)", text)
+    where = f"{key.group(1)}: " if key else ""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", text)
+    if unknown:
+        target = re.search(r"call to target '([\w.]+)'", text)
+        names = _arguments(target.group(1)) if target else []
+        return f"{where}no option {unknown.group(1)!r}" + _nearest(unknown.group(1), names)
+    cause = error.__cause__
+    return f"{where}{cause if cause is not None else text}"
+
+
+def _suggestion(message: str) -> str:
+    """Return the nearest right name for a mistyped key or group, with a space before it, or nothing."""
+    key = re.search(r"[Cc]ould not override '([\w.@/]+)'", message)
+    if key:
+        return _nearest(key.group(1), _known_keys())
+    return ""
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    match = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def _known_keys() -> list[str]:
+    """Return every key of the default configuration, dotted."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from rrtf_trl.application import config_dir
+
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        plain = OmegaConf.to_container(compose("config"))
+    keys: list[str] = []
+
+    def walk(node: object, prefix: str) -> None:
+        if isinstance(node, dict):
+            for name, value in node.items():
+                keys.append(f"{prefix}{name}")
+                walk(value, f"{prefix}{name}.")
+
+    walk(plain, "")
+    return keys
+
+
+def _arguments(target: str) -> list[str]:
+    import inspect
+
+    from hydra.utils import get_object
+
+    return list(inspect.signature(get_object(target)).parameters)

@@ -1,0 +1,74 @@
+"""Unit tests as feedback: run the candidate in the sandbox, and score it by the tests that it passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rrtf_trl.records import Candidate, Judgement, Problem
+from rrtf_trl.sandbox import Job, Outcome, Sandbox
+
+from .base import FeedbackError
+
+
+class UnitTests:
+    """Judges candidates by their problem's tests.
+
+    The state is one of the paper's four (compile error, runtime error, partial, passed) or ``timeout``,
+    ``memory``, ``refused``; the score is the fraction of tests passed.
+
+    Args:
+        timeout: Seconds of processor time a candidate may take.
+        memory_mb: Memory a candidate may take, in MiB.
+        workers: Checks at a time; by default one a processor core.
+    """
+
+    name = "unit_tests"
+
+    def __init__(self, timeout: float = 5.0, memory_mb: int = 1024, workers: int | None = None) -> None:
+        self.timeout = timeout
+        self.memory_mb = memory_mb
+        self.workers = workers
+
+    def identity(self) -> dict[str, Any]:
+        """Return the source's name and its limits."""
+        return {"feedback": self.name, "timeout": self.timeout, "memory_mb": self.memory_mb}
+
+    def check(self, problem: Problem) -> None:
+        """Raise :class:`ValueError` if the sandbox does not run tests of this kind."""
+        job_for(problem, code="", job_id="")
+
+    def judge(self, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
+        """Yield one judgement for each item, as the checks end.
+
+        Raises:
+            FeedbackError: If the sandbox itself failed on a candidate, after its own retries.
+        """
+        with Sandbox(workers=self.workers, timeout=self.timeout, memory_mb=self.memory_mb) as sandbox:
+            for outcome in sandbox.run_many(job_for(p, code=c.code, job_id=c.candidate_id) for p, c in items):
+                yield self._judgement(outcome)
+
+    def _judgement(self, outcome: Outcome) -> Judgement:
+        if outcome.state == "infrastructure":
+            raise FeedbackError(f"the sandbox failed on candidate {outcome.job_id}: {outcome.message}")
+        return Judgement(
+            candidate_id=outcome.job_id,
+            feedback=self.name,
+            state=outcome.state,
+            score=outcome.passed / outcome.total if outcome.total else 0.0,
+            detail={"passed": outcome.passed, "total": outcome.total, "message": outcome.message},
+        )
+
+
+def job_for(problem: Problem, *, code: str, job_id: str) -> Job:
+    """Return the sandbox job that runs ``code`` against a problem's tests.
+
+    The reference goes along as trusted context: HumanEval's tests call helpers that stand in the prompt.
+    """
+    return Job(
+        job_id=job_id,
+        code=code,
+        tests=problem.tests,
+        entry_point=problem.entry_point,
+        context=problem.reference or "",
+    )

@@ -1,0 +1,95 @@
+"""Function bodies for an exercise: three ways to write one, and the slips that people make."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Literal, get_args
+
+from .grammar import Kind
+
+Style = Literal["comprehension", "loop", "staged"]
+STYLES: tuple[Style, ...] = get_args(Style)
+
+SLIP_RATE = 0.1
+"""The share of pre-training answers that get a slip; one that does not apply changes nothing."""
+
+
+def body(code: dict[str, str], kind: Kind, style: Style) -> str:
+    """Return the indented body of ``solve``.
+
+    Args:
+        code: The code of the source, filter, map and reduction.
+        kind: Whether the elements are called ``x`` (numbers) or ``w`` (words).
+        style: How it is laid out: one comprehension, a loop that appends, or a statement a stage.
+
+    Example::
+
+        comprehension        loop                       staged
+
+        return sum(          ys = []                    xs = [x for x in xs if x > 0]
+          [x * x for x       for x in xs:               ys = [x * x for x in xs]
+           in xs if x > 0])      if x > 0:              return sum(ys)
+                                     ys.append(x * x)
+                             return sum(ys)
+    """
+    write = {"comprehension": _comprehension, "loop": _loop, "staged": _staged}[style]
+    lines = write(code, "x" if kind == "number" else "w", "xs" if kind == "number" else "ws")
+    return _indented(lines)
+
+
+def slip(text: str, rng: random.Random) -> str:
+    """Return a body with one slip: a missing return, colon or bracket, an early return, or a wrong name."""
+    kind = rng.choice(("return", "colon", "bracket", "early", "name"))
+    if kind == "return":
+        return text.replace("return ", "", 1)
+    if kind == "colon":
+        return text.replace(":\n", "\n", 1)
+    if kind == "bracket":
+        at = max(text.rfind(")"), text.rfind("]"))
+        return text[:at] + text[at + 1 :] if at >= 0 else text
+    if kind == "early":
+        return text.replace("\n    return ", "\n        return ") if "    for " in text else text
+    return re.sub(r"\bys\b(?!.*\bys\b)", "zs", text, count=1, flags=re.DOTALL)
+
+
+def _comprehension(code: dict[str, str], item: str, items: str) -> list[str]:
+    source, condition = _source_and_condition(code)
+    listed = f"[{code['map']} for {item} in {source}{condition}]"
+    reduction = code["reduction"].split("\n")
+    if len(reduction) == 1 and len(re.findall(r"\bys\b", reduction[0])) == 1:
+        return [re.sub(r"\bys\b", lambda _: listed, reduction[0])]
+    return [f"ys = {listed}", *reduction]
+
+
+def _loop(code: dict[str, str], item: str, items: str) -> list[str]:
+    source, condition = _source_and_condition(code)
+    lines = ["ys = []", f"for {item} in {source}:"]
+    if condition:
+        lines += [f"   {condition}:", f"        ys.append({code['map']})"]
+    else:
+        lines += [f"    ys.append({code['map']})"]
+    return [*lines, *code["reduction"].split("\n")]
+
+
+def _staged(code: dict[str, str], item: str, items: str) -> list[str]:
+    lines = [] if code["source"] == items else [f"{items} = {code['source']}"]
+    condition = code["filter"]
+    if "{items}" in condition:
+        lines.append(f"{items} = {condition.format(items=items)}")
+    elif condition:
+        lines.append(f"{items} = [{item} for {item} in {items} if {condition}]")
+    lines.append(f"ys = [{code['map']} for {item} in {items}]")
+    return [*lines, *code["reduction"].split("\n")]
+
+
+def _source_and_condition(code: dict[str, str]) -> tuple[str, str]:
+    """Return the source, sliced if the filter is a slice, and the filter as " if ..." or nothing."""
+    condition = code["filter"]
+    if "{items}" in condition:
+        return condition.format(items=code["source"]), ""
+    return code["source"], f" if {condition}" if condition else ""
+
+
+def _indented(lines: list[str]) -> str:
+    return "".join(f"    {line}\n" for line in lines)

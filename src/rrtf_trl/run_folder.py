@@ -1,0 +1,124 @@
+"""A run's folder: every step from prompt to weight, in files that a person can read.
+
+config.yaml        the resolved configuration; `rrtf run --config-path RUN --config-name config` runs it again
+run.json           the command, versions, and for each stage its key, time and counts
+problems.jsonl     what was trained on            heldout.jsonl    what was evaluated on
+candidates.jsonl   which answers                  judgements.jsonl which verdicts
+ranked.jsonl       the groups, the trainer's rows pairs.jsonl      which pairs, with their weights
+dropped.jsonl      what did not go into training, and why
+checkpoints/       training, resumable            train_log.jsonl  its losses
+policy/            the trained model              evaluation/      samples and figures, before and after
+results.json       the figures                    report.html      all of it as one page
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from rrtf_trl.errors import UserError
+from rrtf_trl.records import Problem
+
+
+class RunFolder:
+    """Paths, atomic writes, and the notes of finished stages.
+
+    Args:
+        path: The folder; made when something is first written to it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __truediv__(self, name: str) -> Path:
+        """Return the path of a file in the folder."""
+        return self.path / name
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of the same run; the lock goes with the process, however that ends."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"another process is working on {self.path}: wait for it, or change a setting"
+                ) from None
+            yield
+
+    # -- Files: written whole or not at all --------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[TextIO]:
+        """Open a file for writing that takes its name only when the block ends without an error."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
+        with part.open("w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write one JSON file."""
+        with self.writing(name) as file:
+            json.dump(value, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+
+    def write_jsonl(self, name: str, rows: Iterable[dict[str, Any]]) -> int:
+        """Write rows as they come, one a line, and return how many."""
+        count = 0
+        with self.writing(name) as file:
+            for count, row in enumerate(rows, start=1):
+                file.write(json_line(row))
+        return count
+
+    def read_json(self, name: str) -> Any:
+        """Return what a JSON file holds, or ``None`` where there is none."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def read_jsonl(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a file of this run."""
+        with (self.path / name).open(encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
+
+    def problems(self, name: str) -> Iterator[Problem]:
+        """Yield the problems of ``problems.jsonl`` or ``heldout.jsonl``."""
+        return map(Problem.from_json, self.read_jsonl(name))
+
+    def digest(self, name: str) -> str:
+        """Return a hash of a file's content."""
+        with (self.path / name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+    # -- Stages --------------------------------------------------------------------------------------------
+
+    def stage(self, name: str) -> dict[str, Any]:
+        """Return the note of a stage, empty where it has not finished."""
+        run = self.read_json("run.json") or {}
+        return dict(run.get("stages", {}).get(name, {}))
+
+    def note(self, stage: str, **facts: Any) -> None:
+        """Note that a stage finished, with what it did."""
+        run = self.read_json("run.json") or {}
+        run.setdefault("stages", {})[stage] = facts
+        self.write_json("run.json", run)
+
+    def describe(self, **facts: Any) -> None:
+        """Note facts about the whole run: command, versions."""
+        self.write_json("run.json", {**(self.read_json("run.json") or {}), **facts})
+
+
+def json_line(row: Any) -> str:
+    """Return ``row`` as one line of JSONL."""
+    return json.dumps(row, ensure_ascii=False) + "\n"

@@ -1,0 +1,205 @@
+"""Sample from a causal language model with HuggingFace transformers."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from rrtf_trl.records import Candidate, Problem, Source, content_hash
+
+from .base import Samples
+from .extract import extract_code
+from .weights import model_identity
+
+logger = logging.getLogger(__name__)
+
+
+class TransformersSampler:
+    """Batched generation with a KV cache and left padding.
+
+    Args:
+        model: Path or hub id of a causal language model.
+        n: Draws a prompt for each temperature.
+        temperatures: One or several; 0 is greedy decoding. With several, a prompt gets ``n`` draws of each,
+            as the paper mixes them.
+        top_ps: Nucleus sampling, one value for all temperatures or one for each.
+        max_new_tokens: Most tokens of an answer; less where the model's window ends before.
+        seed: Decides the draws, together with the batch.
+        source: ``student`` for the policy that is trained, ``teacher`` for a stronger model.
+        batch_size: Problems a call; a batch has ``batch_size × n`` sequences.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        device: Torch device; by default a GPU where there is one.
+        quantization_config: bitsandbytes options, or ``None``.
+
+    Raises:
+        ValueError: If an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        n: int = 8,
+        temperatures: list[float] | None = None,
+        top_ps: list[float] | None = None,
+        max_new_tokens: int = 512,
+        seed: int = 0,
+        source: Source = "student",
+        batch_size: int = 32,
+        dtype: str = "auto",
+        device: str | None = None,
+        quantization_config: Any = None,
+    ) -> None:
+        self.temperatures = [1.0] if temperatures is None else list(temperatures)
+        top_ps = [1.0] if top_ps is None else list(top_ps)
+        self.top_ps = top_ps * len(self.temperatures) if len(top_ps) == 1 else top_ps
+        if n < 1 or max_new_tokens < 1 or batch_size < 1:
+            raise ValueError("n, max_new_tokens and batch_size must be at least 1")
+        if not self.temperatures or any(t < 0 for t in self.temperatures):
+            raise ValueError(f"temperatures must be numbers >= 0, got {self.temperatures}")
+        if len(self.top_ps) != len(self.temperatures) or any(not 0 < p <= 1 for p in self.top_ps):
+            raise ValueError(f"top_ps must be one number in (0, 1], or one for each temperature, got {top_ps}")
+        self.model = model
+        self.n = n
+        self.max_new_tokens = max_new_tokens
+        self.seed = seed
+        self.source = source
+        self.batch_size = batch_size
+        self.dtype = dtype
+        self.device = device
+        self.quantization_config = quantization_config
+        self.draws = sum(1 if t == 0 else n for t in self.temperatures)
+        self._loaded: tuple[Any, Any] | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return the model's content hash and all decoding options."""
+        quantization = self.quantization_config
+        return {
+            "sampler": "transformers",
+            "model": model_identity(self.model),
+            "n": self.n,
+            "temperatures": self.temperatures,
+            "top_ps": self.top_ps,
+            "max_new_tokens": self.max_new_tokens,
+            "seed": self.seed,
+            "source": self.source,
+            "dtype": self.dtype,
+            "quantization": None if quantization is None else quantization.to_dict(),
+        }
+
+    def sample(self, problems: list[Problem]) -> Samples:
+        """Draw for each problem at each temperature; problems that fill the model's window are skipped."""
+        import torch
+
+        model, tokenizer = self._load()
+        samples = Samples()
+        encoded: list[tuple[Problem, list[int]]] = []
+        window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        for problem in problems:
+            ids = self._encode(problem, tokenizer)
+            if window is not None and len(ids) >= window:
+                samples.skipped[problem.task_id] = f"the prompt has {len(ids)} tokens, the model's window {window}"
+            else:
+                encoded.append((problem, ids))
+        if not encoded:
+            return samples
+        longest = max(len(ids) for _, ids in encoded)
+        new_tokens = self.max_new_tokens if window is None else min(self.max_new_tokens, window - longest)
+        batch_key = content_hash(self.seed, [problem.content_key for problem in problems])
+        for position, (temperature, top_p) in enumerate(zip(self.temperatures, self.top_ps, strict=True)):
+            # One stream of random numbers a batch: a run that was killed draws the rest as it would have.
+            with torch.random.fork_rng():
+                torch.manual_seed(int(content_hash(batch_key, position), 16) % 2**63)
+                draws = self._generate(model, tokenizer, [ids for _, ids in encoded], temperature, top_p, new_tokens)
+            for (problem, _), sequences in zip(encoded, draws, strict=True):
+                for index, (text, stopped) in enumerate(sequences):
+                    decoding = {"temperature": temperature, "top_p": top_p, "seed": self.seed, "index": index}
+                    decoding["max_new_tokens"] = new_tokens
+                    samples.candidates.append(self._candidate(problem, text, stopped, decoding))
+        return samples
+
+    def close(self) -> None:
+        """Drop the model from memory."""
+        self._loaded = None
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            import torch
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(self.model, padding_side="left")
+            if tokenizer.pad_token is None:
+                tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+            device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+            options: dict[str, Any] = {"dtype": self.dtype}
+            if device == "cpu" and self.dtype == "auto" and self.quantization_config is None:
+                options["dtype"] = "float32"  # half precision is slower than single on most CPUs
+            if self.quantization_config is not None:
+                options |= {"quantization_config": self.quantization_config, "device_map": device}
+            model = AutoModelForCausalLM.from_pretrained(self.model, **options).eval()
+            self._loaded = (model if self.quantization_config is not None else model.to(device), tokenizer)
+        return self._loaded
+
+    def _encode(self, problem: Problem, tokenizer: Any) -> list[int]:
+        if isinstance(problem.prompt, str):
+            return list(tokenizer(problem.prompt)["input_ids"])
+        if tokenizer.chat_template is None:
+            raise ValueError(
+                f"{problem.task_id}: the prompt is chat messages, but {self.model} has no chat template. Use a chat model, "
+                "or problems.prompt_form=paper for a base model."
+            )
+        encoded = tokenizer.apply_chat_template(problem.prompt, add_generation_prompt=True, return_dict=True)
+        return list(encoded["input_ids"])
+
+    def _generate(
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompts: list[list[int]],
+        temperature: float,
+        top_p: float,
+        new_tokens: int,
+    ) -> list[list[tuple[str, bool]]]:
+        """Return for each prompt its draws as (text, whether the model ended it itself)."""
+        import torch
+
+        batch = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt").to(model.device)
+        draws = 1 if temperature == 0 else self.n
+        decoding: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if temperature > 0:
+            # transformers would add its own top_k of 50, which no paper's decoding has.
+            decoding = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+        with torch.inference_mode():
+            output = model.generate(
+                **batch,
+                max_new_tokens=new_tokens,
+                num_return_sequences=draws,
+                pad_token_id=tokenizer.pad_token_id,
+                **decoding,
+            )
+        answers = output[:, batch["input_ids"].shape[1] :].tolist()
+        ends = model.generation_config.eos_token_id
+        eos = {tokenizer.eos_token_id} | (set(ends) if isinstance(ends, list) else {ends})
+        finished = [_until_end(ids, eos) for ids in answers]
+        texts = tokenizer.batch_decode([ids for ids, _ in finished], skip_special_tokens=True)
+        drawn = [(text, stopped) for text, (_, stopped) in zip(texts, finished, strict=True)]
+        return [drawn[start : start + draws] for start in range(0, len(drawn), draws)]
+
+    def _candidate(self, problem: Problem, text: str, stopped: bool, sampling: dict[str, Any]) -> Candidate:
+        extracted = extract_code(text, problem.prompt, problem.entry_point)
+        return Candidate.create(
+            task_id=problem.task_id,
+            response=text,
+            code=extracted.code,
+            source=self.source,
+            model=Path(self.model).name,
+            sampling=sampling,
+            finish_reason="stop" if stopped or extracted.ended else "length",
+        )
+
+
+def _until_end(ids: list[int], eos: set[int | None]) -> tuple[list[int], bool]:
+    for position, token in enumerate(ids):
+        if token in eos:
+            return ids[:position], True
+    return ids, False

@@ -1,0 +1,37 @@
+"""Tell models apart by content, so that what one sampled is never taken for what another would."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+
+_DECIDES_OUTPUT = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
+
+
+def model_identity(model: str) -> str:
+    """Return a hash of a local model's files, or a hub id with the commit it stands for here.
+
+    Args:
+        model: A folder with a model, or a hub id.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        # training_args.bin holds paths and dates, and decides nothing.
+        files = sorted(p for p in folder.iterdir() if p.suffix in _DECIDES_OUTPUT and p.name != "training_args.bin")
+        stamps = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+        return f"sha256:{_hash_files(stamps)}"
+    from transformers import AutoConfig
+
+    commit = getattr(AutoConfig.from_pretrained(model), "_commit_hash", None)
+    return f"{model}@{commit}"
+
+
+@functools.cache
+def _hash_files(stamps: tuple[tuple[Path, int, int], ...]) -> str:
+    total = hashlib.sha256()
+    for path, _, _ in stamps:
+        total.update(path.name.encode())
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()[:16]

@@ -1,0 +1,74 @@
+"""The train stage of a run: configuration in, trained policy out, progress on the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from rrtf_trl.progress import Meter, meter
+from rrtf_trl.run_folder import RunFolder
+
+_SHOWN = {
+    "rank_loss": "rank loss",
+    "sft_loss": "sft loss",
+    "ranking_accuracy": "ranking accuracy",
+    "entropy": "entropy",
+}
+
+
+def train_stage(
+    model: str,
+    args: Any,
+    quantization_config: Any,
+    peft_config: Any,
+    console: Console,
+    folder: RunFolder,
+) -> list[dict[str, float]]:
+    """Train on the folder's ``ranked.jsonl`` and save to its ``policy/``; return the log.
+
+    Args:
+        model: Path or hub id of the model to start from.
+        args: The ``RRTFConfig``.
+        quantization_config: bitsandbytes options, or ``None``.
+        peft_config: Adapter to train, or ``None``.
+        console: Where progress goes.
+        folder: The run's folder.
+    """
+    from transformers import TrainerCallback
+
+    from rrtf_trl.training.run import train_policy
+
+    class ConsoleProgress(TrainerCallback):  # type: ignore[misc]
+        """Counts steps on the run's own meter, and prints each log entry as one line."""
+
+        def __init__(self, counter: Meter) -> None:
+            self.counter = counter
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.counter.set_total(state.max_steps)
+            self.counter.advance(state.global_step, cached=True)
+            if state.global_step:
+                console.print(f"train: going on from the checkpoint at step {state.global_step}", highlight=False)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.counter.advance()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kw: Any) -> None:
+            shown = [f"{text} {logs[name]:.3f}" for name, text in _SHOWN.items() if logs and name in logs]
+            if shown:
+                console.print(
+                    f"train: step {state.global_step}/{state.max_steps}  {'  '.join(shown)}", highlight=False
+                )
+
+    with meter(console, "train", 0, "steps") as counter:
+        return train_policy(
+            model,
+            folder / "ranked.jsonl",
+            args,
+            folder / "policy",
+            folder / "pairs.jsonl",
+            quantization_config=quantization_config,
+            peft_config=peft_config,
+            callbacks=[ConsoleProgress(counter)],
+        )

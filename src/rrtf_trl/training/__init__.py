@@ -1,0 +1,8 @@
+"""Training on ranked responses. Knows (prompt, responses, scores) and nothing of the pipeline."""
+
+from .config import RRTFConfig
+from .data import RankedCollator
+from .losses import LossOutput, rrtf_loss
+from .trainer import RRTFTrainer
+
+__all__ = ["LossOutput", "RRTFConfig", "RRTFTrainer", "RankedCollator", "rrtf_loss"]

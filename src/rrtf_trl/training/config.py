@@ -1,0 +1,132 @@
+"""The options of :class:`~rrtf_trl.training.trainer.RRTFTrainer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from trl.trainer.base_config import _BaseConfig
+
+_CHOICES = {
+    "loss_type": ("rrtf", "rrhf"),
+    "pairs": ("all", "best_vs_rest", "teacher_student"),
+    "pair_reduction": ("mean", "sum"),
+    "sft_reduction": ("mean", "sum"),
+}
+
+
+@dataclass
+class RRTFConfig(_BaseConfig):
+    r"""Configuration class for the [`RRTFTrainer`].
+
+    Only what is particular to ranking is listed here; everything else is
+    [`~transformers.TrainingArguments`] with the defaults that all TRL trainers share.
+
+    Parameters:
+        > Parameters that control the model
+
+        model_init_kwargs (`dict[str, Any]`, *optional*):
+            Keyword arguments for `from_pretrained`, used when `model` is given as a path or hub id.
+        trust_remote_code (`bool`, *optional*, defaults to `False`):
+            Whether to run model and tokenizer code that a checkpoint brings along.
+        disable_dropout (`bool`, *optional*, defaults to `True`):
+            Whether to switch dropout off, so that the log-probabilities compared are those of the policy.
+
+        > Parameters that control the data
+
+        dataset_num_proc (`int`, *optional*):
+            Processes that tokenize the data set.
+        max_length (`int`, *optional*, defaults to `1024`):
+            Longest sequence of prompt and response, in tokens. A longer response is left out, never cut: a cut
+            answer would be trained on as if it were whole. A row with fewer than two responses left is dropped.
+            Both are counted and reported. `None` means no limit.
+        max_responses (`int`, *optional*):
+            Most responses of one row. Of a longer row the best, the worst and evenly spaced ones between are kept.
+        pad_to_multiple_of (`int`, *optional*):
+            Pad sequences to a multiple of this.
+
+        > Parameters that control the training
+
+        loss_type (`str`, *optional*, defaults to `"rrtf"`):
+            `"rrtf"` weighs a pair by its difference in scores, `"rrhf"` by 1.
+        rank_weight (`float`, *optional*, defaults to `1.0`):
+            Weight of the ranking term.
+        sft_weight (`float`, *optional*, defaults to `1.0`):
+            Weight of the imitation term. The paper uses 1 for both.
+        sft_reduction (`str`, *optional*, defaults to `"mean"`):
+            `"sum"` over the tokens of the imitated response, as the paper prints it, or their `"mean"`, on the scale
+            of the length-normalised log-probabilities that the ranking term compares.
+        sft_min_score (`float`, *optional*):
+            Imitate the best response only if its score is at least this. `None` imitates it always, as the paper does,
+            even where every response failed.
+        pairs (`str`, *optional*, defaults to `"all"`):
+            Which pairs are ranked: `"all"` with different scores, `"best_vs_rest"`, or `"teacher_student"` as the paper
+            prints it, which needs a `sources` column.
+        pair_reduction (`str`, *optional*, defaults to `"mean"`):
+            `"sum"` over the pairs of a row, as the paper prints it, or their `"mean"`, so that the weight of a row does
+            not grow with the square of its responses.
+        score_weighting (`bool`, *optional*, defaults to `True`):
+            Whether a pair is weighted by its difference in scores. `loss_type="rrhf"` never is.
+        length_normalization (`bool`, *optional*, defaults to `True`):
+            Whether responses are compared by their mean token log-probability rather than the sum.
+        activation_offloading (`bool`, *optional*, defaults to `False`):
+            Whether to keep activations in CPU memory between forward and backward.
+    """
+
+    _VALID_DICT_FIELDS = [*_BaseConfig._VALID_DICT_FIELDS, "model_init_kwargs"]
+
+    learning_rate: float = field(default=1e-6, metadata={"help": "The initial learning rate for AdamW."})
+
+    model_init_kwargs: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={"help": "Keyword arguments for `from_pretrained`, used when the model is given as a path or hub id."},
+    )
+    trust_remote_code: bool = field(
+        default=False, metadata={"help": "Whether to run model and tokenizer code that a checkpoint brings along."}
+    )
+    disable_dropout: bool = field(default=True, metadata={"help": "Whether to switch dropout off."})
+
+    dataset_num_proc: int | None = field(default=None, metadata={"help": "Processes that tokenize the data set."})
+    max_length: int | None = field(
+        default=1024,
+        metadata={"help": "Longest sequence of prompt and response, in tokens; longer responses are left out."},
+    )
+    max_responses: int | None = field(default=None, metadata={"help": "Most responses of one row."})
+    pad_to_multiple_of: int | None = field(default=None, metadata={"help": "Pad sequences to a multiple of this."})
+
+    loss_type: str = field(default="rrtf", metadata={"help": "`rrtf` or `rrhf`.", "choices": _CHOICES["loss_type"]})
+    rank_weight: float = field(default=1.0, metadata={"help": "Weight of the ranking term."})
+    sft_weight: float = field(default=1.0, metadata={"help": "Weight of the imitation term."})
+    sft_reduction: str = field(
+        default="mean",
+        metadata={"help": "`sum` or `mean` over the imitated tokens.", "choices": _CHOICES["sft_reduction"]},
+    )
+    sft_min_score: float | None = field(
+        default=None, metadata={"help": "Imitate the best response only if its score is at least this."}
+    )
+    pairs: str = field(default="all", metadata={"help": "Which pairs are ranked.", "choices": _CHOICES["pairs"]})
+    pair_reduction: str = field(
+        default="mean", metadata={"help": "`sum` or `mean` over a row's pairs.", "choices": _CHOICES["pair_reduction"]}
+    )
+    score_weighting: bool = field(
+        default=True, metadata={"help": "Whether a pair is weighted by its difference in scores."}
+    )
+    length_normalization: bool = field(
+        default=True, metadata={"help": "Whether responses are compared by their mean token log-probability."}
+    )
+    activation_offloading: bool = field(
+        default=False, metadata={"help": "Whether to keep activations in CPU memory between forward and backward."}
+    )
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
+        for name in ("rank_weight", "sft_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}.")
+        if self.rank_weight == 0 and self.sft_weight == 0:
+            raise ValueError("`rank_weight` and `sft_weight` are both 0: there is nothing to train on.")
+        if self.max_responses is not None and self.max_responses < 2:
+            raise ValueError(f"`max_responses` must be at least 2, got {self.max_responses}: ranking needs a pair.")
+        super().__post_init__()

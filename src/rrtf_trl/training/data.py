@@ -1,0 +1,252 @@
+"""From data set rows to the tensors of a training step.
+
+row -> ranked_row -> tokenize_row -> RankedCollator
+(any accepted form)  (prompt, responses, scores)  (token ids)  (padded batch)
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset, IterableDataset
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+from trl.data_utils import common_prefix_length, extract_prompt
+from trl.trainer.utils import pad
+
+logger = logging.getLogger(__name__)
+
+TOKENIZED_COLUMNS = ["prompt_ids", "response_ids", "scores", "from_teacher"]
+
+
+_RANKED = ("prompt", "responses", "scores")
+_PREFERENCE = ("chosen", "rejected")
+
+
+def ranked_row(row: dict[str, Any], index: int, require_sources: bool = False) -> dict[str, Any]:
+    """Bring an accepted row into the ranked form: ``prompt``, ``responses``, ``scores``, ``from_teacher``.
+
+    Accepted are ranked rows (``prompt``, ``responses``, ``scores`` and optionally ``sources``) and TRL's
+    preference rows (``chosen``, ``rejected``, with the ``prompt`` given or implicit), both as plain text or
+    as chat messages. A preference row becomes two responses with the scores 1 and 0.
+
+    Raises:
+        ValueError: If the row cannot be trained on; the message names the row and what is wrong with it.
+    """
+    # In a data set of mixed forms, a row has null in the columns of the other form.
+    row = {name: value for name, value in row.items() if value is not None}
+    is_preference = "responses" not in row and ("chosen" in row or "rejected" in row)
+    missing = [name for name in (_PREFERENCE if is_preference else _RANKED) if name not in row]
+    if missing:
+        raise ValueError(
+            f"Row {index} has no {' and no '.join(map(repr, missing))}. A row is either (prompt, responses, scores) or "
+            f"(prompt, chosen, rejected); this one has {', '.join(sorted(row))}."
+        )
+    if is_preference:
+        if "prompt" not in row:
+            if not row["chosen"] or not row["rejected"]:
+                raise ValueError(f"Row {index}: 'chosen' or 'rejected' is empty.")
+            row = {**row, **extract_prompt(row)}
+        row = {**row, "responses": [row["chosen"], row["rejected"]], "scores": [1.0, 0.0], "sources": None}
+    responses, scores, sources = row["responses"], row["scores"], row.get("sources")
+    if len(responses) != len(scores):
+        raise ValueError(f"Row {index} has {len(responses)} responses but {len(scores)} scores.")
+    if len(responses) < 2:
+        raise ValueError(f"Row {index} has {len(responses)} response: ranking needs at least two. Drop such rows first.")
+    for position, (response, score) in enumerate(zip(responses, scores, strict=True)):
+        if _is_empty(response):
+            raise ValueError(f"Row {index}: responses[{position}] is empty.")
+        if score is None or not math.isfinite(score):
+            raise ValueError(f"Row {index}: scores[{position}] is {score}, not a finite number.")
+    if sources is not None and len(sources) != len(responses):
+        raise ValueError(f"Row {index} has {len(responses)} responses but {len(sources)} sources.")
+    if require_sources and sources is None:
+        raise ValueError(f'Row {index} has no \'sources\', which pairs="teacher_student" needs. Use pairs="all".')
+    if isinstance(row["prompt"], list):
+        responses = [[{"role": "assistant", "content": r}] if isinstance(r, str) else r for r in responses]
+    return {
+        "prompt": row["prompt"],
+        "responses": responses,
+        "scores": [float(score) for score in scores],
+        "from_teacher": [source not in (None, "student") for source in sources or [None] * len(responses)],
+    }
+
+
+def _is_empty(response: str | list[dict[str, Any]] | None) -> bool:
+    if isinstance(response, list):
+        return not any(message.get("content") or message.get("tool_calls") for message in response)
+    return not response
+
+
+def tokenize_row(
+    row: dict[str, Any], index: int, tokenizer: PreTrainedTokenizerBase, require_sources: bool = False
+) -> dict[str, Any]:
+    """Return a row's ``prompt_ids`` (list), ``response_ids`` (list of lists), ``scores``, ``from_teacher``, ``row``.
+
+    The responses' token ids start where generation from the prompt alone would start, and end with the
+    end-of-sequence token (plain text) or as the chat template ends a turn.
+    """
+    ranked = ranked_row(row, index, require_sources)
+    if isinstance(ranked["prompt"], list):
+        prompt_ids, response_ids = _tokenize_chat(ranked, row, tokenizer)
+    else:
+        prompt_ids, response_ids = _tokenize_text(ranked, tokenizer)
+    return {
+        "prompt_ids": prompt_ids,
+        "response_ids": response_ids,
+        "scores": ranked["scores"],
+        "from_teacher": ranked["from_teacher"],
+        "row": index,
+    }
+
+
+def _tokenize_text(ranked: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[list[int]]]:
+    prompt, eos = ranked["prompt"], tokenizer.eos_token or ""
+    responses = [r if eos and r.endswith(eos) else r + eos for r in ranked["responses"]]
+    prompt_ids = list(tokenizer(prompt)["input_ids"])
+    joint_ids = [list(tokenizer(prompt + response)["input_ids"]) for response in responses]
+    if all(ids[: len(prompt_ids)] == prompt_ids for ids in joint_ids):
+        return prompt_ids, [ids[len(prompt_ids) :] for ids in joint_ids]
+    # Tokens merge across the border. The policy will see the prompt tokenized alone when it generates, so
+    # tokenize the response alone too, provided that the two together still read the same.
+    alone = [list(tokenizer(response, add_special_tokens=False)["input_ids"]) for response in responses]
+    texts = [tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in joint_ids]
+    if [tokenizer.decode(prompt_ids + ids, clean_up_tokenization_spaces=False) for ids in alone] == texts:
+        return prompt_ids, alone
+    return _split_at_common_prefix(prompt_ids, joint_ids)
+
+
+def _tokenize_chat(
+    ranked: dict[str, Any], row: dict[str, Any], tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[int], list[list[int]]]:
+    options = {"tokenize": True, "return_dict": True, "tools": row.get("tools"), **(row.get("chat_template_kwargs") or {})}
+    prompt = ranked["prompt"]
+    prompt_ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, **options)["input_ids"]
+    joint_ids = [tokenizer.apply_chat_template(prompt + r, **options)["input_ids"] for r in ranked["responses"]]
+    return _split_at_common_prefix(list(prompt_ids), [list(ids) for ids in joint_ids])
+
+
+def _split_at_common_prefix(prompt_ids: list[int], joint_ids: list[list[int]]) -> tuple[list[int], list[list[int]]]:
+    # As TRL's preference trainers do: the responses start where the sequences first differ from the prompt.
+    length = min(common_prefix_length(prompt_ids, ids) for ids in joint_ids)
+    return prompt_ids[:length], [ids[length:] for ids in joint_ids]
+
+
+def fit_row(example: dict[str, Any], max_length: int | None, max_responses: int | None) -> dict[str, Any]:
+    """Leave out a tokenized row's responses that do not fit; ``kept`` has the indices of the others.
+
+    See ``max_length`` and ``max_responses`` of :class:`~rrtf_trl.training.config.RRTFConfig`.
+    """
+    keep = list(range(len(example["response_ids"])))
+    if max_length is not None:
+        keep = [i for i in keep if len(example["prompt_ids"]) + len(example["response_ids"][i]) <= max_length]
+    if max_responses is not None and len(keep) > max_responses:
+        # Best first, and among equals a teacher's, which is the one that is imitated.
+        ranked = sorted(keep, key=lambda i: (-example["scores"][i], not example["from_teacher"][i]))
+        spaced = {round(i * (len(ranked) - 1) / (max_responses - 1)) for i in range(max_responses)}
+        keep = sorted(ranked[i] for i in spaced)
+    fitted = {name: [example[name][i] for i in keep] for name in ("response_ids", "scores", "from_teacher")}
+    return {**fitted, "kept": keep}
+
+
+def prepare_dataset(
+    dataset: Dataset | IterableDataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    name: str,
+    max_length: int | None,
+    max_responses: int | None,
+    require_sources: bool,
+    num_proc: int | None,
+) -> Dataset | IterableDataset:
+    """Tokenize a data set of accepted rows; rows that are tokenized already pass through.
+
+    Raises:
+        ValueError: If a row cannot be trained on, or none is left after ``max_length``.
+    """
+    first = next(iter(dataset), None)
+    if first is None:
+        raise ValueError(f"The {name} data set is empty: there is nothing to train on.")
+    if "prompt_ids" in first:
+        return dataset
+    # `desc` and `num_proc` are for `Dataset` only; an `IterableDataset` maps as it is read.
+    options = {"num_proc": num_proc, "desc": f"Tokenizing {name} data set"} if isinstance(dataset, Dataset) else {}
+    dataset = dataset.map(
+        tokenize_row,
+        with_indices=True,
+        fn_kwargs={"tokenizer": tokenizer, "require_sources": require_sources},
+        remove_columns=list(first),
+        **options,
+    )
+    limits = {"max_length": max_length, "max_responses": max_responses}
+    if isinstance(dataset, IterableDataset):
+        return dataset.map(fit_row, fn_kwargs=limits).filter(lambda row: len(row["scores"]) >= 2)
+    fitted = dataset.map(fit_row, fn_kwargs=limits, num_proc=num_proc, desc=f"Fitting {name} data set")
+    kept = fitted.filter(lambda row: len(row["scores"]) >= 2, num_proc=num_proc)
+    if max_length is not None:
+        _report_too_long(dataset, kept, name, max_length)
+    return kept
+
+
+def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int) -> None:
+    responses, longest = 0, 0
+    for row in before.select_columns(["prompt_ids", "response_ids"]):
+        for ids in row["response_ids"]:
+            length = len(row["prompt_ids"]) + len(ids)
+            responses += length > max_length
+            longest = max(longest, length)
+    if not responses:
+        return
+    message = (
+        f"{name} data set: {responses} responses longer than max_length={max_length} tokens with their prompt (longest: "
+        f"{longest}) were left out, and {len(before) - len(kept)} of {len(before)} rows had fewer than two left."
+    )
+    if len(kept) == 0:
+        raise ValueError(f"{message} No row is left: raise `max_length`.")
+    logger.warning(message)
+
+
+@dataclass
+class RankedCollator:
+    """Pads the responses of several groups into one batch, one row a response.
+
+    Args:
+        pad_token_id: Token to pad with.
+        pad_to_multiple_of: Pad to a multiple of this many tokens.
+
+    Returns a dict with, for G groups of N responses in all, padded on the right to L tokens:
+
+    - ``input_ids`` int `[N, L]`, ``attention_mask`` int `[N, L]`, ``completion_mask`` int `[N, L]`: 1 on
+      response tokens;
+    - ``scores`` float `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`.
+
+    >>> RankedCollator(pad_token_id=0)([
+    ...     {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False, True]},
+    ... ])
+    {'input_ids': tensor([[1, 2, 3, 0],
+            [1, 2, 4, 5]]), 'attention_mask': tensor([[1, 1, 1, 0],
+            [1, 1, 1, 1]]), 'completion_mask': tensor([[0, 0, 1, 0],
+            [0, 0, 1, 1]]), 'scores': tensor([0., 1.]), 'group_ids': tensor([0, 0]), 'from_teacher': tensor([False,  True])}
+    """
+
+    pad_token_id: int
+    pad_to_multiple_of: int | None = None
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Build the batch of ``examples``, rows as :func:`tokenize_row` returns them."""
+        rows = [(example["prompt_ids"], ids) for example in examples for ids in example["response_ids"]]
+        input_ids = [torch.tensor(prompt + response) for prompt, response in rows]
+        completion = [torch.tensor([0] * len(prompt) + [1] * len(response)) for prompt, response in rows]
+        multiple = self.pad_to_multiple_of
+        return {
+            "input_ids": pad(input_ids, self.pad_token_id, "right", multiple),
+            "attention_mask": pad([torch.ones_like(ids) for ids in input_ids], 0, "right", multiple),
+            "completion_mask": pad(completion, 0, "right", multiple),
+            "scores": torch.tensor([score for example in examples for score in example["scores"]]),
+            "group_ids": torch.tensor([g for g, example in enumerate(examples) for _ in example["scores"]]),
+            "from_teacher": torch.tensor([flag for example in examples for flag in example["from_teacher"]]),
+        }

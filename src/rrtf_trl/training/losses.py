@@ -1,0 +1,146 @@
+"""The losses that align a policy with ranked responses.
+
+With p_i = (1/|y_i|) · Σ_t log P(y_i,t | x, y_i,<t) the length-normalised log-probability of response i
+and r_i its score, RRTF (PanGu-Coder2, arXiv 2307.14936) trains on::
+
+    L_rank = − Σ_{r_i > r_j} (r_i − r_j) · min(0, p_i − p_j)
+    L_ft   = − Σ_t log P(y_best,t | x, y_best,<t)
+    L      = L_rank + L_ft
+
+RRHF (arXiv 2304.05302) is the same with weight 1 in place of (r_i − r_j). Which pairs enter the sum, and
+whether pairs and tokens are summed as printed or averaged, are options of
+:class:`~rrtf_trl.training.config.RRTFConfig`: summed over the 28 pairs of 8 responses, the ranking term
+drowns the other one and flattens the policy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .config import RRTFConfig
+
+
+@dataclass
+class LossOutput:
+    """What a loss says of a batch of G groups with P ordered pairs in all.
+
+    Args:
+        rank_loss: float `[G]`, the ranking term of each group; 0 where a group has no pair.
+        sft_loss: float `[G]`, the imitation term of each group; 0 where nothing is imitated.
+        margins: float `[P]`, p_better − p_worse of each pair, without gradient.
+    """
+
+    rank_loss: Tensor
+    sft_loss: Tensor
+    margins: Tensor
+
+
+def rrtf_loss(
+    logps: Tensor,
+    lengths: Tensor,
+    scores: Tensor,
+    group_ids: Tensor,
+    config: RRTFConfig,
+    *,
+    from_teacher: Tensor | None = None,
+) -> LossOutput:
+    """The RRTF loss (arXiv 2307.14936, section 3.3), and RRHF's with ``config.loss_type == "rrhf"``.
+
+    Args:
+        logps: float `[N]`, the sum of each response's token log-probabilities.
+        lengths: int or float `[N]`, tokens in each response, at least 1.
+        scores: float `[N]`, larger is better; equal scores make no pair.
+        group_ids: int `[N]`, the group of each response, from 0 to G − 1.
+        config: Reads ``loss_type``, ``pairs``, ``pair_reduction``, ``score_weighting``,
+            ``length_normalization``, ``sft_reduction`` and ``sft_min_score``.
+        from_teacher: bool `[N]`, True for responses that are not the student's own; needed by
+            ``pairs="teacher_student"`` and used to choose between equally good responses to imitate.
+    """
+    groups = int(group_ids.max()) + 1
+    if from_teacher is None:
+        from_teacher = torch.zeros_like(group_ids, dtype=torch.bool)
+    values = logps / lengths if config.length_normalization else logps
+
+    better, worse = ordered_pairs(scores, group_ids, config.pairs, from_teacher)
+    margins = values[better] - values[worse]
+    hinge = -margins.clamp(max=0) * pair_weights(scores, better, worse, config)
+    rank_loss = _sum_by_group(hinge, group_ids[better], groups)
+    if config.pair_reduction == "mean":
+        pairs = _sum_by_group(torch.ones_like(hinge), group_ids[better], groups)
+        rank_loss = rank_loss / pairs.clamp(min=1)
+
+    best = best_responses(scores, group_ids, from_teacher)
+    nll = -logps[best]
+    if config.sft_reduction == "mean":
+        nll = nll / lengths[best]
+    if config.sft_min_score is not None:
+        nll = torch.where(scores[best] >= config.sft_min_score, nll, torch.zeros_like(nll))
+    return LossOutput(rank_loss=rank_loss, sft_loss=nll, margins=margins.detach())
+
+
+def ordered_pairs(
+    scores: Tensor, group_ids: Tensor, pairs: str, from_teacher: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Choose the pairs of responses that the ranking term compares.
+
+    Args:
+        scores: float `[N]`.
+        group_ids: int `[N]`.
+        pairs: ``all``: every two responses of a group with different scores. ``best_vs_rest``: the
+            best-scored responses of a group against every lower one. ``teacher_student``: a teacher's
+            response against every lower-scored one of the student, as the paper prints it.
+        from_teacher: bool `[N]`, needed by ``teacher_student``.
+
+    Returns:
+        Two int tensors `[P]`: the indices of the better and of the worse response of each pair.
+    """
+    candidate = (group_ids[:, None] == group_ids[None, :]) & (scores[:, None] > scores[None, :])
+    if pairs == "best_vs_rest":
+        top = torch.full_like(scores, -torch.inf).scatter_reduce(0, group_ids, scores, "amax")
+        candidate &= (scores == top[group_ids])[:, None]
+    elif pairs == "teacher_student":
+        if from_teacher is None:
+            raise ValueError('pairs="teacher_student" needs to know which responses are the teacher\'s: `from_teacher`.')
+        candidate &= from_teacher[:, None] & ~from_teacher[None, :]
+    better, worse = candidate.nonzero(as_tuple=True)
+    return better, worse
+
+
+def pair_weights(scores: Tensor, better: Tensor, worse: Tensor, config: RRTFConfig) -> Tensor:
+    """Return float `[P]`: the weight of each pair, its difference in scores, or 1 (RRHF, or ``score_weighting`` off).
+
+    Args:
+        scores: float `[N]`.
+        better: int `[P]`, indices of the better responses.
+        worse: int `[P]`, indices of the worse responses.
+        config: Reads ``loss_type`` and ``score_weighting``.
+    """
+    difference = scores[better] - scores[worse]
+    weighted = config.score_weighting and config.loss_type == "rrtf"
+    return difference if weighted else torch.ones_like(difference)
+
+
+def best_responses(scores: Tensor, group_ids: Tensor, from_teacher: Tensor) -> Tensor:
+    """Return int `[G]`: each group's best-scored response; among equals a teacher's, then the first.
+
+    Args:
+        scores: float `[N]`.
+        group_ids: int `[N]`, in ascending order, every group from 0 to G − 1 present.
+        from_teacher: bool `[N]`.
+    """
+    position = torch.arange(len(scores), device=scores.device)
+    # Stable sorts, least important key first, so that the first of each group is the one to imitate.
+    order = position[torch.argsort((~from_teacher).int(), stable=True)]
+    order = order[torch.argsort(-scores[order], stable=True)]
+    order = order[torch.argsort(group_ids[order], stable=True)]
+    starts = torch.cat([torch.ones(1, dtype=torch.bool, device=order.device), group_ids[order].diff() != 0])
+    return order[starts]
+
+
+def _sum_by_group(values: Tensor, group_ids: Tensor, groups: int) -> Tensor:
+    return values.new_zeros(groups).index_add(0, group_ids, values)

@@ -1,0 +1,113 @@
+"""Train a policy on a file of ranked rows, from its last checkpoint if it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+
+from .config import RRTFConfig
+from .losses import best_responses, ordered_pairs, pair_weights
+from .trainer import RRTFTrainer
+
+
+def train_policy(
+    model: str,
+    rows: str | Path,
+    args: RRTFConfig,
+    policy: str | Path,
+    pairs: str | Path,
+    *,
+    quantization_config: Any = None,
+    peft_config: Any = None,
+    callbacks: list[TrainerCallback] | None = None,
+) -> list[dict[str, float]]:
+    """Train and save a policy; return the log, one dict a logged step.
+
+    Args:
+        model: Path or hub id of the model to start from.
+        rows: JSONL file of ranked rows.
+        args: Options; checkpoints go to ``args.output_dir``, and a training that was stopped goes on from the
+            last whole one there.
+        policy: Folder that the trained model and its tokenizer are saved to, whole or not at all.
+        pairs: JSONL file to write, one line a row that is trained on: its number in ``rows`` (from 0), which response is
+            imitated, and ``pairs`` of [better, worse, weight] by number of the response.
+        quantization_config: bitsandbytes options, or ``None``.
+        peft_config: Adapter to train, or ``None`` for the whole model.
+        callbacks: Callbacks for the trainer; where there are any, they are the ones to show progress.
+    """
+    trainer = RRTFTrainer(
+        model=model,
+        args=args,
+        train_dataset=read_rows(rows),
+        quantization_config=quantization_config,
+        peft_config=peft_config,
+        callbacks=callbacks,
+    )
+    with Path(pairs).open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in trained_pairs(trainer.train_dataset, args))
+    if callbacks:
+        trainer.remove_callback(PrinterCallback)  # they tell the progress
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(args.output_dir))
+    policy = Path(policy)
+    part = policy.with_name(policy.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    trainer.save_model(str(part))
+    shutil.rmtree(policy, ignore_errors=True)
+    os.replace(part, policy)
+    log = [dict(entry) for entry in trainer.state.log_history]
+    del trainer
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return log
+
+
+def trained_pairs(dataset: Dataset, args: RRTFConfig) -> Iterator[dict[str, Any]]:
+    """Yield for each row of a prepared data set what the loss will make of it; see ``pairs`` of :func:`train_policy`."""
+    for row in dataset.select_columns(["row", "kept", "scores", "from_teacher"]):
+        scores, teacher = torch.tensor(row["scores"], dtype=torch.float64), torch.tensor(row["from_teacher"])
+        group = torch.zeros(len(scores), dtype=torch.long)
+        better, worse = ordered_pairs(scores, group, args.pairs, teacher)
+        weights = pair_weights(scores, better, worse, args)
+        best = int(best_responses(scores, group, teacher)[0])
+        imitates = args.sft_weight > 0 and (args.sft_min_score is None or row["scores"][best] >= args.sft_min_score)
+        kept = row["kept"]
+        yield {
+            "row": row["row"],
+            "imitated": kept[best] if imitates else None,
+            "pairs": [
+                [kept[b], kept[w], weight]
+                for b, w, weight in zip(better.tolist(), worse.tolist(), weights.tolist(), strict=True)
+            ],
+        }
+
+
+def read_rows(path: str | Path) -> Dataset:
+    """Return the ranked rows of a JSONL file: ``prompt``, ``responses``, ``scores``, ``sources``."""
+    names = ("prompt", "responses", "scores", "sources")
+    with Path(path).open(encoding="utf-8") as file:
+        rows = [{name: row.get(name) for name in names} for row in map(json.loads, file)]
+    return Dataset.from_list(rows)
+
+
+def last_whole_checkpoint(folder: str | Path) -> str | None:
+    """Return the newest checkpoint that was written to its end, or ``None``.
+
+    ``trainer_state.json`` is the last file that a checkpoint gets; one that was killed while it was being
+    written has none, or half of one.
+    """
+    found: list[tuple[int, Path]] = []
+    for checkpoint in Path(folder).glob("checkpoint-*"):
+        try:
+            step = int(json.loads((checkpoint / "trainer_state.json").read_text())["global_step"])
+        except (OSError, ValueError, KeyError):
+            continue
+        found.append((step, checkpoint))
+    return str(max(found)[1]) if found else None

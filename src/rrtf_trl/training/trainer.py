@@ -1,0 +1,417 @@
+"""RRTFTrainer: TRL's trainer base with the loss of RRTF."""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import is_peft_model
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import (
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    DataCollator,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    set_seed,
+)
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
+from transformers.utils import is_peft_available
+from trl.models import get_act_offloading_ctx_manager
+from trl.trainer.base_trainer import _BaseTrainer
+from trl.trainer.utils import (
+    add_fused_lm_head,
+    create_model_from_path,
+    disable_dropout_in_model,
+    get_config_model_id,
+)
+
+from .config import RRTFConfig
+from .data import TOKENIZED_COLUMNS, RankedCollator, prepare_dataset
+from .losses import LossOutput, rrtf_loss
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
+
+AnyDataset = Dataset | IterableDataset
+
+
+class RRTFTrainer(_BaseTrainer):  # type: ignore[misc]
+    """Aligns a code model with ranked responses: the RRTF method of PanGu-Coder2 (arXiv 2307.14936).
+
+    The constructor is that of TRL's ``DPOTrainer``, argument for argument.
+
+    Args:
+        model: A path or hub id, a model, or a PEFT model.
+        ref_model: Accepted so that a DPO script runs unchanged; RRTF has no reference model.
+        args: Options; by default ``RRTFConfig`` with an output folder named after the model.
+        data_collator: Makes a batch of tokenized rows; by default :class:`RankedCollator`.
+        train_dataset: Rows of ``prompt``, ``responses``, ``scores`` and optionally ``sources``, or TRL's
+            preference rows; plain text or chat messages.
+        eval_dataset: The same, or a dict of such data sets.
+        processing_class: The tokenizer; by default the model's own.
+        compute_metrics: Not supported: there is no single prediction to compare with a label.
+        callbacks: Callbacks to add.
+        optimizers: An optimizer and a scheduler, or ``(None, None)`` for what ``args`` say.
+        quantization_config: bitsandbytes options, used when ``model`` is a path or hub id.
+        peft_config: Adapter to train instead of the whole model.
+
+    Raises:
+        ValueError: If the data set is empty, or a row cannot be trained on; the message names the row.
+        TypeError: If an argument is of a type that cannot be used.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    _tag_names = ["trl", "rrtf"]
+    _name = "RRTF"
+    _paper = {
+        "title": "PanGu-Coder2: Boosting Large Language Models for Code with Ranking Feedback",
+        "id": "2307.14936",
+        "citation": textwrap.dedent("""\
+            @article{shen2023pangucoder2,
+                title   = {{PanGu-Coder2: Boosting Large Language Models for Code with Ranking Feedback}},
+                author  = {Bo Shen and Jiaxin Zhang and Taihong Chen and Daoguang Zan and Bing Geng and An Fu and
+                           Muhan Zeng and Ailun Yu and Jichuan Ji and Jingyang Zhao and Yuenan Guo and Qianxiang Wang},
+                year    = 2023,
+                journal = {arXiv preprint arXiv:2307.14936}
+            }"""),
+    }
+
+    def __init__(
+        self,
+        model: str | PreTrainedModel | PeftModel,
+        ref_model: PreTrainedModel | None = None,
+        args: RRTFConfig | None = None,
+        data_collator: DataCollator | None = None,
+        train_dataset: AnyDataset | None = None,
+        eval_dataset: AnyDataset | DatasetDict | IterableDatasetDict | dict[str, AnyDataset] | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LambdaLR | None] = (None, None),
+        quantization_config: BitsAndBytesConfig | None = None,
+        peft_config: PeftConfig | None = None,
+    ) -> None:
+        if args is None:
+            name = model if isinstance(model, str) else get_config_model_id(model.config)
+            args = RRTFConfig(f"{name.split('/')[-1]}-RRTF")
+        if train_dataset is None:
+            raise ValueError("`train_dataset` is required.")
+        if not isinstance(train_dataset, Dataset | IterableDataset):
+            raise TypeError(f"`train_dataset` must be a `Dataset` or `IterableDataset`, got `{type(train_dataset).__name__}`.")
+        if isinstance(train_dataset, IterableDataset):
+            # Accelerate's dispatch mode would concatenate batches of different widths.
+            args.accelerator_config.dispatch_batches = False
+        if ref_model is not None:
+            warnings.warn("RRTF needs no reference model: `ref_model` is not used.", UserWarning, stacklevel=2)
+        if compute_metrics is not None:
+            raise ValueError("`compute_metrics` is not supported by RRTFTrainer: a ranked row has no single label.")
+
+        set_seed(args.seed)  # before adapters are made: they start from random weights
+        model = _load_model(model, args, quantization_config)
+        tokenizer = _load_tokenizer(processing_class, model, args)
+        model = _add_adapter(model, args, peft_config)
+        if data_collator is None:
+            data_collator = RankedCollator(tokenizer.pad_token_id, args.pad_to_multiple_of)
+        self._tokenizer = tokenizer
+        train_dataset = self._prepare(train_dataset, "train", args)
+        if isinstance(eval_dataset, dict):
+            eval_dataset = {key: self._prepare(rows, key, args) for key, rows in eval_dataset.items()}
+        elif eval_dataset is not None:
+            eval_dataset = self._prepare(eval_dataset, "eval", args)
+
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=tokenizer,
+            callbacks=callbacks,
+            optimizers=optimizers,
+        )
+        if args.n_gpu > 1:
+            raise ValueError(
+                "RRTFTrainer does not run under `nn.DataParallel`. Start the script with `accelerate launch`, or show it "
+                "one GPU with CUDA_VISIBLE_DEVICES."
+            )
+        if args.disable_dropout:
+            disable_dropout_in_model(self.model)
+        if hasattr(_base_model(self.model).get_output_embeddings(), "base_layer"):
+            raise ValueError(
+                "The adapter has low-rank weights on the LM head, which is applied in chunks and without them. Leave it "
+                'out of `target_modules`, or train it whole with `modules_to_save=["lm_head"]`.'
+            )
+        # Scores response tokens through the LM head in chunks: whole logits [tokens, vocabulary] never exist.
+        add_fused_lm_head(_base_model(self.model), outputs=("log_probs", "entropy"))
+        self._offloading = (
+            get_act_offloading_ctx_manager(model=self.model) if args.activation_offloading else contextlib.nullcontext()
+        )
+        # mode -> metric -> [sum, count], on this process; joined over processes when they are logged.
+        self._sums: dict[str, dict[str, Tensor]] = {"train": {}, "eval": {}}
+        self.model.add_model_tags(self._tag_names)
+
+    # -- Data --------------------------------------------------------------------------------------------
+
+    def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig) -> AnyDataset:
+        return prepare_dataset(
+            dataset,
+            self._tokenizer,
+            name=name,
+            max_length=args.max_length,
+            max_responses=args.max_responses,
+            require_sources=args.pairs == "teacher_student",
+            num_proc=args.dataset_num_proc,
+        )
+
+    def _set_signature_columns_if_needed(self) -> None:
+        if self._signature_columns is None:
+            self._signature_columns = TOKENIZED_COLUMNS
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | None]:
+        """Fetch the batches of one optimizer step and count their groups.
+
+        The loss is divided by this count, so that accumulated batches and several processes give what one
+        large batch gives, however the groups fall.
+        """
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if not batches:
+            return batches, None
+        count = torch.tensor(sum(_count_groups(batch) for batch in batches), device=device)
+        return batches, self.accelerator.gather(count).sum()
+
+    # -- Loss --------------------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Return the loss of a batch of groups, see :func:`~rrtf_trl.training.losses.rrtf_loss`.
+
+        Args:
+            model: The policy.
+            inputs: A batch of :class:`RankedCollator`.
+            return_outputs: Whether to return the :class:`LossOutput` too.
+            num_items_in_batch: Groups in the whole optimizer step, over all processes; by default those here.
+        """
+        labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            labels=labels,
+            fused_lm_head=True,
+            use_cache=False,
+        )
+        # The first token of a sequence is predicted by nothing: without a prompt it does not count.
+        lengths = inputs["completion_mask"][:, 1:].sum(dim=1).clamp(min=1)
+        # Prompt-learning adapters put virtual tokens in front: the last positions are the real ones.
+        positions = labels.size(1) - 1
+        # Ranking compares means over many tokens, so sum them in float32 whatever the model computes in.
+        logps = outputs.log_probs[:, -positions:].float().sum(dim=1)
+        loss = rrtf_loss(
+            logps,
+            lengths,
+            inputs["scores"].to(logps.dtype),
+            inputs["group_ids"],
+            self.args,
+            from_teacher=inputs["from_teacher"],
+        )
+        groups = loss.rank_loss.numel()
+        total = (self.args.rank_weight * loss.rank_loss + self.args.sft_weight * loss.sft_loss).sum()
+        if num_items_in_batch is None:
+            total = total / groups
+        else:
+            # Processes average their gradients, and each has only its own share of the groups in `total`.
+            total = total / num_items_in_batch * self.accelerator.num_processes
+        entropy = outputs.entropy[:, -positions:].detach()
+        self._record(loss, logps.detach() / lengths, lengths, entropy, inputs)
+        return (total, loss) if return_outputs else total
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Run one training step, offloading activations where asked."""
+        with self._offloading:
+            step: Tensor = super().training_step(*args, **kwargs)
+        return step
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor, None, None]:
+        """Return the loss of an evaluation batch; there are no logits and no labels."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss = self.compute_loss(model, inputs)
+        return loss.detach(), None, None
+
+    # -- Metrics -----------------------------------------------------------------------------------------
+
+    def _record(
+        self, loss: LossOutput, logps: Tensor, lengths: Tensor, entropy: Tensor, inputs: dict[str, Tensor]
+    ) -> None:
+        group_ids, scores = inputs["group_ids"], inputs["scores"]
+        top = torch.full_like(scores, -torch.inf)[: loss.rank_loss.numel()].scatter_reduce(0, group_ids, scores, "amax")
+        best = scores == top[group_ids]
+        self._add("rank_loss", loss.rank_loss)
+        self._add("sft_loss", loss.sft_loss)
+        self._add("margins", loss.margins)
+        self._add("ranking_accuracy", (loss.margins > 0).float())
+        self._add("active_pairs", (loss.margins < 0).float())
+        self._add("logps/best", logps[best])
+        self._add("logps/rest", logps[~best])
+        self._add("entropy", entropy.float().sum(), lengths.sum())
+        # With `include_num_input_tokens_seen` the base class counts.
+        if self.model.training and self.args.include_num_input_tokens_seen == "no":
+            tokens = inputs["attention_mask"].sum()
+            self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
+
+    def _add(self, name: str, values: Tensor, count: Tensor | None = None) -> None:
+        sums = self._sums["train" if self.model.training else "eval"]
+        total = count if count is not None else torch.tensor(values.numel(), device=values.device)
+        pair = torch.stack([values.detach().sum().double(), total.double()])
+        sums[name] = sums[name] + pair if name in sums else pair
+
+    def _averages(self, mode: str) -> dict[str, float]:
+        averages = {}
+        for name, pair in self._sums[mode].items():
+            total, count = self.accelerator.reduce(pair, reduction="sum").tolist()
+            if count:  # a metric over pairs has none where all scores are equal
+                averages[name] = total / count
+        self._sums[mode].clear()
+        return averages
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log ``logs`` with the metrics since the last call, averaged over their items and all processes."""
+        if self.model.training:
+            logs.update(self._averages("train"))
+            logs["num_tokens"] = self.state.num_input_tokens_seen
+        super().log(logs, start_time)
+
+    # -- Evaluation and saving ---------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Evaluate on a data set of any form the constructor takes, or on the one given to it."""
+        if isinstance(eval_dataset, dict):
+            eval_dataset = {key: self._prepare(rows, key, self.args) for key, rows in eval_dataset.items()}
+        elif isinstance(eval_dataset, Dataset | IterableDataset):
+            eval_dataset = self._prepare(eval_dataset, "eval", self.args)
+        metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        return metrics
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Run the model over a data set; the metrics are averages over its items, named with its prefix."""
+        output = super().evaluation_loop(
+            dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+        )
+        averages = self._averages("eval")
+        # The base class weighs every batch of a stream alike, also a last one with fewer groups.
+        averages["loss"] = (
+            self.args.rank_weight * averages["rank_loss"] + self.args.sft_weight * averages["sft_loss"]
+        )
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in averages.items()})
+        return output
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        name = Path(self.args.output_dir).name if self.args.hub_model_id is None else self.args.hub_model_id.split("/")[-1]
+        self.create_model_card(model_name=name)
+        super()._save_checkpoint(model, trial)
+
+
+def _load_model(
+    model: str | PreTrainedModel | PeftModel, args: RRTFConfig, quantization_config: BitsAndBytesConfig | None
+) -> PreTrainedModel | PeftModel:
+    if not isinstance(model, str):
+        if quantization_config is not None:
+            raise ValueError(
+                "`quantization_config` applies to a model that the trainer loads, but yours is loaded already. Give "
+                "`model` as a path or hub id, or leave `quantization_config` out."
+            )
+        if args.model_init_kwargs is not None:
+            warnings.warn("The model is loaded already: `model_init_kwargs` is not used.", UserWarning, stacklevel=3)
+        return model
+    options = dict(args.model_init_kwargs or {})
+    if quantization_config is not None:
+        if "quantization_config" in options:
+            raise ValueError("`quantization_config` is given twice: as an argument and in `model_init_kwargs`.")
+        options["quantization_config"] = quantization_config
+    if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
+        options["device_map"] = None
+    options.setdefault("trust_remote_code", args.trust_remote_code)
+    return create_model_from_path(model, **options)
+
+
+def _load_tokenizer(
+    processing_class: PreTrainedTokenizerBase | None, model: PreTrainedModel | PeftModel, args: RRTFConfig
+) -> PreTrainedTokenizerBase:
+    if processing_class is None:
+        name = get_config_model_id(model.config)
+        processing_class = AutoTokenizer.from_pretrained(name, trust_remote_code=args.trust_remote_code)
+    if not isinstance(processing_class, PreTrainedTokenizerBase):
+        raise TypeError(f"`processing_class` must be a tokenizer, got `{type(processing_class).__name__}`.")
+    if processing_class.pad_token is None:
+        processing_class.pad_token = processing_class.eos_token
+    model.config.get_text_config().pad_token_id = processing_class.pad_token_id
+    if model.generation_config is not None:
+        model.generation_config.pad_token_id = processing_class.pad_token_id
+    return processing_class
+
+
+def _add_adapter(
+    model: PreTrainedModel | PeftModel, args: RRTFConfig, peft_config: PeftConfig | None
+) -> PreTrainedModel | PeftModel:
+    quantized = getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)
+    if peft_config is not None:
+        if not is_peft_available():
+            raise ImportError("`peft_config` needs the peft package: pip install 'rrtf-trl[peft]'")
+        from peft import get_peft_model
+
+        if is_peft_model(model):
+            raise ValueError(
+                "The model has an adapter already and `peft_config` asks for another. Merge the first one into the model, "
+                "or leave `peft_config` out to go on training it."
+            )
+        model = get_peft_model(model, peft_config)
+    if is_peft_model(model) and args.gradient_checkpointing:
+        model.enable_input_require_grads()
+    if quantized:
+        # QLoRA (arXiv 2305.14314) computes in bf16. DoRA's magnitudes stay in float32, whose updates bf16 would lose.
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and "lora_magnitude_vector" not in name:
+                parameter.data = parameter.data.to(torch.bfloat16)
+    return model
+
+
+def _base_model(model: nn.Module) -> nn.Module:
+    return model.get_base_model() if is_peft_model(model) else model
+
+
+def _count_groups(batch: dict[str, Tensor]) -> int:
+    return int(batch["group_ids"][-1]) + 1

@@ -1,0 +1,45 @@
+"""Sandboxes that the tests share: one behind all walls this machine offers, one without namespaces."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrtf_trl.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(workers=2, timeout=1.0, memory_mb=256) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def bare_sandbox() -> Iterator[Sandbox]:
+    with Sandbox(workers=2, timeout=1.0, memory_mb=256, namespaces=False) as shared:
+        yield shared
+
+
+def read_rows(name: str) -> list[dict[str, Any]]:
+    folder = os.environ.get("RRTF_DATA_DIR", "")
+    path = Path(folder) / name
+    if not folder or not path.exists():
+        pytest.skip(f"RRTF_DATA_DIR names no folder with {name}")
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+@pytest.fixture(scope="session")
+def humaneval() -> list[dict[str, Any]]:
+    return read_rows("HumanEval.jsonl.gz")
+
+
+@pytest.fixture(scope="session")
+def mbpp() -> list[dict[str, Any]]:
+    return read_rows("mbpp-001-600.jsonl.gz")

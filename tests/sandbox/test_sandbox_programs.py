@@ -1,0 +1,240 @@
+"""Right programs, some of them unusual. All must pass, with namespaces or without."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rrtf_trl.records import AssertTests, CaseTests, CheckTests, StdioTests
+from rrtf_trl.sandbox import Job, Outcome, Sandbox
+
+# Each defines f with f(2) == 4 and f(3) == 9.
+SQUARES = {
+    "plain": "def f(x): return x * x",
+    "CRLF and tabs": "def f(x):\r\n\ty = x\r\n\tif y:\r\n\t\treturn x * y\r\n",
+    "dataclass": """
+from __future__ import annotations
+from dataclasses import dataclass
+@dataclass(frozen=True, order=True)
+class Number:
+    value: int
+def f(x): return Number(x).value ** 2
+""",
+    "recursion": "def f(x, n=None):\n    n = x if n is None else n\n    return 0 if n == 0 else x + f(x, n - 1)\n",
+    "deep recursion": """
+import sys
+sys.setrecursionlimit(20000)
+def down(n): return 0 if n == 0 else 1 + down(n - 1)
+def f(x): return x * x if down(5000) == 5000 else None
+""",
+    "threads": """
+import threading
+def f(x):
+    out = []
+    threads = [threading.Thread(target=out.append, args=(x,)) for _ in range(x)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return sum(out)
+""",
+    "global state": "calls = []\ndef f(x):\n    global calls\n    calls += [x]\n    return calls[-1] * x\n",
+    "generator inside": "def f(x):\n    def g():\n        for _ in range(x): yield x\n    return sum(g())\n",
+    "class inside": "class S:\n    def square(self, x): return x * x\ndef f(x): return S().square(x)\n",
+    "lambda": "f = lambda x: x ** 2",
+    "bound method": "class S:\n    def square(self, x): return x * x\nf = S().square\n",
+    "main block does not run": "def f(x): return x * x\nif __name__ == '__main__':\n    raise SystemExit(input())\n",
+    "prints a lot": "def f(x):\n    for _ in range(20000): print('x' * 100)\n    return x * x\n",
+    "writes to stderr": "import sys\nprint('hello', file=sys.stderr)\ndef f(x): return x * x\n",
+    "reads empty stdin": "import sys\ndef f(x): return x * x if sys.stdin.read() == '' else 0\n",
+    "float answer": "def f(x): return float(x * x)",
+    "bool and int": "def f(x): return x * x * True",
+    "fraction arithmetic": "from fractions import Fraction\ndef f(x): return int(Fraction(x) / Fraction(1, x))\n",
+    "asyncio inside": "import asyncio\nasync def g(x): return x * x\ndef f(x): return asyncio.run(g(x))\n",
+    "shadows built-ins": "list = dict = sum = len = type = isinstance = None\ndef f(x): return x * x\n",
+    "exec inside": "exec('def f(x): return x * x')",
+    "star imports": "from math import *\nfrom typing import *\ndef f(x: int) -> Any: return int(pow(x, 2))\n",
+    "looks itself up": "import sys\ndef f(x): return sys.modules[__name__].g(x)\ndef g(x): return x * x\n",
+    "pickles its own class": """
+import pickle
+class Box:
+    def __init__(self, v): self.v = v
+def f(x): return pickle.loads(pickle.dumps(Box(x))).v ** 2
+""",
+    "cached": "from functools import lru_cache\n@lru_cache(maxsize=None)\ndef f(x): return x * x\n",
+    "other names for the same int": "class N(int): pass\ndef f(x): return N(x * x)\n",
+    "enum": "import enum\nclass E(enum.IntEnum):\n    A = 4\n    B = 9\ndef f(x): return E(x * x)\n",
+}
+
+# program, arguments, what f(*arguments) must equal
+VALUES = {
+    "namedtuple": (
+        "from collections import namedtuple\nP = namedtuple('P', 'a b')\ndef f(): return P(1, 2)",
+        (1, 2),
+    ),
+    "OrderedDict": ("from collections import OrderedDict\ndef f(): return OrderedDict(a=1)", {"a": 1}),
+    "defaultdict": (
+        "from collections import defaultdict\ndef f():\n    d = defaultdict(int)\n    d[1] += 1\n    return d",
+        {1: 1},
+    ),
+    "Counter": ("from collections import Counter\ndef f(): return Counter('aab')", {"a": 2, "b": 1}),
+    "nested": ("def f(): return [(1, {'k': {2, 3}}), frozenset({4})]", [(1, {"k": {2, 3}}), frozenset({4})]),
+    "bytes": ("def f(): return b'\\x00\\xff'", b"\x00\xff"),
+    "complex": ("def f(): return 1 + 2j", 1 + 2j),
+    "nan and inf": ("def f(): return [float('nan'), float('-inf'), -0.0]", [math.nan, -math.inf, 0.0]),
+    "None": ("def f(): pass", None),
+    "huge integer": ("def f(): return 7 ** 20000", 7**20000),
+    "unicode": ("def f(): return '\\U0001f600 \\x00 \\ud800'", "\U0001f600 \x00 \ud800"),
+    "long list": ("def f(): return list(range(200000))", list(range(200000))),
+    "type": ("def f(): return [int, str]", [int, str]),
+}
+
+
+@pytest.mark.parametrize("walls", ["sandbox", "bare_sandbox"])
+def test_right_programs_pass(walls: str, request: pytest.FixtureRequest) -> None:
+    sandbox: Sandbox = request.getfixturevalue(walls)
+    square = CaseTests([{"args": [2], "expected": 4}, {"args": [], "kwargs": {"x": 3}, "expected": 9}])
+    jobs = [
+        Job(
+            name,
+            code,
+            CaseTests([{"args": [2], "expected": 4}]) if name in ("cached", "lambda") else square,
+            "f",
+        )
+        for name, code in SQUARES.items()
+    ]
+    jobs += [
+        Job(name, code, CaseTests([{"args": [], "expected": value}]), "f") for name, (code, value) in VALUES.items()
+    ]
+    assert [outcome for outcome in sandbox.run_many(jobs) if outcome.state != "passed"] == []
+
+
+def judge(sandbox: Sandbox, *arguments: object, **more: object) -> Outcome:
+    (outcome,) = sandbox.run_many([Job("one", *arguments, **more)])  # type: ignore[arg-type]
+    return outcome
+
+
+def test_cases_count_and_compare_outside(sandbox: Sandbox) -> None:
+    cases = CaseTests([{"args": [value], "expected": value} for value in (1, 2, 3)])
+    outcome = judge(sandbox, "def f(x):\n    if x == 2: raise KeyError(x)\n    return x\n", cases, "f")
+    assert (outcome.state, outcome.passed, outcome.total) == ("partial", 2, 3)
+    assert "case 1" in outcome.message
+    assert "KeyError" in outcome.message
+    assert "f(2)" in outcome.message
+    tuples = CaseTests([{"args": [], "expected": [1, 2]}])
+    assert judge(sandbox, "def f(): return (1, 2)", tuples, "f").state == "partial"
+    close = [{"args": [], "expected": {"a": [1.0, 2]}}]
+    program = "def f(): return {'a': [1.0000001, 2]}"
+    assert judge(sandbox, program, CaseTests(close), "f").state == "partial"
+    assert judge(sandbox, program, CaseTests(close, atol=1e-6), "f").state == "passed"
+
+
+def test_check_says_which_line_failed(sandbox: Sandbox) -> None:
+    check = CheckTests("def check(candidate):\n    assert candidate(2) == 4, 'two'\n    assert candidate(3) == 9\n")
+    outcome = judge(sandbox, "def f(x): return 4", check, "f")
+    assert outcome.state == "partial"
+    assert "f(3) returned 4" in outcome.message
+    assert "assert candidate(3) == 9" in outcome.message
+
+
+def test_check_may_expect_an_exception(sandbox: Sandbox) -> None:
+    check = CheckTests(
+        "def check(candidate):\n    try: candidate(-1)\n    except ValueError: return\n    assert False\n"
+    )
+    assert judge(sandbox, "def f(x):\n    if x < 0: raise ValueError(x)\n", check, "f").state == "passed"
+    assert judge(sandbox, "class E(ValueError): pass\ndef f(x): raise E(x)\n", check, "f").state == "passed"
+    assert judge(sandbox, "def f(x): raise KeyError(x)\n", check, "f").state == "runtime_error"
+    assert judge(sandbox, "def f(x): return x\n", check, "f").state == "partial"
+
+
+def test_check_that_calls_nothing_is_failed(sandbox: Sandbox) -> None:
+    assert judge(sandbox, "def f(x): return x", CheckTests("def check(candidate): pass"), "f").state == "partial"
+
+
+def test_context_gives_helpers_but_never_the_answer(sandbox: Sandbox) -> None:
+    context = "def double(x): return 2 * x\ndef f(x): return double(x)\n"
+    check = CheckTests("def check(candidate):\n    candidate(1)\n    assert f(3) == double(3)\n")
+    assert judge(sandbox, "def f(x): return x + x", check, "f", context).state == "passed"
+    assert judge(sandbox, "def f(x): return 0\ndef double(x): return 0", check, "f", context).state == "partial"
+
+
+def test_broken_tests_are_our_fault(sandbox: Sandbox) -> None:
+    for check in ("def check(candidate) pass", "x = 1", "raise ValueError", "import no_such_module"):
+        outcome = judge(sandbox, "def f(x): return x", CheckTests(check), "f")
+        assert outcome.state == "infrastructure", outcome
+        assert "tests are broken" in outcome.message
+
+
+def test_asserts_count_each_and_run_outside(sandbox: Sandbox) -> None:
+    tests = AssertTests(["assert f(2) == 4", "assert math.isclose(f(3), 9)", "assert g(f(4)) == 17"], "import math")
+    right = "def f(x): return x * x\ndef g(x): return x + 1\n"
+    assert judge(sandbox, right, tests).state == "passed"
+    outcome = judge(sandbox, right.replace("x * x", "x * x if x < 4 else 0"), tests)
+    assert (outcome.state, outcome.passed, outcome.total) == ("partial", 2, 3)
+    assert "assert g(f(4)) == 17" in outcome.message
+    assert judge(sandbox, "import math\nmath.isclose = lambda *a: True\ndef f(x): return 4", tests).passed == 1
+    missing = judge(sandbox, "def h(x): return x", tests)
+    assert missing.state == "runtime_error"
+    assert "does not define" in missing.message
+
+
+def test_asserts_of_a_function_named_like_a_builtin(sandbox: Sandbox) -> None:
+    tests = AssertTests(["assert sum(10, 15) == 6", "assert sum(100, 150) == 93"])
+    program = (
+        "def sum(a, b): return 1 + __builtins__['sum'](i for i in range(2, min(a, b) + 1) if a % i == b % i == 0)"
+    )
+    program = "import builtins\n" + program.replace("__builtins__['sum']", "builtins.sum")
+    assert judge(sandbox, program, tests).state == "passed"
+    assert judge(sandbox, program, tests, "sum").state == "passed"
+    liar = "def sum(a, b): return 0\ndef len(x): return 0\n"
+    assert judge(sandbox, liar, AssertTests(["assert sum(1, 2) == len([1])"])).state == "partial"
+
+
+def test_objects_of_the_programs_classes_are_refused(sandbox: Sandbox) -> None:
+    tests = AssertTests(["assert height(root) == 1"], "root = Node(1)")
+    outcome = judge(sandbox, "class Node:\n    def __init__(self, v): pass\ndef height(n): return 1\n", tests)
+    assert outcome.state == "refused"
+    assert "Node" in outcome.message
+    outcome = judge(sandbox, "def apply(g): return g()", AssertTests(["assert apply(lambda: 1) == 1"]))
+    assert outcome.state == "refused"
+    assert "cannot cross" in outcome.message
+
+
+def test_stdio_compares_lines(sandbox: Sandbox) -> None:
+    tests = StdioTests([{"input": "1 2\n", "output": "3\n"}, {"input": "5 6", "output": "11"}])
+    program = "a, b = map(int, input().split())\nif __name__ == '__main__':\n    print(a + b, '  ')\n    print()\n"
+    assert judge(sandbox, program, tests).state == "passed"
+    assert (
+        judge(sandbox, "import sys\nprint(sum(map(int, sys.stdin.read().split())))\nsys.exit()", tests).state
+        == "passed"
+    )
+    outcome = judge(sandbox, "print(3)", tests)
+    assert (outcome.state, outcome.passed, outcome.total) == ("partial", 1, 2)
+    assert "case 1: line 1: expected '11', got '3'" in outcome.message
+    assert judge(sandbox, "print(", tests).state == "compile_error"
+    failed = judge(sandbox, "raise IndexError('x')", tests)
+    assert failed.state == "runtime_error"
+    assert "IndexError: x" in failed.message
+
+
+def test_stdio_ends_like_a_program(sandbox: Sandbox) -> None:
+    program = """
+import atexit, threading, time
+atexit.register(print, "three", flush=True)
+def late():
+    time.sleep(0.1)
+    print("two")
+threading.Thread(target=late).start()
+print("one")
+"""
+    assert judge(sandbox, program, StdioTests([{"input": "", "output": "one\ntwo\nthree"}])).state == "passed"
+
+
+def test_stdio_with_large_input_and_output(sandbox: Sandbox) -> None:
+    text = "".join(f"{number}\n" for number in range(100_000))
+    echo = "import sys\nfor line in sys.stdin: sys.stdout.write(line)\n"
+    assert judge(sandbox, echo, StdioTests([{"input": text, "output": text}])).state == "passed"
+    flood = judge(sandbox, "print('x' * 2_000_000)", StdioTests([{"input": "", "output": "x"}]))
+    assert flood.state == "partial"
+    assert "more than" in flood.message
+    endless = judge(sandbox, "while True: print('x' * 1000)", StdioTests([{"input": "", "output": "x"}]))
+    assert endless.state in ("runtime_error", "partial")

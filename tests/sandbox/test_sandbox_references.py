@@ -1,0 +1,49 @@
+"""The references of real benchmarks are right, so the sandbox must say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rrtf_trl.records import AssertTests, CheckTests
+from rrtf_trl.sandbox import Job, Sandbox
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Sandbox]:
+    with Sandbox(workers=2) as runner:  # a few references take more than a second
+        yield runner
+
+
+def test_all_humaneval_solutions_pass(humaneval: list[dict[str, Any]], patient: Sandbox) -> None:
+    jobs = []
+    for row in humaneval:
+        program = row["prompt"] + row["canonical_solution"]
+        jobs.append(Job(row["task_id"], program, CheckTests(row["test"]), row["entry_point"], context=program))
+    outcomes = list(patient.run_many(jobs))
+    assert len(outcomes) == 164
+    assert [outcome for outcome in outcomes if outcome.state != "passed"] == []
+
+
+def test_prompts_without_a_body_fail_humaneval(humaneval: list[dict[str, Any]], patient: Sandbox) -> None:
+    jobs = [
+        Job(row["task_id"], row["prompt"] + "    pass\n", CheckTests(row["test"]), row["entry_point"],
+            context=row["prompt"] + row["canonical_solution"])
+        for row in humaneval[:60]
+    ]  # fmt: skip
+    assert {outcome.state for outcome in patient.run_many(jobs)} <= {"partial", "runtime_error"}
+
+
+def test_mbpp_references_pass_but_one(mbpp: list[dict[str, Any]], patient: Sandbox) -> None:
+    jobs = [
+        Job(str(row["task_id"]), row["code"], AssertTests(row["test_list"], row["test_setup_code"])) for row in mbpp
+    ]
+    outcomes = {outcome.job_id: outcome for outcome in patient.run_many(jobs)}
+    assert len(outcomes) == 600
+    # Its set-up code builds a tree of the reference's own Node objects, which cannot cross.
+    assert {name: outcome.state for name, outcome in outcomes.items() if outcome.state != "passed"} == {
+        "367": "refused"
+    }
+    assert "Node" in outcomes["367"].message

@@ -1,0 +1,78 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem
+from rrtf_trl.store import Store, StoreError, batches, unit_key, verdict_key
+
+PROBLEMS = [Problem(f"t/{i}", f"def f{i}(x):\n", CaseTests([{"args": [1], "expected": i}]), f"f{i}") for i in range(5)]
+
+
+def candidate(index: int, code: str = "pass") -> Candidate:
+    return Candidate(f"c{index}", "t/0", code, code, "student", "m", {}, "stop")
+
+
+def test_a_unit_comes_back_in_order_from_another_process(tmp_path: Path) -> None:
+    key = unit_key({"n": 2}, PROBLEMS[:2])
+    drawn = [candidate(3), candidate(1), candidate(2)]
+    Store(tmp_path / "s.sqlite").add_unit(key, {"n": 2}, drawn, {"t/1": "too long"})
+    reopened = Store(tmp_path / "s.sqlite")
+    assert reopened.has_unit(key)
+    assert reopened.candidates(key) == drawn
+    assert reopened.skipped(key) == {"t/1": "too long"}
+
+
+def test_a_unit_written_twice_stays_as_it_was(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    store.add_unit("k", {}, [candidate(1)], {})
+    store.add_unit("k", {}, [candidate(2), candidate(3)], {})
+    assert store.candidates("k") == [candidate(1)]
+
+
+def test_a_unit_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    store._db.execute(
+        "CREATE TRIGGER fail BEFORE INSERT ON candidates WHEN NEW.position = 1 "
+        "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
+    with pytest.raises(sqlite3.DatabaseError, match="disk full"):
+        store.add_unit("k", {}, [candidate(1), candidate(2)], {})
+    assert not store.has_unit("k")
+    assert store.counts() == {"units": 0, "candidates": 0, "verdicts": 0}
+
+
+def test_a_verdict_serves_every_candidate_with_the_same_code(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    identity = {"feedback": "unit_tests", "timeout": 5}
+    key = verdict_key(identity, PROBLEMS[0], candidate(1))
+    assert key == verdict_key(identity, PROBLEMS[0], candidate(2))
+    store.add_verdicts([(key, Judgement("c1", "unit_tests", "passed", 1.0, {"total": 1}))])
+    assert store.verdict(key, "c2") == Judgement("c2", "unit_tests", "passed", 1.0, {"total": 1})
+    assert store.verdict("other", "c2") is None
+
+
+def test_a_verdict_is_another_for_other_code_tests_or_limits() -> None:
+    identity = {"timeout": 5}
+    keys = {
+        verdict_key(identity, PROBLEMS[0], candidate(1)),
+        verdict_key(identity, PROBLEMS[0], candidate(1, code="other")),
+        verdict_key(identity, PROBLEMS[1], candidate(1)),
+        verdict_key({"timeout": 6}, PROBLEMS[0], candidate(1)),
+    }
+    assert len(keys) == 4
+
+
+def test_the_same_problems_fall_into_the_same_batches() -> None:
+    assert [[p.task_id for p in b] for b in batches(PROBLEMS, 2)] == [["t/0", "t/1"], ["t/2", "t/3"], ["t/4"]]
+    assert list(batches(PROBLEMS[:4], 2)) == list(batches(PROBLEMS, 2))[:2]
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello " * 1000)
+    with pytest.raises(StoreError, match="cannot be used as a store"):
+        Store(tmp_path / "text")
+    db = sqlite3.connect(tmp_path / "newer")
+    db.execute("PRAGMA user_version=99")
+    with pytest.raises(StoreError, match="another version"):
+        Store(tmp_path / "newer")

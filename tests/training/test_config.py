@@ -1,0 +1,47 @@
+"""Options that cannot be trained with are refused where they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rrtf_trl import RRTFConfig
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss_type": "dpo"}, "`loss_type` must be one of rrtf, rrhf, got 'dpo'"),
+        ({"pairs": "best"}, "`pairs` must be one of all, best_vs_rest, teacher_student"),
+        ({"pair_reduction": "max"}, "`pair_reduction` must be one of mean, sum"),
+        ({"sft_reduction": "none"}, "`sft_reduction` must be one of mean, sum"),
+        ({"rank_weight": -1.0}, "`rank_weight` must not be negative"),
+        ({"sft_weight": -0.5}, "`sft_weight` must not be negative"),
+        ({"rank_weight": 0.0, "sft_weight": 0.0}, "are both 0"),
+        ({"max_responses": 1}, "`max_responses` must be at least 2"),
+    ],
+)
+def test_refused_options(config: Callable[..., RRTFConfig], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config(**options)
+
+
+def test_defaults_are_those_of_the_documentation() -> None:
+    fields = RRTFConfig.__dataclass_fields__
+    expected = {
+        "loss_type": "rrtf",
+        "rank_weight": 1.0,
+        "sft_weight": 1.0,
+        "sft_reduction": "mean",
+        "sft_min_score": None,
+        "pairs": "all",
+        "pair_reduction": "mean",
+        "score_weighting": True,
+        "length_normalization": True,
+        "max_length": 1024,
+        "max_responses": None,
+        "disable_dropout": True,
+    }
+    assert {name: fields[name].default for name in expected} == expected

@@ -1,0 +1,110 @@
+"""Two real processes train exactly as one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+
+import rrtf_trl
+from rrtf_trl import RRTFConfig, RRTFTrainer
+
+SCRIPT = Path(__file__).with_name("distributed_run.py")
+METRICS = [
+    "loss",
+    "rank_loss",
+    "sft_loss",
+    "margins",
+    "ranking_accuracy",
+    "active_pairs",
+    "logps/best",
+    "logps/rest",
+    "entropy",
+    "num_tokens",
+]
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_two_processes_give_the_losses_metrics_and_weights_of_one(
+    llama_path: str, ranked: Dataset, config: Callable[..., RRTFConfig], tmp_path: Path
+) -> None:
+    # Seven groups of 2 to 5 responses. The processes take turns in twos, so in the second step one has two
+    # groups and the other a single one: only dividing by all three groups gives what one process gives.
+    options = {
+        "optim": "sgd",
+        "learning_rate": 0.1,
+        "max_grad_norm": 0.0,
+        "max_steps": 2,
+        "accelerator_config": {"even_batches": False},
+    }
+    alone = RRTFTrainer(
+        model=llama_path,
+        args=config(**options, per_device_train_batch_size=4, per_device_eval_batch_size=4),
+        train_dataset=ranked,
+        eval_dataset=ranked,
+    )
+    before = {name: weight.clone() for name, weight in alone.model.state_dict().items()}
+    alone.train()
+    alone.evaluate()
+
+    pair = run_script(
+        {
+            "model": llama_path,
+            "rows": ranked.to_list(),
+            "options": {
+                "output_dir": str(tmp_path / "pair"),
+                "use_cpu": True,
+                "bf16": False,
+                "gradient_checkpointing": False,
+                "dataloader_pin_memory": False,
+                "report_to": "none",
+                "save_strategy": "no",
+                "disable_tqdm": True,
+                "logging_steps": 1,
+                "lr_scheduler_type": "constant",
+                "per_device_train_batch_size": 2,
+                "per_device_eval_batch_size": 2,
+                **options,
+            },
+        },
+        tmp_path,
+    )
+
+    for step in (0, 1):
+        for name in METRICS:
+            assert pair["log"][step][name] == pytest.approx(alone.state.log_history[step][name], abs=1e-5), name
+    for name in METRICS[:-1]:
+        key = f"eval_{name}"
+        assert pair["log"][-1][key] == pytest.approx(alone.state.log_history[-1][key], abs=1e-5), name
+    for name, weight in alone.model.state_dict().items():
+        torch.testing.assert_close(pair["weights"][name], weight, atol=1e-5, rtol=0, msg=name)
+    assert max(float((weight - before[name]).abs().max()) for name, weight in pair["weights"].items()) > 1e-2
+
+
+def run_script(job: dict[str, Any], tmp_path: Path) -> Any:
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    result = tmp_path / "result.pt"
+    source = Path(rrtf_trl.__file__).parents[1]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")])),
+        "OMP_NUM_THREADS": "1",
+    }
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    finished = subprocess.run(
+        [*launch, str(SCRIPT), str(tmp_path / "job.json"), str(result)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return torch.load(result)

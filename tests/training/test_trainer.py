@@ -1,0 +1,615 @@
+"""The trainer against plain per-sequence arithmetic, and in every way that it can be started."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, TaskType, get_peft_model
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    TrainerCallback,
+)
+
+from rrtf_trl import RRTFConfig, RRTFTrainer
+from rrtf_trl.training import RankedCollator
+
+Build = Callable[..., RRTFTrainer]
+Examples = list[dict[str, Any]]
+
+LORA = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj"])
+SGD = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}  # an update is 0.1 times the gradient
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def assert_same_weights(actual: dict[str, Tensor], expected: dict[str, Tensor], atol: float) -> None:
+    for name, weight in expected.items():
+        torch.testing.assert_close(actual[name], weight, atol=atol, rtol=0, msg=name)
+
+
+def training_logs(trainer: RRTFTrainer) -> list[dict[str, float]]:
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+# -- The loss --------------------------------------------------------------------------------------------
+
+
+def by_hand(model: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, float]]:
+    """The loss with the default options and its metrics: one sequence at a time, no padding, plain logits."""
+    rank_losses, sft_losses, margins, best, rest, entropies = [], [], [], [], [], []
+    tokens = 0
+    for example in examples:
+        start, scores, values = len(example["prompt_ids"]), example["scores"], []
+        for response in example["response_ids"]:
+            ids = torch.tensor([example["prompt_ids"] + response])
+            logprobs = model(input_ids=ids).logits[0, start - 1 : -1].log_softmax(dim=-1)
+            values.append(logprobs[range(len(response)), response].mean())
+            entropies.append(-(logprobs.exp() * logprobs).sum(dim=-1).detach())
+            tokens += ids.numel()
+        pairs = [(i, j) for i in range(len(scores)) for j in range(len(scores)) if scores[i] > scores[j]]
+        hinges = [(scores[i] - scores[j]) * torch.relu(values[j] - values[i]) for i, j in pairs]
+        rank_losses.append(torch.stack(hinges).mean())
+        margins += [(values[i] - values[j]).item() for i, j in pairs]
+        tops = [i for i, score in enumerate(scores) if score == max(scores)]
+        imitated = next((i for i in tops if example["from_teacher"][i]), tops[0])
+        sft_losses.append(-values[imitated])
+        best += [values[i].item() for i in tops]
+        rest += [value.item() for i, value in enumerate(values) if i not in tops]
+    rank_loss, sft_loss = torch.stack(rank_losses).mean(), torch.stack(sft_losses).mean()
+    metrics = {
+        "loss": (rank_loss + sft_loss).item(),
+        "rank_loss": rank_loss.item(),
+        "sft_loss": sft_loss.item(),
+        "margins": sum(margins) / len(margins),
+        "ranking_accuracy": sum(margin > 0 for margin in margins) / len(margins),
+        "active_pairs": sum(margin < 0 for margin in margins) / len(margins),
+        "logps/best": sum(best) / len(best),
+        "logps/rest": sum(rest) / len(rest),
+        "entropy": torch.cat(entropies).mean().item(),
+        "num_tokens": tokens,
+    }
+    return rank_loss + sft_loss, metrics
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_loss_and_gradients_equal_one_sequence_at_a_time(
+    trainer: Build, llama_path: str, gpt2_path: str, architecture: str
+) -> None:
+    path = {"llama": llama_path, "gpt2": gpt2_path}[architecture]
+    ours = trainer(path)
+    examples = list(ours.train_dataset)
+    loss = ours.compute_loss(ours.model, ours.data_collator(examples))
+    loss.backward()
+
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float64).eval()
+    expected, _ = by_hand(model, examples)
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    gradients = {name: parameter.grad.double() for name, parameter in ours.model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(gradients[name], parameter.grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_the_weights_of_the_two_terms(trainer: Build, llama_path: str) -> None:
+    ours = trainer(llama_path, rank_weight=3.0, sft_weight=0.25)
+    examples = list(ours.train_dataset)
+    _, metrics = by_hand(ours.model, examples)
+    loss = ours.compute_loss(ours.model, ours.data_collator(examples))
+    expected = 3.0 * metrics["rank_loss"] + 0.25 * metrics["sft_loss"]
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+@pytest.mark.parametrize("multiple", [1, 64])
+def test_a_row_alone_has_the_loss_that_it_has_in_a_padded_batch(
+    trainer: Build, llama_path: str, gpt2_path: str, architecture: str, multiple: int
+) -> None:
+    ours = trainer({"llama": llama_path, "gpt2": gpt2_path}[architecture], pad_to_multiple_of=multiple)
+    examples = list(ours.train_dataset)
+    lone = RankedCollator(pad_token_id=0)
+    with torch.no_grad():
+        _, together = ours.compute_loss(ours.model, ours.data_collator(examples), return_outputs=True)
+        for group, example in enumerate(examples):
+            _, alone = ours.compute_loss(ours.model, lone([example]), return_outputs=True)
+            torch.testing.assert_close(alone.rank_loss[0], together.rank_loss[group], atol=1e-6, rtol=1e-6)
+            torch.testing.assert_close(alone.sft_loss[0], together.sft_loss[group], atol=1e-6, rtol=1e-6)
+
+
+def test_a_batch_padded_on_the_left_has_the_same_loss_and_gradients(trainer: Build, llama_path: str) -> None:
+    right, left = trainer(llama_path), trainer(llama_path)
+    batch = right.data_collator(list(right.train_dataset))
+    moved = dict(batch)
+    lengths = batch["attention_mask"].sum(dim=1).tolist()
+    for name in ("input_ids", "attention_mask", "completion_mask"):
+        width = batch[name].size(1)
+        rows = [row.roll(width - length) for row, length in zip(batch[name], lengths, strict=True)]
+        moved[name] = torch.stack(rows)
+    assert not torch.equal(moved["input_ids"], batch["input_ids"])
+    losses = [right.compute_loss(right.model, batch), left.compute_loss(left.model, moved)]
+    for loss in losses:
+        loss.backward()
+    torch.testing.assert_close(losses[1], losses[0], atol=1e-5, rtol=0)
+    gradients = {name: parameter.grad for name, parameter in right.model.named_parameters()}
+    assert_same_weights({n: p.grad for n, p in left.model.named_parameters()}, gradients, atol=1e-5)
+
+
+def test_tokens_without_context_are_not_counted_as_tokens_of_the_response(trainer: Build, llama_path: str) -> None:
+    # With no prompt nothing predicts the first token, so the mean runs over the others.
+    ours = trainer(llama_path)
+    example = {"prompt_ids": [], "response_ids": [[5, 6, 7], [8, 9]], "scores": [1.0, 0.0], "from_teacher": [False] * 2}
+    _, loss = ours.compute_loss(ours.model, ours.data_collator([example]), return_outputs=True)
+    logprobs = ours.model(input_ids=torch.tensor([[5, 6, 7]])).logits[0].log_softmax(dim=-1)
+    expected = -(logprobs[0, 6] + logprobs[1, 7]) / 2
+    torch.testing.assert_close(loss.sft_loss[0], expected, atol=1e-5, rtol=0)
+
+
+def test_dropout_is_off_unless_asked_for(trainer: Build, gpt2_path: str) -> None:
+    def two_losses(**options: Any) -> list[float]:
+        ours = trainer(gpt2_path, **options)
+        ours.model.train()
+        batch = ours.data_collator(list(ours.train_dataset))
+        return [ours.compute_loss(ours.model, batch).item() for _ in range(2)]
+
+    first, second = two_losses()
+    assert first == second
+    first, second = two_losses(disable_dropout=False)
+    assert first != second
+
+
+# -- One optimizer step, split in several ways -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "split", "whole"),
+    [(5, (2, 3), (5, 1)), (7, (1, 7), (7, 1)), (7, (2, 2), (4, 1)), (7, (3, 2), (6, 1))],
+    ids=["2+2+1", "1+1+1+1+1+1+1", "2+2, 2+1", "3+3, 1"],
+)
+def test_accumulated_batches_update_as_one_large_batch(
+    trainer: Build, ranked: Dataset, llama_path: str, rows: int, split: tuple[int, int], whole: tuple[int, int]
+) -> None:
+    updated, losses, initial = [], [], None
+    for batch_size, accumulation in (whole, split):
+        ours = trainer(
+            llama_path,
+            ranked.select(range(rows)),
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            max_steps=-1,
+            num_train_epochs=1,
+            **SGD,
+        )
+        initial = weights(ours.model)
+        ours.train()
+        updated.append(weights(ours.model))
+        losses.append([entry["loss"] for entry in training_logs(ours)])
+    assert initial is not None
+    assert_same_weights(updated[1], updated[0], atol=1e-5)
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    assert max(float((updated[1][name] - initial[name]).abs().max()) for name in initial) > 1e-2
+
+
+def test_an_update_is_the_gradient_of_the_loss(trainer: Build, llama_path: str) -> None:
+    ours = trainer(llama_path, per_device_train_batch_size=2, gradient_accumulation_steps=4, **SGD)
+    before = weights(ours.model)
+    expected = AutoModelForCausalLM.from_pretrained(llama_path, dtype=torch.float64)
+    by_hand(expected, list(ours.train_dataset))[0].backward()
+    ours.train()
+    after = weights(ours.model)
+    for name, parameter in expected.named_parameters():
+        torch.testing.assert_close(
+            after[name], before[name] - 0.1 * parameter.grad.float(), atol=1e-5, rtol=0, msg=name
+        )
+
+
+@pytest.mark.parametrize("peft_config", [None, LORA], ids=["whole model", "adapter"])
+def test_gradient_checkpointing_changes_no_update(
+    trainer: Build, llama_path: str, peft_config: LoraConfig | None
+) -> None:
+    plain = trainer(llama_path, peft_config=peft_config, **SGD)
+    checkpointed = trainer(llama_path, peft_config=peft_config, gradient_checkpointing=True, **SGD)
+    before = weights(plain.model)
+    assert_same_weights(weights(checkpointed.model), before, atol=0)
+    plain.train()
+    checkpointed.train()
+    assert checkpointed.model.is_gradient_checkpointing
+    assert_same_weights(weights(checkpointed.model), weights(plain.model), atol=1e-6)
+    assert changed(before, weights(plain.model))
+
+
+# -- Training --------------------------------------------------------------------------------------------
+
+
+def test_training_lowers_the_loss_and_ranks_better(trainer: Build, llama_path: str) -> None:
+    ours = trainer(llama_path, max_steps=20, per_device_train_batch_size=7, learning_rate=3e-3)
+    ours.train()
+    first, last = training_logs(ours)[0], training_logs(ours)[-1]
+    assert last["loss"] < 0.5 * first["loss"]
+    assert last["rank_loss"] < 0.5 * first["rank_loss"]
+    assert first["ranking_accuracy"] < 0.7
+    assert last["ranking_accuracy"] > 0.9
+
+
+def test_the_ranking_term_alone_ranks_better(trainer: Build, llama_path: str) -> None:
+    ours = trainer(llama_path, max_steps=10, per_device_train_batch_size=7, learning_rate=3e-3, sft_weight=0.0)
+    ours.train()
+    first, last = training_logs(ours)[0], training_logs(ours)[-1]
+    assert last["rank_loss"] < 0.5 * first["rank_loss"]
+    assert last["margins"] > first["margins"]
+
+
+def test_a_resumed_run_equals_an_unbroken_one(
+    trainer: Build, llama_path: str, tmp_path: Path
+) -> None:
+    options = {"max_steps": 4, "per_device_train_batch_size": 2, "save_strategy": "steps", "save_steps": 2}
+    unbroken = trainer(llama_path, output_dir=str(tmp_path / "run"), **options)
+    unbroken.train()
+    resumed = trainer(llama_path, output_dir=str(tmp_path / "resumed"), **options)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-2"))
+    assert_same_weights(weights(resumed.model), weights(unbroken.model), atol=0)
+    names = ["step", "loss", "rank_loss", "sft_loss", "num_tokens"]
+    logs = [[{name: entry[name] for name in names} for entry in training_logs(run)] for run in (resumed, unbroken)]
+    assert [entry["step"] for entry in logs[0]] == [1, 2, 3, 4]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_precision(trainer: Build, llama_path: str, bf16: bool) -> None:
+    ours = trainer(llama_path, bf16=bf16, max_steps=2)
+    before = weights(ours.model)
+    expected = by_hand(ours.model, list(ours.train_dataset))[1]["loss"]
+    ours.train()
+    assert training_logs(ours)[0]["loss"] == pytest.approx(expected, rel=0.05 if bf16 else 1e-5)
+    assert changed(before, weights(ours.model)) == set(before)
+    assert all(weight.isfinite().all() for weight in weights(ours.model).values())
+
+
+# -- Data sets -------------------------------------------------------------------------------------------
+
+USER = [{"role": "user", "content": "Double x."}]
+
+
+def turn(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text}]
+
+
+DPO_ROWS = {
+    "standard": {"prompt": "Double x.", "chosen": " return x + x", "rejected": " pass"},
+    "standard, implicit prompt": {"chosen": "Double x. return x + x", "rejected": "Double x. pass"},
+    "conversational": {"prompt": USER, "chosen": turn("return x + x"), "rejected": turn("pass")},
+    "conversational, implicit prompt": {"chosen": USER + turn("return x + x"), "rejected": USER + turn("pass")},
+}
+RANKED_ROWS = {
+    "conversational ranked": {
+        "prompt": USER,
+        "responses": [turn("return x + x"), turn("pass")],
+        "scores": [1.0, 0.0],
+    },
+    "conversational ranked, plain responses": {
+        "prompt": USER,
+        "responses": ["return x + x", "pass"],
+        "scores": [1.0, 0.0],
+    },
+}
+
+
+@pytest.mark.parametrize("form", [*DPO_ROWS, *RANKED_ROWS])
+def test_every_form_of_row_trains(trainer: Build, llama_path: str, form: str) -> None:
+    row = {**DPO_ROWS, **RANKED_ROWS}[form]
+    ours = trainer(llama_path, Dataset.from_list([row] * 2), max_steps=3)
+    ours.train()
+    logs = training_logs(ours)
+    assert logs[2]["loss"] < logs[0]["loss"]
+    assert logs[2]["logps/best"] > logs[0]["logps/best"]
+
+
+def test_a_stream_trains_as_the_data_set_that_it_reads(trainer: Build, ranked: Dataset, llama_path: str) -> None:
+    losses = []
+    for rows in (ranked, ranked.to_iterable_dataset()):
+        ours = trainer(llama_path, rows, max_steps=1, per_device_train_batch_size=7)
+        ours.train()
+        losses.append(training_logs(ours)[0]["loss"])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+
+
+def test_teacher_student_pairs_train_from_sources(trainer: Build, ranked: Dataset, llama_path: str) -> None:
+    ours = trainer(llama_path, pairs="teacher_student")
+    ours.train()
+    assert training_logs(ours)[0]["rank_loss"] > 0
+    with pytest.raises(ValueError, match="Row 0 has no 'sources'"):
+        trainer(llama_path, ranked.remove_columns("sources"), pairs="teacher_student")
+
+
+# -- Models ----------------------------------------------------------------------------------------------
+
+
+def test_a_path_and_the_model_loaded_from_it_train_alike(
+    trainer: Build, llama: PreTrainedModel, llama_path: str
+) -> None:
+    by_path, by_object = trainer(llama_path), trainer(llama)
+    assert by_object.model is llama
+    by_path.train()
+    by_object.train()
+    assert_same_weights(weights(by_object.model), weights(by_path.model), atol=0)
+
+
+def test_an_adapter_is_all_that_trains(trainer: Build, llama_path: str) -> None:
+    ours = trainer(llama_path, peft_config=LORA, max_steps=2)
+    assert isinstance(ours.model, PeftModel)
+    before = weights(ours.model)
+    ours.train()
+    adapter = {name for name in before if "lora_" in name}
+    assert adapter
+    assert changed(before, weights(ours.model)) == adapter
+
+
+def test_a_peft_model_goes_on_training_its_adapter(trainer: Build, llama: PreTrainedModel) -> None:
+    model = get_peft_model(llama, LORA)
+    ours = trainer(model, max_steps=2)
+    before = weights(model)
+    ours.train()
+    assert ours.model is model
+    assert changed(before, weights(model)) == {name for name in before if "lora_" in name}
+
+
+@pytest.mark.parametrize(
+    "peft_config",
+    [
+        LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], modules_to_save=["lm_head"]),
+        PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=3),
+        PrefixTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=3),
+    ],
+    ids=["LM head trained whole", "prompt tuning", "prefix tuning"],
+)
+def test_the_loss_under_an_adapter_equals_one_sequence_at_a_time(
+    trainer: Build, llama_path: str, peft_config: Any
+) -> None:
+    ours = trainer(llama_path, peft_config=peft_config)
+    ours.model.eval()
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in ours.model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=draw) * 0.1)
+        examples = list(ours.train_dataset)
+        loss = ours.compute_loss(ours.model, ours.data_collator(examples))
+        virtual = getattr(peft_config, "num_virtual_tokens", 0)
+        expected, _ = by_hand(LastPositions(ours.model, virtual), examples)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+class LastPositions(nn.Module):
+    """A model without the logits of the virtual tokens that its adapter puts in front."""
+
+    def __init__(self, model: nn.Module, virtual: int) -> None:
+        super().__init__()
+        self.model, self.virtual = model, virtual
+
+    def forward(self, input_ids: Tensor) -> Any:
+        output = self.model(input_ids=input_ids, attention_mask=torch.ones_like(input_ids))
+        output.logits = output.logits[:, -input_ids.size(1) :]
+        return output
+
+
+def test_an_adapter_on_the_lm_head_is_refused(trainer: Build, llama_path: str) -> None:
+    peft_config = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "lm_head"])
+    with pytest.raises(ValueError, match="modules_to_save"):
+        trainer(llama_path, peft_config=peft_config)
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [{"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, {"load_in_8bit": True}],
+    ids=["4 bit NF4", "8 bit"],
+)
+def test_an_adapter_trains_on_a_quantized_model(
+    trainer: Build, llama_path: str, quantization: dict[str, Any]
+) -> None:
+    bitsandbytes = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    ours = trainer(
+        llama_path,
+        quantization_config=BitsAndBytesConfig(**quantization),
+        peft_config=LORA,
+        max_steps=3,
+        per_device_train_batch_size=2,
+        logging_steps=1,
+    )
+    kind = bitsandbytes.nn.Linear4bit if "load_in_4bit" in quantization else bitsandbytes.nn.Linear8bitLt
+    assert any(isinstance(module, kind) for module in ours.model.modules())
+    before = weights(ours.model)
+    ours.train()
+    losses = [entry["loss"] for entry in training_logs(ours)]
+    assert len(losses) == 3
+    assert all(math.isfinite(loss) for loss in losses)
+    assert changed(before, weights(ours.model)) == {name for name in before if "lora_" in name}
+
+
+def test_a_quantized_path_and_a_loaded_model_do_not_go_together(trainer: Build, llama: PreTrainedModel) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    with pytest.raises(ValueError, match="is loaded already"):
+        trainer(llama, quantization_config=BitsAndBytesConfig(load_in_8bit=True))
+
+
+def test_two_adapters_do_not_go_together(trainer: Build, llama: PreTrainedModel) -> None:
+    with pytest.raises(ValueError, match="has an adapter already"):
+        trainer(get_peft_model(llama, LORA), peft_config=LORA)
+
+
+def test_a_model_without_pad_token_trains_the_same(
+    trainer: Build, llama_path: str, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    with_pad = trainer(llama_path)
+    tokenizer.pad_token = None
+    without_pad = trainer(llama_path, processing_class=tokenizer)
+    assert without_pad.model.config.pad_token_id == tokenizer.eos_token_id
+    with_pad.train()
+    without_pad.train()
+    assert training_logs(without_pad)[0]["loss"] == pytest.approx(training_logs(with_pad)[0]["loss"], abs=1e-6)
+
+
+# -- Metrics ---------------------------------------------------------------------------------------------
+
+
+def test_metrics_are_those_of_the_whole_step_whatever_it_is_split_into(trainer: Build, llama_path: str) -> None:
+    ours = trainer(llama_path, per_device_train_batch_size=2, gradient_accumulation_steps=4)
+    _, expected = by_hand(ours.model, list(ours.train_dataset))
+    ours.train()
+    (log,) = training_logs(ours)
+    assert {name: log[name] for name in expected} == pytest.approx(expected, abs=1e-5)
+
+
+def test_metrics_are_averaged_over_the_steps_between_logs(trainer: Build, llama_path: str) -> None:
+    # Steps of 4 and 3 groups; nothing is learned, so that both see the same model.
+    ours = trainer(llama_path, per_device_train_batch_size=4, max_steps=2, logging_steps=2, learning_rate=0.0)
+    _, expected = by_hand(ours.model, list(ours.train_dataset))
+    del expected["loss"]  # the mean of the two steps', as in every trainer
+    ours.train()
+    (log,) = training_logs(ours)
+    assert {name: log[name] for name in expected} == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_batch_without_pairs_logs_no_metric_of_pairs(trainer: Build, llama_path: str) -> None:
+    rows = Dataset.from_list([{"prompt": "p", "responses": ["a", "b"], "scores": [1.0, 1.0]}])
+    ours = trainer(llama_path, rows)
+    ours.train()
+    (log,) = training_logs(ours)
+    assert log["rank_loss"] == 0
+    assert log["sft_loss"] > 0
+    assert {"margins", "ranking_accuracy", "active_pairs", "logps/rest"}.isdisjoint(log)
+
+
+@pytest.mark.parametrize("counting", ["no", "non_padding", "all"])
+def test_num_tokens_counts_every_token_once(trainer: Build, llama_path: str, counting: str) -> None:
+    ours = trainer(llama_path, per_device_train_batch_size=7, max_steps=2, include_num_input_tokens_seen=counting)
+    batch = ours.data_collator(list(ours.train_dataset))
+    expected = batch["input_ids"].numel() if counting == "all" else int(batch["attention_mask"].sum())
+    ours.train()
+    assert [log["num_tokens"] for log in training_logs(ours)] == [expected, 2 * expected]
+
+
+# -- Evaluation ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+@pytest.mark.parametrize("stream", [False, True], ids=["data set", "stream"])
+def test_evaluation_is_the_same_for_every_batch_size(
+    trainer: Build, ranked: Dataset, llama_path: str, batch_size: int, stream: bool
+) -> None:
+    rows = ranked.to_iterable_dataset() if stream else ranked
+    ours = trainer(llama_path, eval_dataset=rows, per_device_eval_batch_size=batch_size)
+    with torch.no_grad():
+        _, expected = by_hand(ours.model, list(ours.train_dataset))
+    del expected["num_tokens"]
+    metrics = ours.evaluate()
+    assert {name: metrics[f"eval_{name}"] for name in expected} == pytest.approx(expected, abs=1e-5)
+
+
+def test_each_of_several_eval_sets_has_metrics_of_its_own(
+    trainer: Build, ranked: Dataset, llama_path: str
+) -> None:
+    parts = {"first": ranked.select(range(3)), "second": ranked.select(range(3, 7))}
+    ours = trainer(llama_path, eval_dataset=parts)
+    examples = list(ours.train_dataset)
+    metrics = ours.evaluate()
+    for name, part in {"first": examples[:3], "second": examples[3:]}.items():
+        _, expected = by_hand(ours.model, part)
+        del expected["num_tokens"]
+        actual = {key: metrics[f"eval_{name}_{key}"] for key in expected}
+        assert actual == pytest.approx(expected, abs=1e-5)
+
+
+def test_evaluation_during_training(trainer: Build, ranked: Dataset, llama_path: str) -> None:
+    ours = trainer(llama_path, eval_dataset=ranked, eval_strategy="steps", eval_steps=1, max_steps=2)
+    ours.train()
+    evaluations = [entry for entry in ours.state.log_history if "eval_loss" in entry]
+    assert [entry["step"] for entry in evaluations] == [1, 2]
+    assert evaluations[1]["eval_loss"] < evaluations[0]["eval_loss"]
+    assert all("eval_rank_loss" not in entry for entry in training_logs(ours))
+    assert [entry["step"] for entry in training_logs(ours)] == [1, 2]
+
+
+def test_rows_given_to_evaluate_are_prepared(trainer: Build, ranked: Dataset, llama_path: str) -> None:
+    ours = trainer(llama_path)
+    rows = ranked.select(range(2))
+    _, expected = by_hand(ours.model, list(ours.train_dataset)[:2])
+    assert ours.evaluate(rows)["eval_loss"] == pytest.approx(expected["loss"], abs=1e-5)
+    assert ours.evaluate({"a": rows})["eval_a_loss"] == pytest.approx(expected["loss"], abs=1e-5)
+
+
+def test_evaluation_leaves_the_model_and_the_training_metrics_alone(
+    trainer: Build, ranked: Dataset, llama_path: str
+) -> None:
+    options = {"max_steps": 2, "logging_steps": 2, "per_device_train_batch_size": 4}
+    plain = trainer(llama_path, **options)
+    evaluated = trainer(llama_path, eval_dataset=ranked, eval_strategy="steps", eval_steps=1, **options)
+    plain.train()
+    evaluated.train()
+    assert_same_weights(weights(evaluated.model), weights(plain.model), atol=0)
+    names = ["loss", "rank_loss", "sft_loss", "entropy", "num_tokens"]
+    logs = [training_logs(run)[0] for run in (evaluated, plain)]
+    assert {name: logs[0][name] for name in names} == {name: logs[1][name] for name in names}
+
+
+# -- Arguments -------------------------------------------------------------------------------------------
+
+
+def test_a_reference_model_is_accepted_with_a_warning(trainer: Build, llama: PreTrainedModel) -> None:
+    with pytest.warns(UserWarning, match="`ref_model` is not used"):
+        trainer(llama, ref_model=copy.deepcopy(llama))
+
+
+def test_the_arguments_are_those_of_the_dpo_trainer() -> None:
+    import inspect
+
+    from trl import DPOTrainer
+
+    assert list(inspect.signature(RRTFTrainer.__init__).parameters) == list(
+        inspect.signature(DPOTrainer.__init__).parameters
+    )
+
+
+def test_compute_metrics_is_refused(config: Callable[..., RRTFConfig], ranked: Dataset, llama: PreTrainedModel) -> None:
+    with pytest.raises(ValueError, match="`compute_metrics` is not supported"):
+        RRTFTrainer(model=llama, args=config(), train_dataset=ranked, compute_metrics=lambda prediction: {})
+
+
+def test_the_train_dataset_is_required(config: Callable[..., RRTFConfig], llama: PreTrainedModel) -> None:
+    with pytest.raises(ValueError, match="`train_dataset` is required"):
+        RRTFTrainer(model=llama, args=config())
+
+
+def test_a_list_is_no_data_set(config: Callable[..., RRTFConfig], ranked: Dataset, llama: PreTrainedModel) -> None:
+    with pytest.raises(TypeError, match="`train_dataset` must be .* got `list`"):
+        RRTFTrainer(model=llama, args=config(), train_dataset=ranked.to_list())
+
+
+def test_init_options_of_a_loaded_model_are_warned_about(trainer: Build, llama: PreTrainedModel) -> None:
+    with pytest.warns(UserWarning, match="`model_init_kwargs` is not used"):
+        trainer(llama, model_init_kwargs={"dtype": "float32"})
+
+
+def test_callbacks_are_called(trainer: Build, llama_path: str) -> None:
+    steps = []
+
+    class Steps(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            steps.append(state.global_step)
+
+    trainer(llama_path, callbacks=[Steps()], max_steps=2).train()
+    assert steps == [1, 2]
