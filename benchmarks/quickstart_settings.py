@@ -82,17 +82,16 @@ def table(rows: dict[str, list[dict[str, Any]]], overrides: list[str]) -> str:
     seeds = [entry["seed"] for entry in first]
     sampled = first[0]["results"]["sampled pass@1"]
     temperature = sampled["decoding"]["temperatures"][0]
+    command = shlex.join(["python", "benchmarks/quickstart_settings.py", "--seeds", *map(str, seeds), *overrides])
     lines = [
         "# Which settings make the quick start's policy better?",
         "",
-        f"`python benchmarks/quickstart_settings.py --seeds {' '.join(map(str, seeds))} {shlex.join(overrides)}`".replace(
-            " `", "`"
-        ),
+        f"`{command}`",
         "",
         f"{datetime.date.today()}, {os.cpu_count()} CPU cores ({platform.machine()}), Python "
         f"{platform.python_version()}. {sampled['problems']} held-out problems; greedy, and {sampled['n']} samples at "
-        f"T {temperature:g}. Mean over {len(seeds)} seeds, and each seed in brackets. The 95% interval of one figure, over "
-        "problems, is about ±4 points for greedy and ±3 for sampled.",
+        f"T {temperature:g}. Mean over {len(seeds)} seeds, and each seed in brackets. The 95% interval of one figure, "
+        "over problems, is about ±4 points for greedy and ±3 for sampled.",
         "",
         "| | " + " | ".join(FIGURES) + " |",
         "| --- | " + " | ".join("---" for _ in FIGURES) + " |",

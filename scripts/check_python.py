@@ -3,7 +3,4 @@
 import sys
 
 if sys.version_info < (3, 11):
-    sys.exit(
-        "rrtf-trl needs Python 3.11 or newer; this is %d.%d. Try: make PYTHON=python3.12"
-        % sys.version_info[:2]
-    )
+    sys.exit("rrtf-trl needs Python 3.11 or newer; this is %d.%d. Try: make PYTHON=python3.12" % sys.version_info[:2])

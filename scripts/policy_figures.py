@@ -77,9 +77,7 @@ def sample(
         how = {"do_sample": True, "temperature": temperature, "top_k": 0}
     for start in tqdm(range(0, len(order), BATCH), desc=f"sampling at {temperature or 0}", unit="batch"):
         rows = order[start : start + BATCH]
-        inputs = tokenizer(
-            [prompts[row] for row in rows], return_tensors="pt", padding=True, padding_side="left"
-        )
+        inputs = tokenizer([prompts[row] for row in rows], return_tensors="pt", padding=True, padding_side="left")
         outputs = model.generate(**inputs, max_new_tokens=128, **how)
         texts = tokenizer.batch_decode(outputs[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for row, text in zip(rows, texts, strict=True):
@@ -148,13 +146,9 @@ def _state(problem: Problem, response: str) -> str:
 
 def _same(got: Any, expected: Any, atol: float) -> bool:
     if isinstance(got, list) and isinstance(expected, list):
-        return len(got) == len(expected) and all(
-            _same(a, b, atol) for a, b in zip(got, expected, strict=True)
-        )
+        return len(got) == len(expected) and all(_same(a, b, atol) for a, b in zip(got, expected, strict=True))
     if isinstance(got, float) or isinstance(expected, float):
-        return (
-            isinstance(got, int | float) and isinstance(expected, int | float) and abs(got - expected) <= atol
-        )
+        return isinstance(got, int | float) and isinstance(expected, int | float) and abs(got - expected) <= atol
     return bool(got == expected)
 
 

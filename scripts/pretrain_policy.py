@@ -45,9 +45,7 @@ Document = tuple[list[int], int]
 
 def argument_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ASSETS / "policy", help="folder to write (replaced)")
     parser.add_argument("--documents", type=int, default=50_000, help="seen once each")
     parser.add_argument("--vocabulary", type=int, default=640, help="size, with the two special tokens")
@@ -55,12 +53,8 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument(
-        "--prompt-weight", type=float, default=0.1, help="of a prompt's token against an answer's"
-    )
-    parser.add_argument(
-        "--problems", type=int, default=200, help="held-out problems for the figures at the end"
-    )
+    parser.add_argument("--prompt-weight", type=float, default=0.1, help="of a prompt's token against an answer's")
+    parser.add_argument("--problems", type=int, default=200, help="held-out problems for the figures at the end")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     return parser
@@ -148,9 +142,7 @@ def tensors(batch: list[Document], prompt_weight: float) -> tuple[torch.Tensor, 
 
 def train(model: LlamaForCausalLM, grouped: list[list[Document]], arguments: argparse.Namespace) -> None:
     """Train for one epoch with AdamW; the learning rate rises over 100 steps and falls on a cosine."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=arguments.learning_rate, betas=(0.9, 0.95), weight_decay=0.01
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     warm_up = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=min(100, len(grouped) // 2))
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(grouped))
     schedule = torch.optim.lr_scheduler.ChainedScheduler([warm_up, decay])
@@ -161,9 +153,7 @@ def train(model: LlamaForCausalLM, grouped: list[list[Document]], arguments: arg
         tokens, weights = tensors(batch, arguments.prompt_weight)
         # Padding is on the right and attention is causal, so no mask is needed.
         logits = model(input_ids=tokens, use_cache=False).logits[:, :-1]
-        losses = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
-        )
+        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
         kept = weights[:, 1:].flatten()
         loss = (losses * kept).sum() / kept.sum()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -199,9 +189,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, card: str,
 def command(arguments: argparse.Namespace) -> str:
     """Return the command that makes this policy again; where it was written does not matter."""
     defaults = vars(argument_parser().parse_args([]))
-    changed = {
-        name: value for name, value in vars(arguments).items() if value != defaults[name] and name != "output"
-    }
+    changed = {name: value for name, value in vars(arguments).items() if value != defaults[name] and name != "output"}
     options = [f"--{name.replace('_', '-')} {value}" for name, value in changed.items()]
     return " ".join(["python scripts/pretrain_policy.py", *options])
 

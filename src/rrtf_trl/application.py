@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import shlex
@@ -18,6 +19,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError, explain
 from rrtf_trl.pipeline import Evaluation, Pipeline, Stage
 from rrtf_trl.records import content_hash
@@ -33,6 +35,10 @@ _HYDRA_SETTINGS = [
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
 ]
+
+
+EXTRAS = {"peft": "peft", "bitsandbytes": "bnb"}
+"""Packages that only some configurations need, and the extra of rrtf-trl that brings each."""
 
 
 def config_dir() -> Path:
@@ -77,8 +83,7 @@ def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
     started = time.monotonic()
     console = Console(soft_wrap=True)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
-    folder = RunFolder(Path(config.runs_dir) / run_name(plain))
+    folder = RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
     pipeline = build_pipeline(config, folder, console)
     with folder.locked():
         console.print(f"run: {folder.path}", highlight=False)
@@ -104,12 +109,12 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
     _quiet_libraries()
     key = OmegaConf.to_container(config, resolve=True)
     assert isinstance(key, dict)
-    config = config.copy()
-    config.model.path = model_path(config.model.path)
+    policy = model_path(config.model.path)
+    _check_extras(config)
     quantization = instantiate(config.quantization)
     adapter = instantiate(config.adapter, _convert_="all")
     check_types("trainer", key["trainer"])
-    decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(config.model.path)]
+    decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(policy)]
     return Pipeline(
         folder=folder,
         store=Store(Path(config.runs_dir) / "store.sqlite"),
@@ -117,10 +122,10 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
         samplers={name: instantiate(node, _convert_="all") for name, node in config.sampler.items() if node},
         feedback={name: instantiate(node, _convert_="all") for name, node in config.feedback.items() if node},
         ranking=instantiate(config.ranking, _convert_="all"),
-        model=config.model.path,
+        model=policy,
         train=partial(
             train_stage,
-            config.model.path,
+            policy,
             instantiate(config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all"),
             quantization,
             adapter,
@@ -136,9 +141,14 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
     )
 
 
-def model_path(name: str) -> str:
-    """Return the folder of the policy that ships in this package for ``embedded``, else the name as it is."""
-    return str(Path(__file__).parent / "assets" / "policy") if name == "embedded" else name
+def _check_extras(config: DictConfig) -> None:
+    """Refuse, before any work, what a package that is not installed would be needed for."""
+    needed = {"peft": config.adapter, "bitsandbytes": config.quantization}
+    for package, wanted in needed.items():
+        if wanted is not None and importlib.util.find_spec(package) is None:
+            raise UserError(f"{package} is not installed: pip install 'rrtf-trl[{EXTRAS[package]}]'")
+    if config.quantization is not None and config.adapter is None:
+        raise UserError("quantized weights cannot be trained themselves: add adapter=lora")
 
 
 def check_types(name: str, node: dict[str, Any]) -> None:

@@ -142,7 +142,7 @@ class Pipeline:
                 try:
                     source.check(problem)
                 except ValueError as error:
-                    raise InputError(f"problems.{split}: {problem.task_id}: {error}") from None
+                    raise InputError(f"problems.{split}: {error}") from None
             key = content_hash(problem.prompt)
             if seen.setdefault(key, split) != split:
                 raise InputError(
@@ -279,8 +279,8 @@ class Pipeline:
         if not counts["groups"]:
             raise NothingToTrainOn(
                 f"ranking left no problem to train on: {_reasons(counts, 'no_order', 'too_few', 'teacher_below')}. "
-                "If all answers fail, sample more of them, add sampler=[transformers,reference], or choose a score map that "
-                "tells failures apart (ranking=rltf). If all pass, the problems are too easy for this policy."
+                "If all answers fail, sample more of them, add sampler=[transformers,reference], or choose a score "
+                "map that tells failures apart (ranking=rltf). If all pass, the problems are too easy for this policy."
             )
         return {**counts, "key": folder.digest("ranked.jsonl")}
 

@@ -77,8 +77,9 @@ class RunFolder:
         """Write rows as they come, one a line, and return how many."""
         count = 0
         with self.writing(name) as file:
-            for count, row in enumerate(rows, start=1):
+            for row in rows:
                 file.write(json_line(row))
+                count += 1
         return count
 
     def read_json(self, name: str) -> Any:

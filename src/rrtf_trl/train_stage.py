@@ -39,7 +39,7 @@ def train_stage(
 
     from rrtf_trl.training.run import train_policy
 
-    class ConsoleProgress(TrainerCallback):  # type: ignore[misc]
+    class ConsoleProgress(TrainerCallback):
         """Counts steps on the run's own meter, and prints each log entry as one line."""
 
         def __init__(self, counter: Meter) -> None:

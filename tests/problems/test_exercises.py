@@ -123,9 +123,7 @@ def test_prompts_and_ids_are_unique(problems: list[Problem]) -> None:
 @pytest.mark.parametrize("limit", [-1, 1_000_000])
 def test_an_impossible_limit_is_refused_at_once(limit: int) -> None:
     available = len(compositions("heldout"))
-    with pytest.raises(
-        ValueError, match=f"limit: the heldout split has 0 to {available} exercises, got {limit}"
-    ):
+    with pytest.raises(ValueError, match=f"limit: the heldout split has 0 to {available} exercises, got {limit}"):
         exercises("heldout", limit)
 
 
@@ -155,7 +153,8 @@ def test_cases_are_many_varied_and_include_empty_and_single_inputs(problems: lis
         assert 10 <= len(cases) <= 14
         assert len({json.dumps(case["expected"]) for case in cases}) >= 4
         signature = re.search(r"def solve\((.*)\):\n$", str(problem.prompt))
-        assert signature and empty[signature[1]] in [case["args"] for case in cases]
+        assert signature
+        assert empty[signature[1]] in [case["args"] for case in cases]
         if signature[1] in ("xs", "ws"):
             assert any(len(case["args"][0]) == 1 for case in cases)
 
@@ -183,10 +182,10 @@ def test_the_styles_differ_and_agree(problems: list[Problem]) -> None:
     for problem in problems:
         exercise = exercise_of(problem)
         programs = {
-            exercise.prompt + body(exercise.right_code(), exercise.composition.kind, style)
-            for style in STYLES
+            exercise.prompt + body(exercise.right_code(), exercise.composition.kind, style) for style in STYLES
         }
-        assert problem.reference in programs and len(programs) >= 2
+        assert problem.reference in programs
+        assert len(programs) >= 2
         assert all(all(run(program, problem)) for program in programs)
 
 
@@ -206,7 +205,8 @@ def test_wrong_answers_usually_fail_the_tests(problems: list[Problem]) -> None:
 def test_documents_are_python_but_for_the_slips() -> None:
     broken = 0
     for prompt, answer in documents(1000):
-        assert answer.startswith("    ") and answer.endswith("\n")
+        assert answer.startswith("    ")
+        assert answer.endswith("\n")
         try:
             ast.parse(prompt + answer)
         except SyntaxError:

@@ -177,6 +177,12 @@ def test_asserts_count_each_and_run_outside(sandbox: Sandbox) -> None:
     assert "does not define" in missing.message
 
 
+def test_setup_that_swallows_a_fault_cannot_revive_the_program(sandbox: Sandbox) -> None:
+    setup = "try: f(0)\nexcept BaseException: pass"
+    liar = "import os\ndef f(x):\n    if x == 0: os.write(3, b'\\x00\\x00\\x00\\x01x')\n    return x * x\n"
+    assert judge(sandbox, liar, AssertTests(["assert f(2) == 4"], setup)).state == "refused"
+
+
 def test_asserts_of_a_function_named_like_a_builtin(sandbox: Sandbox) -> None:
     tests = AssertTests(["assert sum(10, 15) == 6", "assert sum(100, 150) == 93"])
     program = (

@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer and tiny random models, made once; small builders for the tests of the trainer."""
+"""A byte-level BPE tokenizer and tiny random models, made once, and builders of configs and trainers."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ CORPUS = [
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(2)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # the models are too small to share out
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +150,14 @@ def trainer(config: Callable[..., RRTFConfig], ranked: Dataset) -> Callable[...,
     """Build a trainer on ``ranked``: keywords of the trainer are its own, the others are options."""
 
     def build(model: str | PreTrainedModel, rows: Any = None, **options: Any) -> RRTFTrainer:
-        names = ("ref_model", "eval_dataset", "peft_config", "quantization_config", "processing_class", "callbacks")
+        names = (
+            "ref_model",
+            "eval_dataset",
+            "peft_config",
+            "quantization_config",
+            "processing_class",
+            "callbacks",
+        )
         arguments = {name: options.pop(name) for name in names if name in options}
         return RRTFTrainer(
             model=model, args=config(**options), train_dataset=ranked if rows is None else rows, **arguments

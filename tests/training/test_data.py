@@ -50,7 +50,9 @@ CHAT = {**TEXT, "prompt": [user("p")], "responses": [[assistant("a")], [assistan
         pytest.param({"prompt": "p", "responses": ["a", "b"], "scores": [1.0, 0.0]}, TEXT, id="ranked"),
         pytest.param({"prompt": "p", "responses": ["a", "b"], "scores": [1, 0]}, TEXT, id="ranked, whole scores"),
         pytest.param(
-            {"prompt": "p", "responses": ["a", "b"], "scores": [1, 0], "sources": None}, TEXT, id="ranked, sources null"
+            {"prompt": "p", "responses": ["a", "b"], "scores": [1, 0], "sources": None},
+            TEXT,
+            id="ranked, sources null",
         ),
         pytest.param(
             {"prompt": [user("p")], "responses": [[assistant("a")], [assistant("b")]], "scores": [1, 0]},
@@ -120,7 +122,10 @@ GOOD = {"prompt": "p", "responses": ["a", "b"], "scores": [1.0, 0.0]}
         ({**GOOD, "responses": [], "scores": []}, "Row 7 has 0 response.*at least two"),
         ({**GOOD, "responses": ["a", ""]}, r"Row 7: responses\[1\] is empty"),
         ({**GOOD, "responses": [None, "b"]}, r"Row 7: responses\[0\] is empty"),
-        ({**GOOD, "prompt": [user("p")], "responses": [[assistant("a")], []]}, r"Row 7: responses\[1\] is empty"),
+        (
+            {**GOOD, "prompt": [user("p")], "responses": [[assistant("a")], []]},
+            r"Row 7: responses\[1\] is empty",
+        ),
         (
             {**GOOD, "prompt": [user("p")], "responses": [[assistant("a")], [assistant("")]]},
             r"Row 7: responses\[1\] is empty",
@@ -240,7 +245,7 @@ def test_a_preference_row_gives_what_its_ranked_form_gives(base_tokenizer: Tok) 
     preference = prepare([{"prompt": "p", "chosen": "a", "rejected": "b"}], base_tokenizer)
     ranked = prepare([GOOD], base_tokenizer)
     assert preference[0] == ranked[0]
-    assert set(preference.column_names) == {"prompt_ids", "response_ids", "scores", "from_teacher"}
+    assert {"prompt_ids", "response_ids", "scores", "from_teacher"} <= set(preference.column_names)
 
 
 # -- Limits ----------------------------------------------------------------------------------------------
@@ -261,6 +266,14 @@ def test_a_response_that_does_not_fit_is_left_out_whole(
     assert sizes(dataset) == [expected]
     assert dataset[0]["scores"] == LONG["scores"][: len(expected)]
     assert all(ids[-1] == base_tokenizer.eos_token_id for ids in dataset[0]["response_ids"])
+
+
+def test_prepared_rows_know_which_row_and_responses_they_come_from(base_tokenizer: Tok) -> None:
+    dropped = {**LONG, "responses": ["zqzqzqz", "qzqzqzq"], "scores": [1.0, 0.0]}
+    mixed = {**LONG, "responses": ["zqzqzqz", "z", "zqz"]}
+    dataset = prepare([dropped, mixed], base_tokenizer, max_length=6)
+    assert dataset["row"][:] == [1]
+    assert dataset["kept"][:] == [[1, 2]]
 
 
 def test_rows_with_fewer_than_two_responses_left_are_dropped(base_tokenizer: Tok) -> None:
@@ -360,7 +373,12 @@ def test_several_processes_give_what_one_gives(base_tokenizer: Tok, ranked: Data
 # -- Batches ---------------------------------------------------------------------------------------------
 
 EXAMPLES = [
-    {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False, True]},
+    {
+        "prompt_ids": [1, 2],
+        "response_ids": [[3], [4, 5]],
+        "scores": [0.0, 1.0],
+        "from_teacher": [False, True],
+    },
     {"prompt_ids": [6], "response_ids": [[7, 8], [9]], "scores": [0.5, -1.0], "from_teacher": [False, False]},
 ]
 
@@ -388,7 +406,12 @@ def test_padding_to_a_multiple() -> None:
 
 
 def test_a_pad_token_inside_a_response_is_not_padding() -> None:
-    example = {"prompt_ids": [1], "response_ids": [[5, 0], [0]], "scores": [1.0, 0.0], "from_teacher": [False, False]}
+    example = {
+        "prompt_ids": [1],
+        "response_ids": [[5, 0], [0]],
+        "scores": [1.0, 0.0],
+        "from_teacher": [False, False],
+    }
     batch = RankedCollator(pad_token_id=0)([example])
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["completion_mask"].tolist() == [[0, 1, 1], [0, 1, 0]]

@@ -145,9 +145,7 @@ def test_gradients_by_hand(config: Config) -> None:
     rank_loss = rrtf_loss(logps, LENGTHS, SCORES, GROUPS, config(pair_reduction="sum")).rank_loss
     rank_loss.sum().backward()
     # Active are 0 > 2, 1 > 2, 3 > 6 and 4 > 6. Each pulls its better response up by weight / length.
-    torch.testing.assert_close(
-        logps.grad, exactly(-1.0 / 2, -0.5 / 3, 1.5 / 4, -0.75 / 3, -0.75 / 4, 0.0, 1.5 / 2)
-    )
+    torch.testing.assert_close(logps.grad, exactly(-1.0 / 2, -0.5 / 3, 1.5 / 4, -0.75 / 3, -0.75 / 4, 0.0, 1.5 / 2))
 
 
 def test_margins_carry_no_gradient(config: Config) -> None:
@@ -160,7 +158,12 @@ def test_margins_carry_no_gradient(config: Config) -> None:
 
 
 def reference(
-    logps: Tensor, lengths: list[int], scores: list[float], groups: list[int], teacher: list[bool], config: RRTFConfig
+    logps: Tensor,
+    lengths: list[int],
+    scores: list[float],
+    groups: list[int],
+    teacher: list[bool],
+    config: RRTFConfig,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Every group's ranking and imitation term, straight from the definitions."""
     rank_losses, sft_losses = [], []
@@ -259,7 +262,12 @@ def test_a_group_of_equal_scores_has_rank_loss_zero_and_finite_gradients(
     logps = LOGPS.clone().requires_grad_()
     scores = torch.where(GROUPS == 0, 0.5, SCORES)
     loss = rrtf_loss(
-        logps, LENGTHS, scores, GROUPS, config(pairs=pairs, pair_reduction=pair_reduction), from_teacher=TEACHER
+        logps,
+        LENGTHS,
+        scores,
+        GROUPS,
+        config(pairs=pairs, pair_reduction=pair_reduction),
+        from_teacher=TEACHER,
     )
     loss.rank_loss.sum().backward()
     assert loss.rank_loss[0] == 0

@@ -153,7 +153,12 @@ def test_a_batch_padded_on_the_left_has_the_same_loss_and_gradients(trainer: Bui
 def test_tokens_without_context_are_not_counted_as_tokens_of_the_response(trainer: Build, llama_path: str) -> None:
     # With no prompt nothing predicts the first token, so the mean runs over the others.
     ours = trainer(llama_path)
-    example = {"prompt_ids": [], "response_ids": [[5, 6, 7], [8, 9]], "scores": [1.0, 0.0], "from_teacher": [False] * 2}
+    example = {
+        "prompt_ids": [],
+        "response_ids": [[5, 6, 7], [8, 9]],
+        "scores": [1.0, 0.0],
+        "from_teacher": [False] * 2,
+    }
     _, loss = ours.compute_loss(ours.model, ours.data_collator([example]), return_outputs=True)
     logprobs = ours.model(input_ids=torch.tensor([[5, 6, 7]])).logits[0].log_softmax(dim=-1)
     expected = -(logprobs[0, 6] + logprobs[1, 7]) / 2
@@ -182,7 +187,12 @@ def test_dropout_is_off_unless_asked_for(trainer: Build, gpt2_path: str) -> None
     ids=["2+2+1", "1+1+1+1+1+1+1", "2+2, 2+1", "3+3, 1"],
 )
 def test_accumulated_batches_update_as_one_large_batch(
-    trainer: Build, ranked: Dataset, llama_path: str, rows: int, split: tuple[int, int], whole: tuple[int, int]
+    trainer: Build,
+    ranked: Dataset,
+    llama_path: str,
+    rows: int,
+    split: tuple[int, int],
+    whole: tuple[int, int],
 ) -> None:
     updated, losses, initial = [], [], None
     for batch_size, accumulation in (whole, split):
@@ -254,9 +264,7 @@ def test_the_ranking_term_alone_ranks_better(trainer: Build, llama_path: str) ->
     assert last["margins"] > first["margins"]
 
 
-def test_a_resumed_run_equals_an_unbroken_one(
-    trainer: Build, llama_path: str, tmp_path: Path
-) -> None:
+def test_a_resumed_run_equals_an_unbroken_one(trainer: Build, llama_path: str, tmp_path: Path) -> None:
     options = {"max_steps": 4, "per_device_train_batch_size": 2, "save_strategy": "steps", "save_steps": 2}
     unbroken = trainer(llama_path, output_dir=str(tmp_path / "run"), **options)
     unbroken.train()
@@ -293,7 +301,10 @@ DPO_ROWS = {
     "standard": {"prompt": "Double x.", "chosen": " return x + x", "rejected": " pass"},
     "standard, implicit prompt": {"chosen": "Double x. return x + x", "rejected": "Double x. pass"},
     "conversational": {"prompt": USER, "chosen": turn("return x + x"), "rejected": turn("pass")},
-    "conversational, implicit prompt": {"chosen": USER + turn("return x + x"), "rejected": USER + turn("pass")},
+    "conversational, implicit prompt": {
+        "chosen": USER + turn("return x + x"),
+        "rejected": USER + turn("pass"),
+    },
 }
 RANKED_ROWS = {
     "conversational ranked": {
@@ -418,9 +429,7 @@ def test_an_adapter_on_the_lm_head_is_refused(trainer: Build, llama_path: str) -
     [{"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, {"load_in_8bit": True}],
     ids=["4 bit NF4", "8 bit"],
 )
-def test_an_adapter_trains_on_a_quantized_model(
-    trainer: Build, llama_path: str, quantization: dict[str, Any]
-) -> None:
+def test_an_adapter_trains_on_a_quantized_model(trainer: Build, llama_path: str, quantization: dict[str, Any]) -> None:
     bitsandbytes = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
     ours = trainer(
         llama_path,
@@ -520,9 +529,7 @@ def test_evaluation_is_the_same_for_every_batch_size(
     assert {name: metrics[f"eval_{name}"] for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
-def test_each_of_several_eval_sets_has_metrics_of_its_own(
-    trainer: Build, ranked: Dataset, llama_path: str
-) -> None:
+def test_each_of_several_eval_sets_has_metrics_of_its_own(trainer: Build, ranked: Dataset, llama_path: str) -> None:
     parts = {"first": ranked.select(range(3)), "second": ranked.select(range(3, 7))}
     ours = trainer(llama_path, eval_dataset=parts)
     examples = list(ours.train_dataset)
@@ -584,7 +591,9 @@ def test_the_arguments_are_those_of_the_dpo_trainer() -> None:
     )
 
 
-def test_compute_metrics_is_refused(config: Callable[..., RRTFConfig], ranked: Dataset, llama: PreTrainedModel) -> None:
+def test_compute_metrics_is_refused(
+    config: Callable[..., RRTFConfig], ranked: Dataset, llama: PreTrainedModel
+) -> None:
     with pytest.raises(ValueError, match="`compute_metrics` is not supported"):
         RRTFTrainer(model=llama, args=config(), train_dataset=ranked, compute_metrics=lambda prediction: {})
 
@@ -595,7 +604,7 @@ def test_the_train_dataset_is_required(config: Callable[..., RRTFConfig], llama:
 
 
 def test_a_list_is_no_data_set(config: Callable[..., RRTFConfig], ranked: Dataset, llama: PreTrainedModel) -> None:
-    with pytest.raises(TypeError, match="`train_dataset` must be .* got `list`"):
+    with pytest.raises(TypeError, match=r"`train_dataset` must be .* got `list`"):
         RRTFTrainer(model=llama, args=config(), train_dataset=ranked.to_list())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rrtf_trl.records import Candidate, Judgement, Problem
-from rrtf_trl.sandbox import Job, Outcome, Sandbox
+from rrtf_trl.sandbox import Job, Outcome, Sandbox, check_job
 
 from .base import FeedbackError
 
@@ -36,7 +36,7 @@ class UnitTests:
 
     def check(self, problem: Problem) -> None:
         """Raise :class:`ValueError` if the sandbox does not run tests of this kind."""
-        job_for(problem, code="", job_id="")
+        check_job(job_for(problem, code="", job_id=problem.task_id))
 
     def judge(self, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
         """Yield one judgement for each item, as the checks end.

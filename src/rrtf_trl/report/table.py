@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 
@@ -13,26 +14,35 @@ def results_table(results: dict[str, Any]) -> Table:
     Args:
         results: What ``results.json`` of a run holds.
     """
-    table = Table(title="held-out problems, before and after (percent, 95% intervals)")
-    for column in ("figure", "n", "T", "problems", "before", "after", "gain"):
-        table.add_column(column, justify="left" if column == "figure" else "right", no_wrap=True)
+    problems = next(iter(results.values()))["problems"]
+    title = f"{problems} held-out problems: percent solved, with 95% intervals"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 0, 0, 1), pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for column in ("before", "after", "gain"):
+        table.add_column(column, justify="right", no_wrap=True)
     for name, row in results.items():
-        temperature = ", ".join(f"{value:g}" for value in row["decoding"].get("temperatures", []))
         gain = row["gain"]
+        shown = interval(gain, sign=True)
         clear = gain["low"] > 0 or gain["high"] < 0
-        table.add_row(
-            name,
-            str(row["n"]),
-            temperature,
-            str(row["problems"]),
-            interval(row["base"]),
-            interval(row["trained"]),
-            f"[bold]{interval(gain, sign=True)}[/]" if clear else interval(gain, sign=True),
-        )
+        label = figure_label(name, row)
+        table.add_row(label, interval(row["base"]), interval(row["trained"]), f"[bold]{shown}[/]" if clear else shown)
     return table
 
 
+def figure_label(name: str, row: dict[str, Any]) -> str:
+    """Return a figure's name with its decoding, for instance ``pass@1, n=8, T=0.8``."""
+    decoding, figure = name.split(" ", 1)
+    if decoding == "greedy":
+        return f"{figure}, greedy"
+    settings = row["decoding"]
+    temperatures = ",".join(f"{value:g}" for value in settings.get("temperatures", []))
+    nucleus = "".join(f", top_p={value:g}" for value in settings.get("top_ps", []) if value != 1)
+    return f"{figure}, n={row['n']}, T={temperatures}{nucleus}"
+
+
 def interval(estimate: dict[str, float], sign: bool = False) -> str:
-    """Return an estimate in percent with its interval, for instance ``62.5 (57.8 to 67.1)``."""
+    """Return an estimate in percent with its interval, for instance ``62.5 (57.8-67.1)``."""
     plus = "+" if sign else ""
-    return f"{100 * estimate['value']:{plus}.1f} ({100 * estimate['low']:{plus}.1f} to {100 * estimate['high']:{plus}.1f})"
+    value, low, high = (100 * estimate[name] for name in ("value", "low", "high"))
+    between = f"{low:{plus}.1f} to {high:{plus}.1f}" if sign else f"{low:.1f}-{high:.1f}"
+    return f"{value:{plus}.1f} ({between})"

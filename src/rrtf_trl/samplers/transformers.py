@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from rrtf_trl.assets import model_path
+from rrtf_trl.errors import UserError
 from rrtf_trl.records import Candidate, Problem, Source, content_hash
 
 from .base import Samples
@@ -19,7 +21,7 @@ class TransformersSampler:
     """Batched generation with a KV cache and left padding.
 
     Args:
-        model: Path or hub id of a causal language model.
+        model: Path or hub id of a causal language model, or ``embedded``.
         n: Draws a prompt for each temperature.
         temperatures: One or several; 0 is greedy decoding. With several, a prompt gets ``n`` draws of each,
             as the paper mixes them.
@@ -34,6 +36,7 @@ class TransformersSampler:
 
     Raises:
         ValueError: If an option is out of its range.
+        UserError: On sampling, if a prompt is chat messages and the model has no chat template.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class TransformersSampler:
             raise ValueError(f"temperatures must be numbers >= 0, got {self.temperatures}")
         if len(self.top_ps) != len(self.temperatures) or any(not 0 < p <= 1 for p in self.top_ps):
             raise ValueError(f"top_ps must be one number in (0, 1], or one for each temperature, got {top_ps}")
-        self.model = model
+        self.model = model_path(model)
         self.n = n
         self.max_new_tokens = max_new_tokens
         self.seed = seed
@@ -144,9 +147,9 @@ class TransformersSampler:
         if isinstance(problem.prompt, str):
             return list(tokenizer(problem.prompt)["input_ids"])
         if tokenizer.chat_template is None:
-            raise ValueError(
-                f"{problem.task_id}: the prompt is chat messages, but {self.model} has no chat template. Use a chat model, "
-                "or problems.prompt_form=paper for a base model."
+            raise UserError(
+                f"{problem.task_id}: the prompt is chat messages, but {self.model} has no chat template. "
+                "Use a chat model, or problems.prompt_form=paper for a base model."
             )
         encoded = tokenizer.apply_chat_template(problem.prompt, add_generation_prompt=True, return_dict=True)
         return list(encoded["input_ids"])

@@ -6,6 +6,8 @@ import functools
 import hashlib
 from pathlib import Path
 
+from rrtf_trl.errors import UserError
+
 _DECIDES_OUTPUT = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
 
 
@@ -14,6 +16,9 @@ def model_identity(model: str) -> str:
 
     Args:
         model: A folder with a model, or a hub id.
+
+    Raises:
+        UserError: If it is neither.
     """
     folder = Path(model)
     if folder.is_dir():
@@ -23,7 +28,12 @@ def model_identity(model: str) -> str:
         return f"sha256:{_hash_files(stamps)}"
     from transformers import AutoConfig
 
-    commit = getattr(AutoConfig.from_pretrained(model), "_commit_hash", None)
+    try:
+        commit = getattr(AutoConfig.from_pretrained(model), "_commit_hash", None)
+    except OSError as error:
+        raise UserError(
+            f"model {model!r} is no folder here, and no hub has it: {str(error).splitlines()[0]}"
+        ) from None
     return f"{model}@{commit}"
 
 

@@ -1,5 +1,7 @@
 """Runs untrusted, model-written programs against tests and says what happened. Knows nothing of scores.
 
+::
+
     from rrtf_trl.sandbox import Job, Sandbox
 
     with Sandbox(workers=2, timeout=5.0) as sandbox:
@@ -10,6 +12,8 @@ The verdict belongs to a process that never runs the program; the process that r
 expected value. Between them only plain data crosses (:mod:`.codec`), and equality is decided on the judge's
 side. So a program cannot pass by exiting early, by patching built-ins, by objects that equal everything, or
 by writing to any descriptor: all it can do is answer calls.
+
+::
 
     caller      pool.py        jobs in, outcomes out; may have threads and torch loaded, and is never forked
     worker      judge.py       one a processor: takes a job, supervises it, answers exactly once
@@ -32,6 +36,8 @@ What it does not cover:
 - Timing and processor load can be observed, and a program may learn from the arguments of earlier calls.
 - Calls are by value: a test that looks at an argument that the program changed in place, passes a function,
   or needs an object of the program's own class does not work. Such tests fail or are ``refused``.
+- A name that ``asserts`` use and only the program defines is the program's word: where a test compares by
+  a helper that it expects to find in the program, a lying helper passes. ``setup`` should define or import it.
 - Tests, ``setup`` and ``context`` are trusted: they run with the caller's rights.
 - Linux only. pytest files are not run yet.
 """
@@ -39,6 +45,6 @@ What it does not cover:
 from __future__ import annotations
 
 from .describe import describe_isolation
-from .pool import Job, Outcome, OutcomeState, Sandbox
+from .pool import Job, Outcome, OutcomeState, Sandbox, check_job
 
-__all__ = ["Job", "Outcome", "OutcomeState", "Sandbox", "describe_isolation"]
+__all__ = ["Job", "Outcome", "OutcomeState", "Sandbox", "check_job", "describe_isolation"]

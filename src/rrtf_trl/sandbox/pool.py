@@ -258,6 +258,11 @@ class _Worker:
             self._process.wait()
 
 
+def check_job(job: Job) -> None:
+    """Raise :class:`ValueError`, without running anything, for a job that :meth:`Sandbox.run_many` would refuse."""
+    _frame(job, 0)
+
+
 def _frame(job: Job, sequence: int) -> bytes:
     """The job as it goes to a worker; refuses one that cannot be judged."""
     tests = job.tests

@@ -107,6 +107,7 @@ class Session:
         self._last_answer: tuple[Any] | None = None
         self.fault: Fault | None = None
         """The last fault, even if the test swallowed it; whoever runs the tests looks here and clears it."""
+        self._end: Fault | None = None
         self.classes: set[str] = set()
 
     def load(self, code: str, names: list[str]) -> set[str]:
@@ -153,8 +154,8 @@ class Session:
             Exception: A built-in exception that the program raised.
             Fault: Anything else that kept it from answering.
         """
-        if self.fault is not None and self.fault.fatal:
-            raise self.fault
+        if self._end is not None:
+            raise self._remember(self._end)
         self.calls += 1
         self._last_call, self._last_answer = (name, args, kwargs), None
         try:
@@ -255,6 +256,8 @@ class Session:
 
     def _remember(self, fault: Fault) -> Fault:
         self.fault = fault
+        if fault.fatal:
+            self._end = fault
         return fault
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from trl.trainer.base_config import _BaseConfig
 
@@ -60,11 +60,11 @@ class RRTFConfig(_BaseConfig):
             Imitate the best response only if its score is at least this. `None` imitates it always, as the paper does,
             even where every response failed.
         pairs (`str`, *optional*, defaults to `"all"`):
-            Which pairs are ranked: `"all"` with different scores, `"best_vs_rest"`, or `"teacher_student"` as the paper
-            prints it, which needs a `sources` column.
+            Which pairs are ranked: `"all"` with different scores, `"best_vs_rest"`, or `"teacher_student"` as the
+            paper prints it, which needs a `sources` column.
         pair_reduction (`str`, *optional*, defaults to `"mean"`):
-            `"sum"` over the pairs of a row, as the paper prints it, or their `"mean"`, so that the weight of a row does
-            not grow with the square of its responses.
+            `"sum"` over the pairs of a row, as the paper prints it, or their `"mean"`, so that the weight of a row
+            does not grow with the square of its responses.
         score_weighting (`bool`, *optional*, defaults to `True`):
             Whether a pair is weighted by its difference in scores. `loss_type="rrhf"` never is.
         length_normalization (`bool`, *optional*, defaults to `True`):
@@ -73,13 +73,15 @@ class RRTFConfig(_BaseConfig):
             Whether to keep activations in CPU memory between forward and backward.
     """
 
-    _VALID_DICT_FIELDS = [*_BaseConfig._VALID_DICT_FIELDS, "model_init_kwargs"]
+    _VALID_DICT_FIELDS: ClassVar[list[str]] = [*_BaseConfig._VALID_DICT_FIELDS, "model_init_kwargs"]
 
     learning_rate: float = field(default=1e-6, metadata={"help": "The initial learning rate for AdamW."})
 
     model_init_kwargs: dict[str, Any] | str | None = field(
         default=None,
-        metadata={"help": "Keyword arguments for `from_pretrained`, used when the model is given as a path or hub id."},
+        metadata={
+            "help": "Keyword arguments for `from_pretrained`, used when the model is given as a path or hub id."
+        },
     )
     trust_remote_code: bool = field(
         default=False, metadata={"help": "Whether to run model and tokenizer code that a checkpoint brings along."}

@@ -1,7 +1,8 @@
 """From data set rows to the tensors of a training step.
 
-row -> ranked_row -> tokenize_row -> RankedCollator
-(any accepted form)  (prompt, responses, scores)  (token ids)  (padded batch)
+A row in any accepted form goes through :func:`ranked_row` (prompt, responses, scores), :func:`tokenize_row`
+(token ids), :func:`fit_row` (the lengths and the number of responses that are allowed), and, with the other
+rows of its batch, :class:`RankedCollator` (padded tensors).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from trl.trainer.utils import pad
 logger = logging.getLogger(__name__)
 
 TOKENIZED_COLUMNS = ["prompt_ids", "response_ids", "scores", "from_teacher"]
-
+"""What the collator reads."""
 
 _RANKED = ("prompt", "responses", "scores")
 _PREFERENCE = ("chosen", "rejected")
@@ -43,8 +44,8 @@ def ranked_row(row: dict[str, Any], index: int, require_sources: bool = False) -
     missing = [name for name in (_PREFERENCE if is_preference else _RANKED) if name not in row]
     if missing:
         raise ValueError(
-            f"Row {index} has no {' and no '.join(map(repr, missing))}. A row is either (prompt, responses, scores) or "
-            f"(prompt, chosen, rejected); this one has {', '.join(sorted(row))}."
+            f"Row {index} has no {' and no '.join(map(repr, missing))}. A row is either (prompt, responses, scores) "
+            f"or (prompt, chosen, rejected); this one has {', '.join(sorted(row))}."
         )
     if is_preference:
         if "prompt" not in row:
@@ -56,7 +57,9 @@ def ranked_row(row: dict[str, Any], index: int, require_sources: bool = False) -
     if len(responses) != len(scores):
         raise ValueError(f"Row {index} has {len(responses)} responses but {len(scores)} scores.")
     if len(responses) < 2:
-        raise ValueError(f"Row {index} has {len(responses)} response: ranking needs at least two. Drop such rows first.")
+        raise ValueError(
+            f"Row {index} has {len(responses)} response: ranking needs at least two. Drop such rows first."
+        )
     for position, (response, score) in enumerate(zip(responses, scores, strict=True)):
         if _is_empty(response):
             raise ValueError(f"Row {index}: responses[{position}] is empty.")
@@ -123,7 +126,12 @@ def _tokenize_text(ranked: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -
 def _tokenize_chat(
     ranked: dict[str, Any], row: dict[str, Any], tokenizer: PreTrainedTokenizerBase
 ) -> tuple[list[int], list[list[int]]]:
-    options = {"tokenize": True, "return_dict": True, "tools": row.get("tools"), **(row.get("chat_template_kwargs") or {})}
+    options = {
+        "tokenize": True,
+        "return_dict": True,
+        "tools": row.get("tools"),
+        **(row.get("chat_template_kwargs") or {}),
+    }
     prompt = ranked["prompt"]
     prompt_ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, **options)["input_ids"]
     joint_ids = [tokenizer.apply_chat_template(prompt + r, **options)["input_ids"] for r in ranked["responses"]]
@@ -202,8 +210,9 @@ def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int)
     if not responses:
         return
     message = (
-        f"{name} data set: {responses} responses longer than max_length={max_length} tokens with their prompt (longest: "
-        f"{longest}) were left out, and {len(before) - len(kept)} of {len(before)} rows had fewer than two left."
+        f"{name} data set: {responses} responses longer than max_length={max_length} tokens with their prompt "
+        f"(longest: {longest}) were left out, and {len(before) - len(kept)} of {len(before)} rows had fewer than two "
+        "left."
     )
     if len(kept) == 0:
         raise ValueError(f"{message} No row is left: raise `max_length`.")
@@ -224,13 +233,16 @@ class RankedCollator:
       response tokens;
     - ``scores`` float `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`.
 
-    >>> RankedCollator(pad_token_id=0)([
-    ...     {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False, True]},
-    ... ])
-    {'input_ids': tensor([[1, 2, 3, 0],
-            [1, 2, 4, 5]]), 'attention_mask': tensor([[1, 1, 1, 0],
-            [1, 1, 1, 1]]), 'completion_mask': tensor([[0, 0, 1, 0],
-            [0, 0, 1, 1]]), 'scores': tensor([0., 1.]), 'group_ids': tensor([0, 0]), 'from_teacher': tensor([False,  True])}
+    >>> row = {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False, True]}
+    >>> batch = RankedCollator(pad_token_id=0)([row])
+    >>> batch["input_ids"]
+    tensor([[1, 2, 3, 0],
+            [1, 2, 4, 5]])
+    >>> batch["completion_mask"]
+    tensor([[0, 0, 1, 0],
+            [0, 0, 1, 1]])
+    >>> batch["group_ids"]
+    tensor([0, 0])
     """
 
     pad_token_id: int

@@ -105,7 +105,9 @@ def ordered_pairs(
         candidate &= (scores == top[group_ids])[:, None]
     elif pairs == "teacher_student":
         if from_teacher is None:
-            raise ValueError('pairs="teacher_student" needs to know which responses are the teacher\'s: `from_teacher`.')
+            raise ValueError(
+                'pairs="teacher_student" needs to know which responses are the teacher\'s: `from_teacher`.'
+            )
         candidate &= from_teacher[:, None] & ~from_teacher[None, :]
     better, worse = candidate.nonzero(as_tuple=True)
     return better, worse

@@ -13,6 +13,8 @@ import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
+from rrtf_trl.errors import UserError
+
 from .config import RRTFConfig
 from .losses import best_responses, ordered_pairs, pair_weights
 from .trainer import RRTFTrainer
@@ -37,20 +39,26 @@ def train_policy(
         args: Options; checkpoints go to ``args.output_dir``, and a training that was stopped goes on from the
             last whole one there.
         policy: Folder that the trained model and its tokenizer are saved to, whole or not at all.
-        pairs: JSONL file to write, one line a row that is trained on: its number in ``rows`` (from 0), which response is
-            imitated, and ``pairs`` of [better, worse, weight] by number of the response.
+        pairs: JSONL file to write, one line a row that is trained on: its number in ``rows`` (from 0), which
+            response is imitated, and ``pairs`` of [better, worse, weight] by number of the response.
         quantization_config: bitsandbytes options, or ``None``.
         peft_config: Adapter to train, or ``None`` for the whole model.
         callbacks: Callbacks for the trainer; where there are any, they are the ones to show progress.
+
+    Raises:
+        UserError: If the rows or options cannot be trained with.
     """
-    trainer = RRTFTrainer(
-        model=model,
-        args=args,
-        train_dataset=read_rows(rows),
-        quantization_config=quantization_config,
-        peft_config=peft_config,
-        callbacks=callbacks,
-    )
+    try:
+        trainer = RRTFTrainer(
+            model=model,
+            args=args,
+            train_dataset=read_rows(rows),
+            quantization_config=quantization_config,
+            peft_config=peft_config,
+            callbacks=callbacks,
+        )
+    except (ValueError, TypeError) as error:
+        raise UserError(f"training cannot start: {error}") from error
     with Path(pairs).open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in trained_pairs(trainer.train_dataset, args))
     if callbacks:
@@ -70,7 +78,7 @@ def train_policy(
 
 
 def trained_pairs(dataset: Dataset, args: RRTFConfig) -> Iterator[dict[str, Any]]:
-    """Yield for each row of a prepared data set what the loss will make of it; see ``pairs`` of :func:`train_policy`."""
+    """Yield for each row of a prepared data set what the loss makes of it; see ``pairs`` of :func:`train_policy`."""
     for row in dataset.select_columns(["row", "kept", "scores", "from_teacher"]):
         scores, teacher = torch.tensor(row["scores"], dtype=torch.float64), torch.tensor(row["from_teacher"])
         group = torch.zeros(len(scores), dtype=torch.long)

@@ -7,7 +7,7 @@ import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
 from accelerate.utils import is_peft_model
@@ -15,7 +15,6 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import (
-    AutoTokenizer,
     BitsAndBytesConfig,
     DataCollator,
     PreTrainedModel,
@@ -24,27 +23,26 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
-from transformers.utils import is_peft_available
 from trl.models import get_act_offloading_ctx_manager
 from trl.trainer.base_trainer import _BaseTrainer
 from trl.trainer.utils import (
     add_fused_lm_head,
-    create_model_from_path,
     disable_dropout_in_model,
     get_config_model_id,
 )
 
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator, prepare_dataset
+from .loading import add_adapter, load_model, load_tokenizer
 from .losses import LossOutput, rrtf_loss
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
 
-AnyDataset = Dataset | IterableDataset
+AnyDataset: TypeAlias = Dataset | IterableDataset
 
 
-class RRTFTrainer(_BaseTrainer):  # type: ignore[misc]
+class RRTFTrainer(_BaseTrainer):
     """Aligns a code model with ranked responses: the RRTF method of PanGu-Coder2 (arXiv 2307.14936).
 
     The constructor is that of TRL's ``DPOTrainer``, argument for argument.
@@ -71,9 +69,9 @@ class RRTFTrainer(_BaseTrainer):  # type: ignore[misc]
 
     loss_is_scaled_for_ga = True
 
-    _tag_names = ["trl", "rrtf"]
+    _tag_names: ClassVar[list[str]] = ["trl", "rrtf"]
     _name = "RRTF"
-    _paper = {
+    _paper: ClassVar[dict[str, str]] = {
         "title": "PanGu-Coder2: Boosting Large Language Models for Code with Ranking Feedback",
         "id": "2307.14936",
         "citation": textwrap.dedent("""\
@@ -107,7 +105,9 @@ class RRTFTrainer(_BaseTrainer):  # type: ignore[misc]
         if train_dataset is None:
             raise ValueError("`train_dataset` is required.")
         if not isinstance(train_dataset, Dataset | IterableDataset):
-            raise TypeError(f"`train_dataset` must be a `Dataset` or `IterableDataset`, got `{type(train_dataset).__name__}`.")
+            raise TypeError(
+                f"`train_dataset` must be a `Dataset` or `IterableDataset`, got `{type(train_dataset).__name__}`."
+            )
         if isinstance(train_dataset, IterableDataset):
             # Accelerate's dispatch mode would concatenate batches of different widths.
             args.accelerator_config.dispatch_batches = False
@@ -117,9 +117,9 @@ class RRTFTrainer(_BaseTrainer):  # type: ignore[misc]
             raise ValueError("`compute_metrics` is not supported by RRTFTrainer: a ranked row has no single label.")
 
         set_seed(args.seed)  # before adapters are made: they start from random weights
-        model = _load_model(model, args, quantization_config)
-        tokenizer = _load_tokenizer(processing_class, model, args)
-        model = _add_adapter(model, args, peft_config)
+        model = load_model(model, args, quantization_config)
+        tokenizer = load_tokenizer(processing_class, model, args)
+        model = add_adapter(model, args, peft_config)
         if data_collator is None:
             data_collator = RankedCollator(tokenizer.pad_token_id, args.pad_to_multiple_of)
         self._tokenizer = tokenizer
@@ -141,20 +141,22 @@ class RRTFTrainer(_BaseTrainer):  # type: ignore[misc]
         )
         if args.n_gpu > 1:
             raise ValueError(
-                "RRTFTrainer does not run under `nn.DataParallel`. Start the script with `accelerate launch`, or show it "
-                "one GPU with CUDA_VISIBLE_DEVICES."
+                "RRTFTrainer does not run under `nn.DataParallel`. Start the script with `accelerate launch`, or show "
+                "it one GPU with CUDA_VISIBLE_DEVICES."
             )
         if args.disable_dropout:
             disable_dropout_in_model(self.model)
         if hasattr(_base_model(self.model).get_output_embeddings(), "base_layer"):
             raise ValueError(
-                "The adapter has low-rank weights on the LM head, which is applied in chunks and without them. Leave it "
+                "The adapter has low-rank weights on the LM head, which is applied in chunks, without them. Leave it "
                 'out of `target_modules`, or train it whole with `modules_to_save=["lm_head"]`.'
             )
         # Scores response tokens through the LM head in chunks: whole logits [tokens, vocabulary] never exist.
         add_fused_lm_head(_base_model(self.model), outputs=("log_probs", "entropy"))
         self._offloading = (
-            get_act_offloading_ctx_manager(model=self.model) if args.activation_offloading else contextlib.nullcontext()
+            get_act_offloading_ctx_manager(model=self.model)
+            if args.activation_offloading
+            else contextlib.nullcontext()
         )
         # mode -> metric -> [sum, count], on this process; joined over processes when they are logged.
         self._sums: dict[str, dict[str, Tensor]] = {"train": {}, "eval": {}}
@@ -174,8 +176,7 @@ class RRTFTrainer(_BaseTrainer):  # type: ignore[misc]
         )
 
     def _set_signature_columns_if_needed(self) -> None:
-        if self._signature_columns is None:
-            self._signature_columns = TOKENIZED_COLUMNS
+        self._signature_columns = TOKENIZED_COLUMNS
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device
@@ -266,7 +267,9 @@ class RRTFTrainer(_BaseTrainer):  # type: ignore[misc]
         self, loss: LossOutput, logps: Tensor, lengths: Tensor, entropy: Tensor, inputs: dict[str, Tensor]
     ) -> None:
         group_ids, scores = inputs["group_ids"], inputs["scores"]
-        top = torch.full_like(scores, -torch.inf)[: loss.rank_loss.numel()].scatter_reduce(0, group_ids, scores, "amax")
+        top = torch.full_like(scores, -torch.inf)[: loss.rank_loss.numel()].scatter_reduce(
+            0, group_ids, scores, "amax"
+        )
         best = scores == top[group_ids]
         self._add("rank_loss", loss.rank_loss)
         self._add("sft_loss", loss.sft_loss)
@@ -321,95 +324,33 @@ class RRTFTrainer(_BaseTrainer):  # type: ignore[misc]
 
     def evaluation_loop(
         self,
-        dataloader: DataLoader,
+        dataloader: DataLoader[Any],
         description: str,
         prediction_loss_only: bool | None = None,
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Run the model over a data set; the metrics are averages over its items, named with its prefix."""
-        output = super().evaluation_loop(
-            dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
-        )
+        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
         averages = self._averages("eval")
-        # The base class weighs every batch of a stream alike, also a last one with fewer groups.
-        averages["loss"] = (
-            self.args.rank_weight * averages["rank_loss"] + self.args.sft_weight * averages["sft_loss"]
-        )
+        if averages:
+            # The base class weighs every batch of a stream alike, also a last one with fewer groups.
+            losses = self.args.rank_weight * averages["rank_loss"], self.args.sft_weight * averages["sft_loss"]
+            averages["loss"] = sum(losses)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in averages.items()})
         return output
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        name = Path(self.args.output_dir).name if self.args.hub_model_id is None else self.args.hub_model_id.split("/")[-1]
+        name = (
+            Path(self.args.output_dir).name
+            if self.args.hub_model_id is None
+            else self.args.hub_model_id.split("/")[-1]
+        )
         self.create_model_card(model_name=name)
         super()._save_checkpoint(model, trial)
 
 
-def _load_model(
-    model: str | PreTrainedModel | PeftModel, args: RRTFConfig, quantization_config: BitsAndBytesConfig | None
-) -> PreTrainedModel | PeftModel:
-    if not isinstance(model, str):
-        if quantization_config is not None:
-            raise ValueError(
-                "`quantization_config` applies to a model that the trainer loads, but yours is loaded already. Give "
-                "`model` as a path or hub id, or leave `quantization_config` out."
-            )
-        if args.model_init_kwargs is not None:
-            warnings.warn("The model is loaded already: `model_init_kwargs` is not used.", UserWarning, stacklevel=3)
-        return model
-    options = dict(args.model_init_kwargs or {})
-    if quantization_config is not None:
-        if "quantization_config" in options:
-            raise ValueError("`quantization_config` is given twice: as an argument and in `model_init_kwargs`.")
-        options["quantization_config"] = quantization_config
-    if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
-        options["device_map"] = None
-    options.setdefault("trust_remote_code", args.trust_remote_code)
-    return create_model_from_path(model, **options)
-
-
-def _load_tokenizer(
-    processing_class: PreTrainedTokenizerBase | None, model: PreTrainedModel | PeftModel, args: RRTFConfig
-) -> PreTrainedTokenizerBase:
-    if processing_class is None:
-        name = get_config_model_id(model.config)
-        processing_class = AutoTokenizer.from_pretrained(name, trust_remote_code=args.trust_remote_code)
-    if not isinstance(processing_class, PreTrainedTokenizerBase):
-        raise TypeError(f"`processing_class` must be a tokenizer, got `{type(processing_class).__name__}`.")
-    if processing_class.pad_token is None:
-        processing_class.pad_token = processing_class.eos_token
-    model.config.get_text_config().pad_token_id = processing_class.pad_token_id
-    if model.generation_config is not None:
-        model.generation_config.pad_token_id = processing_class.pad_token_id
-    return processing_class
-
-
-def _add_adapter(
-    model: PreTrainedModel | PeftModel, args: RRTFConfig, peft_config: PeftConfig | None
-) -> PreTrainedModel | PeftModel:
-    quantized = getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)
-    if peft_config is not None:
-        if not is_peft_available():
-            raise ImportError("`peft_config` needs the peft package: pip install 'rrtf-trl[peft]'")
-        from peft import get_peft_model
-
-        if is_peft_model(model):
-            raise ValueError(
-                "The model has an adapter already and `peft_config` asks for another. Merge the first one into the model, "
-                "or leave `peft_config` out to go on training it."
-            )
-        model = get_peft_model(model, peft_config)
-    if is_peft_model(model) and args.gradient_checkpointing:
-        model.enable_input_require_grads()
-    if quantized:
-        # QLoRA (arXiv 2305.14314) computes in bf16. DoRA's magnitudes stay in float32, whose updates bf16 would lose.
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad and "lora_magnitude_vector" not in name:
-                parameter.data = parameter.data.to(torch.bfloat16)
-    return model
-
-
-def _base_model(model: nn.Module) -> nn.Module:
+def _base_model(model: Any) -> Any:
     return model.get_base_model() if is_peft_model(model) else model
 
 

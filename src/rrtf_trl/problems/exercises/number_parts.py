@@ -180,12 +180,8 @@ MAPS = (
         {"x / {k}": 56, "int(x / {k})": 4},
         (2, 3, 4),
     ),
-    Part(
-        "distance", ("the distances from {k} to {these}",), "abs(x - {k})", 70, {"x - {k}": 30}, FROM_2_TO_9
-    ),
-    Part(
-        "cap", ("the results of capping {these} at {k}",), "min(x, {k})", 42, {"max(x, {k})": 58}, FROM_2_TO_9
-    ),
+    Part("distance", ("the distances from {k} to {these}",), "abs(x - {k})", 70, {"x - {k}": 30}, FROM_2_TO_9),
+    Part("cap", ("the results of capping {these} at {k}",), "min(x, {k})", 42, {"max(x, {k})": 58}, FROM_2_TO_9),
     Part("last_digit", ("the last digits of {these}",), "abs(x) % 10", 67, {"x % 10": 21, "x // 10": 12}),
     Part(
         "digit_sum",

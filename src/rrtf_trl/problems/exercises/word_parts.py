@@ -10,9 +10,7 @@ from .grammar import COUNTS, LETTERS, Part
 
 SOURCES = (
     Part("word_list", ("words in ws",), "ws", 100, {}, signature="ws"),
-    Part(
-        "text", ("words in text",), "text.split()", 82, {'text.split(" ")': 12, "text": 6}, signature="text"
-    ),
+    Part("text", ("words in text",), "text.split()", 82, {'text.split(" ")': 12, "text": 6}, signature="text"),
 )
 
 FILTERS = (
@@ -58,9 +56,7 @@ FILTERS = (
         LETTERS,
     ),
     Part("contains", ("the {items} that contain '{k}'",), '"{k}" in w', 85, {'"{k}" == w': 15}, LETTERS),
-    Part(
-        "lacks", ("the {items} that do not contain '{k}'",), '"{k}" not in w', 82, {'"{k}" in w': 18}, LETTERS
-    ),
+    Part("lacks", ("the {items} that do not contain '{k}'",), '"{k}" not in w', 82, {'"{k}" in w': 18}, LETTERS),
     Part(
         "vowel",
         ("the {items} that start with a vowel",),
@@ -110,9 +106,7 @@ MAPS = (
         gives="word",
     ),
     Part("twice", ("the twofold repetitions of {these}",), "w + w", 85, {"w ** 2": 15}, gives="word"),
-    Part(
-        "prefix", ("the first {k} letters of {these}",), "w[:{k}]", 73, {"w[{k}:]": 27}, COUNTS, gives="word"
-    ),
+    Part("prefix", ("the first {k} letters of {these}",), "w[:{k}]", 73, {"w[{k}:]": 27}, COUNTS, gives="word"),
     Part(
         "replace",
         ("the results of replacing '{k}' with 'x' in {these}",),

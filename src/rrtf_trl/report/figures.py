@@ -1,0 +1,120 @@
+"""The pictures of a report, drawn by matplotlib as SVG that follows the reader's light or dark setting.
+
+Nothing here touches pyplot or needs a display. Text stays text, and colours are the variables of ``palette.css``.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from .words import interval, points
+
+# matplotlib draws in these; `_svg` replaces each by the variable of that name.
+_COLOURS = {"ink": "#0a0a01", "muted": "#0a0a02", "grid": "#0a0a03", "before": "#0a0a04", "after": "#0a0a05"}
+_INK, _MUTED, _GRID, _BEFORE, _AFTER = _COLOURS.values()
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+
+# Sizes of the result figure in points.
+_WIDTH, _LEFT, _RIGHT, _ROW, _FOOT = 480, 52, 40, 66, 46
+
+
+def result_figure(results: dict[str, Any]) -> str:
+    """Return a picture of each figure before and after training with its 95% interval, as an SVG file's text.
+
+    It stands alone, as a file too, and follows the light or dark setting of whoever looks at it.
+
+    Args:
+        results: What ``results.json`` of a run holds.
+    """
+    height = _ROW * len(results) + _FOOT
+    figure = Figure(figsize=(_WIDTH / 72, height / 72))
+    axes = figure.add_axes((_LEFT / _WIDTH, _FOOT / height, 1 - (_LEFT + _RIGHT) / _WIDTH, 1 - _FOOT / height))
+    axes.set(xlim=(0, 100), ylim=(_ROW * len(results), 0), yticks=[])
+    axes.grid(axis="x", color=_GRID, linewidth=0.8)
+    for index, (name, row) in enumerate(results.items()):
+        top = index * _ROW
+        outside = axes.get_yaxis_transform()
+        axes.text(-_LEFT / (_WIDTH - _LEFT - _RIGHT), top + 16, name, transform=outside, color=_INK, weight="bold")
+        gain = f"{points(row['gain']['value'])} points ({interval(row['gain'], sign=True)})"
+        axes.text(1 + _RIGHT / (_WIDTH - _LEFT - _RIGHT), top + 16, gain, transform=outside, color=_INK, ha="right")
+        _estimate(axes, top + 33, "before", row["base"], _BEFORE)
+        _estimate(axes, top + 50, "after", row["trained"], _AFTER)
+    problems = next(iter(results.values()))["problems"]
+    axes.set_xlabel(f"percent of {problems} held-out problems, with 95% intervals", color=_MUTED)
+    told = "; ".join(
+        f"{name}: {100 * row['base']['value']:.1f}% before, {100 * row['trained']['value']:.1f}% after"
+        for name, row in results.items()
+    )
+    style = (Path(__file__).parent / "palette.css").read_text(encoding="utf-8")
+    return _svg(figure, axes, label=told, style=style)
+
+
+def curve_figure(name: str, steps: Sequence[float], values: Sequence[float]) -> str:
+    """Return one small picture of a logged value over the steps of training, as inline SVG.
+
+    Args:
+        name: What is drawn, for those who cannot see it.
+        steps: The steps.
+        values: A finite value for each.
+    """
+    figure = Figure(figsize=(250 / 72, 130 / 72))
+    axes = figure.add_axes((44 / 250, 34 / 130, 196 / 250, 88 / 130))
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.plot(steps, values, color=_AFTER, linewidth=1.8, solid_joinstyle="round")
+    axes.plot(steps[-1:], values[-1:], "o", color=_AFTER, markersize=5)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    axes.set_xlabel("step", color=_MUTED, labelpad=1)
+    return _svg(figure, axes, label=f"{name}: from {values[0]:.3g} to {values[-1]:.3g} in {steps[-1]:g} steps")
+
+
+def _estimate(axes: Axes, y: float, label: str, estimate: dict[str, float], colour: str) -> None:
+    value, low, high = (100 * estimate[part] for part in ("value", "low", "high"))
+    axes.text(-2, y, label, color=colour, ha="right", va="center")
+    axes.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round", clip_on=False)
+    axes.plot([value], [y], "o", color=colour, markersize=8, clip_on=False)
+    axes.text(max(high, value + 1) + 1.5, y, f"{value:.1f}", color=colour, va="center", weight="bold")
+
+
+def _svg(figure: Figure, axes: Axes, label: str, style: str = "") -> str:
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelcolor=_MUTED, labelsize=11)
+    for text in [*axes.texts, axes.xaxis.label]:
+        text.set_fontsize(12)
+    axes.patch.set_visible(False)
+    figure.patch.set_visible(False)
+    axes.set_axisbelow(True)
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    referred = set(re.findall(r"#([\w-]+)[\")]", svg))
+    # Several pictures share a page: of matplotlib's ids, keep those that are needed and, by the salt, unique.
+    svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", svg)
+    svg = re.sub(r"(font: (?:bold |\d+ )?[\d.]+px )[^;\"]*", lambda match: match[1] + _FONT, svg)
+    for variable, drawn in _COLOURS.items():
+        svg = svg.replace(drawn, f"var(--{variable})")
+    view = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert view is not None
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
+        f'aria-label="{escape(label)}" {view[0]} width="{view[1]}" height="{view[2]}">'
+    )
+    if style:
+        head += f"\n<style>{style}</style>"
+    return head + svg[svg.index(">") + 1 :].replace("\n\n", "\n")
