@@ -1,8 +1,9 @@
 """The losses that align a policy with ranked responses.
 
-With p_i = (1/|y_i|) · Σ_t log P(y_i,t | x, y_i,<t) the length-normalised log-probability of response i
-and r_i its score, RRTF (PanGu-Coder2, arXiv 2307.14936) trains on::
+With p_i the length-normalised log-probability of response i and r_i its score, RRTF (PanGu-Coder2,
+arXiv 2307.14936) trains on::
 
+    p_i    = (1/|y_i|) · Σ_t log P(y_i,t | x, y_i,<t)
     L_rank = − Σ_{r_i > r_j} (r_i − r_j) · min(0, p_i − p_j)
     L_ft   = − Σ_t log P(y_best,t | x, y_best,<t)
     L      = L_rank + L_ft
