@@ -275,6 +275,7 @@ def test_a_large_run_has_a_small_page(run):
 def test_unseen_characters_are_shown(run):
     made = [sample(f"h/{number}", "partial", "a\u202eb\x00c\ud800d") for number in range(4)]
     jsonl(run / "evaluation/base.greedy.jsonl", made)
+    jsonl(run / "dropped.jsonl", [{"task_id": "\ud800" * 9999, "reason": "no_order", "candidate_ids": ["c4"]}])
     assert "a\\u202eb\u2400c?d" in Page(read(run)).text
 
 

@@ -24,7 +24,7 @@ def write_report(folder: Path) -> Path:
     run = RunFolder(folder)
     page = _render(_facts(run))
     with run.writing("report.html") as file:
-        file.write(page)
+        file.write(page.encode("utf-8", "replace").decode())  # JSON can hold lone surrogates, this file cannot
     return run / "report.html"
 
 

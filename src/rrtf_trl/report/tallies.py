@@ -114,7 +114,7 @@ def drops(folder: RunFolder, rank: dict[str, Any]) -> list[Drop]:
             drop.problems += 1
         drop.answers = (drop.answers or 0) + len(row["candidate_ids"])
         if len(drop.examples) < 3:
-            drop.examples.append(row["task_id"])
+            drop.examples.append(row["task_id"][:120])
     if not (folder / "dropped.jsonl").is_file():
         for reason in REASONS:
             if count := rank.get(reason, 0):
