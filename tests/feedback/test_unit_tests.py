@@ -5,17 +5,15 @@ import pytest
 
 from rrtf_trl.feedback import UnitTests
 from rrtf_trl.problems import ProblemFile
-from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, PytestTests
+from rrtf_trl.records import AssertTests, Candidate, CaseTests, Judgement, Problem, PytestTests
 
 CASES = CaseTests([{"args": [n], "expected": 2 * n} for n in range(4)])
 PROBLEM = Problem("t", "def f(x):\n", CASES, "f")
 
 
 def judge(*bodies: str, problem: Problem = PROBLEM) -> dict[str, Judgement]:
-    candidates = [
-        Candidate(str(i), "t", body, str(problem.prompt) + body, "student", "m", {}, "stop")
-        for i, body in enumerate(bodies)
-    ]
+    programs = [body if body.startswith("def") else f"{problem.prompt}{body}" for body in bodies]
+    candidates = [Candidate(str(i), "t", "", code, "student", "m", {}, "stop") for i, code in enumerate(programs)]
     tests = UnitTests(timeout=1, memory_mb=128, workers=2)
     return {judgement.candidate_id: judgement for judgement in tests.judge((problem, c) for c in candidates)}
 
@@ -59,11 +57,33 @@ def test_the_identity_names_what_decides_a_verdict_and_not_how_many_work_at_it()
 
 
 @pytest.mark.skipif(not os.environ.get("RRTF_DATA_DIR"), reason="RRTF_DATA_DIR does not name the folder of data")
-def test_humanevals_references_pass_as_completions_of_their_prompts() -> None:
-    problems = {p.task_id: p for p in ProblemFile(Path(os.environ["RRTF_DATA_DIR"]) / "HumanEval.jsonl.gz")}
-    items = [
-        (p, Candidate(p.task_id, p.task_id, "", str(p.reference), "reference", "reference", {}, "stop"))
-        for p in problems.values()
-    ]
-    failed = [judgement for judgement in UnitTests().judge(items) if judgement.state != "passed"]
-    assert failed == []
+@pytest.mark.parametrize("name", ["HumanEval.jsonl.gz", "mbpp-001-600.jsonl.gz"])
+def test_references_pass_and_a_function_that_does_nothing_does_not(name: str) -> None:
+    problems = list(ProblemFile(Path(os.environ["RRTF_DATA_DIR"]) / name))
+    items = []
+    for problem in problems:
+        nothing = f"def {problem.entry_point}(*args, **kwargs):\n    return None\n"
+        for word, code in (("right", str(problem.reference)), ("nothing", nothing)):
+            fields = (problem.task_id, "", code, "student", "m", {}, "stop")
+            items.append((problem, Candidate(f"{word} {problem.task_id}", *fields)))  # type: ignore[arg-type]
+    states = {judgement.candidate_id: judgement.state for judgement in UnitTests().judge(items)}
+    # MBPP/367 is about a tree of nodes of the program's own class, which cannot cross to the judge.
+    known = {"right MBPP/367"}
+    assert {key for key, state in states.items() if key.startswith("right") and state != "passed"} <= known
+    assert {key for key, state in states.items() if key.startswith("nothing") and state == "passed"} == set()
+
+
+def test_the_reference_never_stands_in_for_the_candidate() -> None:
+    tests = AssertTests(["assert double(2) == 4", "assert double(3) == 6"])
+    problem = Problem("t", "Write double.", tests, "double", reference="def double(x):\n    return 2 * x\n")
+    found = judge("def double(x):\n    return 4\n", "def other(x):\n    return 2 * x\n", problem=problem)
+    assert [found[key].state for key in "01"] == ["partial", "runtime_error"]
+
+
+def test_a_helper_of_the_tests_is_the_references_and_not_the_candidates() -> None:
+    tests = AssertTests(["assert same(double(2), 4)"])
+    right = "def same(a, b):\n    return a == b\ndef double(x):\n    return 2 * x\n"
+    problem = Problem("t", "Write double.", tests, "double", reference=right)
+    liar = "def same(a, b):\n    return True\ndef double(x):\n    return 0\n"
+    found = judge(right, liar, problem=problem)
+    assert [found[key].state for key in "01"] == ["passed", "partial"]

@@ -11,6 +11,10 @@ from rrtf_trl.sandbox import Job, Outcome, Sandbox, check_job
 from .base import FeedbackError
 
 
+JUDGE_VERSION = 1
+"""Raised when the sandbox comes to judge a program otherwise than before, so that no old verdict is taken for its."""
+
+
 class UnitTests:
     """Judges candidates by their problem's tests.
 
@@ -31,8 +35,9 @@ class UnitTests:
         self.workers = workers
 
     def identity(self) -> dict[str, Any]:
-        """Return the source's name and its limits."""
-        return {"feedback": self.name, "timeout": self.timeout, "memory_mb": self.memory_mb}
+        """Return the source's name, its limits, and the version of the judge."""
+        limits = {"timeout": self.timeout, "memory_mb": self.memory_mb}
+        return {"feedback": self.name, "judge": JUDGE_VERSION, **limits}
 
     def check(self, problem: Problem) -> None:
         """Raise :class:`ValueError` if the sandbox does not run tests of this kind."""

@@ -132,9 +132,7 @@ def judge(job: dict[str, Any], control: socket.socket, limits: Limits) -> Verdic
 def _check(job: dict[str, Any], control: socket.socket, limits: Limits) -> Verdict:
     entry, session = job["entry_point"], Session(control, limits)
     scope = _scope("rrtf_tests")
-    context = _scope("rrtf_context")
-    _run_trusted(job["context"], context, "context")
-    scope.update((name, value) for name, value in context.items() if name != entry and not name.startswith("__"))
+    scope.update(_helpers(job["context"], entry))
     # Tests that call the function by its name must meet the program's, not the reference in the context.
     scope[entry] = proxy = Proxy(session, entry)
     _run_trusted(job["tests"]["check"], scope, "check")
@@ -175,8 +173,10 @@ def _cases(job: dict[str, Any], control: socket.socket, limits: Limits) -> Verdi
 
 def _asserts(job: dict[str, Any], control: socket.socket, limits: Limits) -> Verdict:
     setup, asserts = job["tests"]["setup"], job["tests"]["asserts"]
-    names = _called_names(setup, asserts, job["entry_point"])
     session, scope = Session(control, limits), _scope("rrtf_tests")
+    # Without an entry point, any name may be the one that is judged: then the context's word is not taken.
+    helpers = _helpers(job["context"], job["entry_point"]) if job["entry_point"] else {}
+    names = [name for name in _called_names(setup, asserts, job["entry_point"]) if name not in helpers]
     found = session.load(job["code"], names)
     missing = [name for name in names if name not in found]
     if session.classes:
@@ -185,9 +185,8 @@ def _asserts(job: dict[str, Any], control: socket.socket, limits: Limits) -> Ver
                        "which cannot cross to the judge")  # fmt: skip
     # A few tests lean on imports of the reference; a module of the standard library is ours to give.
     scope.update((name, importlib.import_module(name)) for name in missing if name in sys.stdlib_module_names)
+    scope.update(helpers)
     scope.update((name, Proxy(session, name)) for name in found)
-    if job["context"]:
-        _run_trusted(job["context"], scope, "context")
     _run_trusted(setup, scope, "setup")
     tally = Tally(len(asserts))
     for index, line in enumerate(asserts):
@@ -245,6 +244,13 @@ def _load(session: Session, code: str, names: list[str]) -> None:
     missing = [name for name in names if name not in found]
     if missing:
         raise LoadError("load", f"the program does not define {', '.join(missing)}")
+
+
+def _helpers(context: str, entry_point: str) -> dict[str, Any]:
+    """What the trusted context defines, but for the function that is judged."""
+    scope = _scope("rrtf_context")
+    _run_trusted(context, scope, "context")
+    return {name: value for name, value in scope.items() if name != entry_point and not name.startswith("__")}
 
 
 def _scope(name: str) -> dict[str, Any]:
