@@ -10,7 +10,6 @@ from rrtf_trl.sandbox import Job, Outcome, Sandbox, check_job
 
 from .base import FeedbackError
 
-
 JUDGE_VERSION = 1
 """Raised when the sandbox comes to judge a program otherwise than before, so that no old verdict is taken for its."""
 
