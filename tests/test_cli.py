@@ -124,7 +124,7 @@ def test_a_second_run_with_one_training_setting_changed_only_trains(undisturbed:
     assert "feedback unit_tests: nothing to do, 48 re-used" in output
     assert "evaluate base sampled: nothing to do, 12 re-used" in output
     assert re.search(r"train: 6 steps in", output)
-    (other,) = (path for path in (folder / "runs").glob("quickstart-*") if path != undisturbed)
+    (other,) = (path.parent for path in (folder / "runs").glob("*/policy") if path.parent != undisturbed)
     assert (other / "ranked.jsonl").read_bytes() == (undisturbed / "ranked.jsonl").read_bytes()
 
 
@@ -142,6 +142,35 @@ def test_the_saved_configuration_runs_again_exactly(undisturbed: Path) -> None:
     assert status == 0, output
     assert f"run: runs/{undisturbed.name}\n" in output
     assert "train: nothing to do" in output
+
+
+def test_a_sweep_draws_and_judges_once(undisturbed: Path) -> None:
+    folder = undisturbed.parents[1]
+    status, output = rrtf(folder, "rank", "ranking=coderl,pass_ratio", "--multirun", *SMALL)
+    assert status == 0, output
+    assert output.count("sample transformers: nothing to do, 48 re-used") == 2
+    assert len(re.findall(r"^run: ", output, re.MULTILINE)) == 2
+    assert {path.name for path in folder.iterdir()} == {"runs"}
+
+
+def test_a_quantized_run_trains_an_adapter_and_measures_it(undisturbed: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'rrtf-trl[bnb]'")
+    folder = undisturbed.parents[1]
+    status, output = rrtf(
+        folder, "evaluate", *SMALL, "quantization=bnb_4bit", "adapter=lora", "trainer.learning_rate=0.01"
+    )
+    assert status == 0, output
+    (run,) = (
+        path for path in (folder / "runs").glob("quickstart-*") if (path / "policy/adapter_config.json").is_file()
+    )
+    before, after = ((run / f"evaluation/{which}.greedy.jsonl").read_text() for which in ("base", "trained"))
+    assert before != after
+
+
+def test_quantized_weights_without_an_adapter_are_refused(tmp_path: Path) -> None:
+    status, output = rrtf(tmp_path, "run", *SMALL, "quantization=bnb_8bit")
+    assert status == 1
+    assert "quantized weights cannot be trained themselves: add adapter=lora" in output
 
 
 def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
 import shlex
 import sys
 import time
@@ -29,13 +30,10 @@ from rrtf_trl.store import Store
 from rrtf_trl.train_stage import train_stage
 
 # A run has a folder of its own that is found again: Hydra's dated one, and its log files, would stand beside it.
-_HYDRA_SETTINGS = [
-    "hydra.run.dir=.",
-    "hydra.output_subdir=null",
-    "hydra/job_logging=none",
-    "hydra/hydra_logging=none",
-]
-
+_ONE_RUN = ["hydra.run.dir=.", "hydra.output_subdir=null"]
+_SWEEP = ["hydra.sweep.dir=${runs_dir}/sweeps/${now:%Y-%m-%d_%H-%M-%S}"]
+_QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+_OVERRIDE = re.compile(r"~|\+{0,2}[^-=][^=]*=")
 
 EXTRAS = {"peft": "peft", "bitsandbytes": "bnb"}
 """Packages that only some configurations need, and the extra of rrtf-trl that brings each."""
@@ -50,20 +48,23 @@ def config_dir() -> Path:
     raise UserError("the configuration files are missing from this installation of rrtf-trl: install it again")
 
 
-def run_application(command: str, overrides: list[str]) -> int:
-    """Compose the configuration from ``overrides`` and run the pipeline up to a stage, once for each job."""
+def run_application(command: str, arguments: list[str]) -> int:
+    """Compose the configuration from Hydra's ``arguments`` and run the pipeline up to a stage, once for each job."""
     # Hydra prints errors in its own way and exits; with this it hands them on, see `rrtf_trl.errors`.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     said = list(sys.argv)
-    settings = _HYDRA_SETTINGS if not {"-m", "--multirun"} & set(overrides) else _HYDRA_SETTINGS[2:]
-    sys.argv = [f"rrtf {command}", *settings, *overrides]
+    settings = _SWEEP if {"-m", "--multirun"} & set(arguments) else _ONE_RUN
+    # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
+    values = [argument for argument in arguments if _OVERRIDE.match(argument)]
+    flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
+    sys.argv = [f"rrtf {command}", *settings, *_QUIET, *values, *flags]
     until: Stage = "report" if command == "run" else cast(Stage, command)
     failed = 0
 
     def job(config: DictConfig) -> None:
         nonlocal failed
         try:
-            run_config(config, until, command=shlex.join(["rrtf", command, *overrides]))
+            run_config(config, until, command=shlex.join(["rrtf", command, *arguments]))
         except Exception as error:
             message = explain(error)
             if message is None:
