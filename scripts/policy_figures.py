@@ -156,6 +156,7 @@ def model_card(command: str, parameters: int, tokens: int, seconds: float, figur
     """Return the README.md that lies beside the weights."""
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in figures.items())
     return f"""---
+license: apache-2.0
 library_name: transformers
 tags: [code, llama, tiny]
 ---

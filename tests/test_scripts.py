@@ -1,0 +1,29 @@
+"""The scripts that made what ships in the package can be run again."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import rrtf_trl
+
+SCRIPTS = Path(rrtf_trl.__file__).parents[2] / "scripts"
+needs_clone = pytest.mark.skipif(not SCRIPTS.is_dir(), reason="rrtf-trl is not installed from a clone")
+
+
+@needs_clone
+def test_a_policy_is_pretrained_the_same_each_time(tmp_path: Path) -> None:
+    small = ["--documents", "256", "--hidden-size", "32", "--layers", "1", "--problems", "4", "--threads", "1"]
+    for name in ("one", "two"):
+        command = [sys.executable, str(SCRIPTS / "pretrain_policy.py"), "--output", str(tmp_path / name), *small]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "one")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "one")
+    assert model.config.num_hidden_layers == 1
+    text = 'def f(x):\n    """Ünï → code."""\n\treturn x\n'
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
+    assert weights[0] == weights[1]
+    assert "scripts/pretrain_policy.py" in (tmp_path / "one" / "README.md").read_text()
