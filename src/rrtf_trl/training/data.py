@@ -233,7 +233,7 @@ class RankedCollator:
       response tokens;
     - ``scores`` float `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`.
 
-    >>> row = {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False, True]}
+    >>> row = {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False] * 2}
     >>> batch = RankedCollator(pad_token_id=0)([row])
     >>> batch["input_ids"]
     tensor([[1, 2, 3, 0],
@@ -258,7 +258,14 @@ class RankedCollator:
             "input_ids": pad(input_ids, self.pad_token_id, "right", multiple),
             "attention_mask": pad([torch.ones_like(ids) for ids in input_ids], 0, "right", multiple),
             "completion_mask": pad(completion, 0, "right", multiple),
-            "scores": torch.tensor([score for example in examples for score in example["scores"]]),
-            "group_ids": torch.tensor([g for g, example in enumerate(examples) for _ in example["scores"]]),
-            "from_teacher": torch.tensor([flag for example in examples for flag in example["from_teacher"]]),
+            **group_tensors(examples),
         }
+
+
+def group_tensors(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """Return ``scores`` float `[N]`, ``group_ids`` int `[N]`, ``from_teacher`` bool `[N]` of tokenized rows."""
+    return {
+        "scores": torch.tensor([score for example in examples for score in example["scores"]]),
+        "group_ids": torch.tensor([g for g, example in enumerate(examples) for _ in example["scores"]]),
+        "from_teacher": torch.tensor([flag for example in examples for flag in example["from_teacher"]]),
+    }
