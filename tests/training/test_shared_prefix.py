@@ -11,7 +11,7 @@ import torch
 import transformers
 from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 from trl.trainer.utils import add_fused_lm_head
 
 from rrtf_trl import RRTFTrainer
@@ -282,6 +282,16 @@ def test_without_a_prompt_the_first_token_is_not_scored(family: str) -> None:
     torch.testing.assert_close(logps, torch.cat([torch.stack(expected), others]), atol=2e-5, rtol=0)
 
 
+def test_empty_responses_score_nothing() -> None:
+    model = make("Mistral", {"sliding_window": 4})
+    rows = [{**group(3, [2, 1]), "response_ids": [[], [4, 5]]}, {**group(2, [1, 1]), "response_ids": [[], []]}]
+    with torch.no_grad():
+        logps, lengths, _ = score_shared(prepared(model), PackedCollator()(rows))
+        expected, _ = naive(model, [{**rows[0], "response_ids": [[4, 5]]}])
+    assert lengths.tolist() == [1, 2, 1, 1]
+    torch.testing.assert_close(logps, torch.tensor([0.0, expected.item(), 0.0, 0.0]), atol=2e-5, rtol=0)
+
+
 def test_a_prepared_model_is_otherwise_what_it_was() -> None:
     model = make("Mistral", {"sliding_window": 4})
     ours = prepared(model)
@@ -477,6 +487,30 @@ def test_a_collator_of_ones_own_is_used(trainer: Build, llama_path: str) -> None
     assert isinstance(padded.data_collator, RankedCollator)
     losses = [ours.compute_loss(ours.model, ours.data_collator(list(ours.train_dataset))) for ours in (shared, padded)]
     torch.testing.assert_close(*losses, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("quantization", [{"load_in_4bit": True}, {"load_in_8bit": True}], ids=["4 bit", "8 bit"])
+def test_a_quantized_model_with_an_adapter_has_the_gradients_of_the_padded_path(
+    trainer: Build, llama_path: str, quantization: dict[str, Any]
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    losses, gradients = [], []
+    for share_prefix in (True, False):
+        ours = trainer(
+            llama_path,
+            quantization_config=BitsAndBytesConfig(**quantization),
+            peft_config=LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj"]),
+            share_prefix=share_prefix,
+        )
+        ours.model.train()
+        loss = ours.compute_loss(ours.model, ours.data_collator(list(ours.train_dataset)))
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append({name: p.grad for name, p in ours.model.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(losses[0], losses[1], atol=1e-4, rtol=0)
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, expected in gradients[1].items():  # in bf16, as QLoRA computes
+        assert (gradients[0][name] - expected).norm() <= 0.01 * expected.norm(), name
 
 
 def test_a_hybrid_model_trains_padded_as_one_sequence_at_a_time(

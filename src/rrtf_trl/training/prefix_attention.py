@@ -37,7 +37,7 @@ class PrefixLayout:
 
     groups: list[tuple[int, list[int]]]
     scored_positions: Tensor
-    masks: dict[tuple[int, int, int | None], Tensor] = field(default_factory=dict, repr=False)
+    masks: dict[tuple[Any, ...], Tensor] = field(default_factory=dict, repr=False)
     windows: dict[nn.Module, int | None] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -54,7 +54,7 @@ class PrefixLayout:
 
         All layers of a kind share one, which is all that the backward pass keeps.
         """
-        key = (queries, keys, window)
+        key = (queries, keys, window, device)
         if key not in self.masks:
             distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
             visible = distance >= 0

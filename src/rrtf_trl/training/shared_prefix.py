@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from accelerate.utils import is_peft_model
 from torch import Tensor, nn
 
@@ -52,7 +53,8 @@ def share_prefixes(model: Any, choice: str) -> bool:
         switch.remove()
     if choice == "true":
         raise ValueError(f'`share_prefix` is true, but {reason}. Use `share_prefix="auto"`.')
-    logger.warning("Prompts are computed again for each response, with padding: %s.", reason)
+    if PartialState().is_main_process:
+        logger.warning("Prompts are computed again for each response, with padding: %s.", reason)
     return False
 
 
