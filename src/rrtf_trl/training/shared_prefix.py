@@ -95,15 +95,22 @@ class _Switch:
     """
 
     def __init__(self, model: Any) -> None:
-        self.config = model.config
+        self.config, self.backbone = model.config, model.base_model
         self.before: list[str | None] = []
         self.handles: list[Any] = []
-        for module in {model.base_model, *_attention_layers(model.base_model)}:
+        for module in {self.backbone, *_attention_layers(self.backbone)}:
             self.handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
             self.handles.append(module.register_forward_hook(self._leave, with_kwargs=True, always_call=True))
-        self.handles.append(model.base_model.register_forward_hook(_gather_scored, with_kwargs=True))
+        self.handles.append(self.backbone.register_forward_hook(_gather_scored, with_kwargs=True))
+        # Another trainer of the same model has hooks there already.
+        if hasattr(self.backbone, "_prefix_switch"):
+            self.backbone._prefix_switch.remove()
+        self.backbone._prefix_switch = self
 
     def _enter(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        if module is self.backbone and self.before:  # Ctrl-C in an earlier forward: no hook ran after it
+            self.config._attn_implementation = self.before[0]
+            self.before.clear()
         if kwargs.get("shared_prefix") is not None:
             self.before.append(self.config._attn_implementation)
             self.config._attn_implementation = NAME
@@ -115,6 +122,7 @@ class _Switch:
     def remove(self) -> None:
         for handle in self.handles:
             handle.remove()
+        self.handles.clear()
 
 
 def _gather_scored(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
