@@ -12,6 +12,7 @@ _CHOICES = {
     "pairs": ("all", "best_vs_rest", "teacher_student"),
     "pair_reduction": ("mean", "sum"),
     "sft_reduction": ("mean", "sum"),
+    "share_prefix": ("auto", "true", "false"),
 }
 
 
@@ -43,7 +44,7 @@ class RRTFConfig(_BaseConfig):
         max_responses (`int`, *optional*):
             Most responses of one row. Of a longer row the best, the worst and evenly spaced ones between are kept.
         pad_to_multiple_of (`int`, *optional*):
-            Pad sequences to a multiple of this.
+            Pad sequences to a multiple of this. Without effect where prompts are shared: nothing is padded then.
 
         > Parameters that control the training
 
@@ -69,6 +70,10 @@ class RRTFConfig(_BaseConfig):
             Whether a pair is weighted by its difference in scores. `loss_type="rrhf"` never is.
         length_normalization (`bool`, *optional*, defaults to `True`):
             Whether responses are compared by their mean token log-probability rather than the sum.
+        share_prefix (`str` or `bool`, *optional*, defaults to `"auto"`):
+            Whether to compute a prompt once for all of its responses, in batches without padding, instead of once for
+            each. `"auto"` does so where it gives the same numbers, and otherwise logs why not; `"true"` raises where
+            it would not; `"false"` never does.
         activation_offloading (`bool`, *optional*, defaults to `False`):
             Whether to keep activations in CPU memory between forward and backward.
     """
@@ -116,11 +121,19 @@ class RRTFConfig(_BaseConfig):
     length_normalization: bool = field(
         default=True, metadata={"help": "Whether responses are compared by their mean token log-probability."}
     )
+    share_prefix: str = field(
+        default="auto",
+        metadata={
+            "help": "Whether to compute a prompt once for all of its responses.",
+            "choices": _CHOICES["share_prefix"],
+        },
+    )
     activation_offloading: bool = field(
         default=False, metadata={"help": "Whether to keep activations in CPU memory between forward and backward."}
     )
 
     def __post_init__(self) -> None:
+        self.share_prefix = str(self.share_prefix).lower()  # YAML and Python have booleans, command lines do not
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")

@@ -258,7 +258,14 @@ class RankedCollator:
             "input_ids": pad(input_ids, self.pad_token_id, "right", multiple),
             "attention_mask": pad([torch.ones_like(ids) for ids in input_ids], 0, "right", multiple),
             "completion_mask": pad(completion, 0, "right", multiple),
-            "scores": torch.tensor([score for example in examples for score in example["scores"]]),
-            "group_ids": torch.tensor([g for g, example in enumerate(examples) for _ in example["scores"]]),
-            "from_teacher": torch.tensor([flag for example in examples for flag in example["from_teacher"]]),
+            **group_tensors(examples),
         }
+
+
+def group_tensors(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """Return ``scores`` float `[N]`, ``group_ids`` int `[N]`, ``from_teacher`` bool `[N]` of tokenized rows."""
+    return {
+        "scores": torch.tensor([score for example in examples for score in example["scores"]]),
+        "group_ids": torch.tensor([g for g, example in enumerate(examples) for _ in example["scores"]]),
+        "from_teacher": torch.tensor([flag for example in examples for flag in example["from_teacher"]]),
+    }

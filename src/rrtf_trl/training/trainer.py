@@ -35,6 +35,8 @@ from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator, prepare_dataset
 from .loading import add_adapter, load_model, load_tokenizer
 from .losses import LossOutput, rrtf_loss
+from .packing import PackedCollator
+from .shared_prefix import score_shared, share_prefixes
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -51,7 +53,9 @@ class RRTFTrainer(_BaseTrainer):
         model: A path or hub id, a model, or a PEFT model.
         ref_model: Accepted so that a DPO script runs unchanged; RRTF has no reference model.
         args: Options; by default ``RRTFConfig`` with an output folder named after the model.
-        data_collator: Makes a batch of tokenized rows; by default :class:`RankedCollator`.
+        data_collator: Makes a batch of tokenized rows; by default
+            :class:`~rrtf_trl.training.packing.PackedCollator` where prompts are shared (see ``share_prefix``), and
+            else :class:`RankedCollator`.
         train_dataset: Rows of ``prompt``, ``responses``, ``scores`` and optionally ``sources``, or TRL's
             preference rows; plain text or chat messages.
         eval_dataset: The same, or a dict of such data sets.
@@ -108,9 +112,8 @@ class RRTFTrainer(_BaseTrainer):
             raise TypeError(
                 f"`train_dataset` must be a `Dataset` or `IterableDataset`, got `{type(train_dataset).__name__}`."
             )
-        if isinstance(train_dataset, IterableDataset):
-            # Accelerate's dispatch mode would concatenate batches of different widths.
-            args.accelerator_config.dispatch_batches = False
+        # Accelerate's dispatch mode, its default for streams, cuts batches up as if each row were a sequence.
+        args.accelerator_config.dispatch_batches = False
         if ref_model is not None:
             warnings.warn("RRTF needs no reference model: `ref_model` is not used.", UserWarning, stacklevel=2)
         if compute_metrics is not None:
@@ -120,6 +123,7 @@ class RRTFTrainer(_BaseTrainer):
         model = load_model(model, args, quantization_config)
         tokenizer = load_tokenizer(processing_class, model, args)
         model = add_adapter(model, args, peft_config)
+        own_collator = data_collator is None
         if data_collator is None:
             data_collator = RankedCollator(tokenizer.pad_token_id, args.pad_to_multiple_of)
         self._tokenizer = tokenizer
@@ -153,6 +157,10 @@ class RRTFTrainer(_BaseTrainer):
             )
         # Scores response tokens through the LM head in chunks: whole logits [tokens, vocabulary] never exist.
         add_fused_lm_head(_base_model(self.model), outputs=("log_probs", "entropy"))
+        with self.compute_loss_context_manager():
+            shared = share_prefixes(self.model, args.share_prefix)
+        if shared and own_collator:
+            self.data_collator = PackedCollator()
         self._offloading = (
             get_act_offloading_ctx_manager(model=self.model)
             if args.activation_offloading
@@ -205,24 +213,12 @@ class RRTFTrainer(_BaseTrainer):
 
         Args:
             model: The policy.
-            inputs: A batch of :class:`RankedCollator`.
+            inputs: A batch of :class:`RankedCollator` or :class:`~rrtf_trl.training.packing.PackedCollator`.
             return_outputs: Whether to return the :class:`LossOutput` too.
             num_items_in_batch: Groups in the whole optimizer step, over all processes; by default those here.
         """
-        labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            labels=labels,
-            fused_lm_head=True,
-            use_cache=False,
-        )
-        # The first token of a sequence is predicted by nothing: without a prompt it does not count.
-        lengths = inputs["completion_mask"][:, 1:].sum(dim=1).clamp(min=1)
-        # Prompt-learning adapters put virtual tokens in front: the last positions are the real ones.
-        positions = labels.size(1) - 1
-        # Ranking compares means over many tokens, so sum them in float32 whatever the model computes in.
-        logps = outputs.log_probs[:, -positions:].float().sum(dim=1)
+        score = score_shared if "scored_positions" in inputs else _score_padded
+        logps, lengths, entropy = score(model, inputs)
         loss = rrtf_loss(
             logps,
             lengths,
@@ -238,7 +234,6 @@ class RRTFTrainer(_BaseTrainer):
         else:
             # Processes average their gradients, and each has only its own share of the groups in `total`.
             total = total / num_items_in_batch * self.accelerator.num_processes
-        entropy = outputs.entropy[:, -positions:].detach()
         self._record(loss, logps.detach() / lengths, lengths, entropy, inputs)
         return (total, loss) if return_outputs else total
 
@@ -352,6 +347,25 @@ class RRTFTrainer(_BaseTrainer):
 
 def _base_model(model: Any) -> Any:
     return model.get_base_model() if is_peft_model(model) else model
+
+
+def _score_padded(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what :func:`~rrtf_trl.training.shared_prefix.score_shared` returns, of a padded batch."""
+    labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
+    outputs = model(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        labels=labels,
+        fused_lm_head=True,
+        use_cache=False,
+    )
+    # The first token of a sequence is predicted by nothing: without a prompt it does not count.
+    lengths = inputs["completion_mask"][:, 1:].sum(dim=1).clamp(min=1)
+    # Prompt-learning adapters put virtual tokens in front: the last positions are the real ones.
+    positions = labels.size(1) - 1
+    # Ranking compares means over many tokens, so sum them in float32 whatever the model computes in.
+    logps = outputs.log_probs[:, -positions:].float().sum(dim=1)
+    return logps, lengths, outputs.entropy[:, -positions:].detach()
 
 
 def _count_groups(batch: dict[str, Tensor]) -> int:
