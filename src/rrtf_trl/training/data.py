@@ -259,7 +259,8 @@ class RankedCollator:
       response tokens;
     - ``scores`` float `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`.
 
-    >>> row = {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False, True]}
+    >>> row = {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]]}
+    >>> row |= {"scores": [0.0, 1.0], "from_teacher": [False, True]}
     >>> batch = RankedCollator(pad_token_id=0)([row])
     >>> batch["input_ids"]
     tensor([[1, 2, 3, 0],
