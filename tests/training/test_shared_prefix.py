@@ -16,7 +16,8 @@ from trl.trainer.utils import add_fused_lm_head
 from rrtf_trl.training.losses import rrtf_loss
 from rrtf_trl.training.packing import PackedCollator
 from rrtf_trl.training.prefix_attention import PrefixLayout
-from rrtf_trl.training.shared_prefix import score_shared, share_prefixes
+from rrtf_trl.training.scoring import score_responses
+from rrtf_trl.training.shared_prefix import share_prefixes
 
 
 class Options:
@@ -47,12 +48,13 @@ def assert_equal_to_naive(
     expected, entropies = naive(reference, examples)
     expected_loss, total = objective(expected, examples)
     total.backward()
-    logps, lengths, entropy = score_shared(model, PackedCollator()(examples))
+    scored = score_responses(model, PackedCollator()(examples))
+    logps, lengths = scored.logps, scored.lengths
     loss, total = objective(logps, examples)
     total.backward()
     assert lengths.tolist() == [len(ids) for example in examples for ids in example["response_ids"]]
     torch.testing.assert_close(logps, expected, atol=2e-5, rtol=1e-5)
-    torch.testing.assert_close(entropy, entropies, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(scored.entropy, entropies.sum(), atol=2e-4, rtol=1e-5)
     torch.testing.assert_close(loss, expected_loss, atol=2e-5, rtol=1e-5)
     gradients = dict(reference.named_parameters())
     for name, parameter in model.named_parameters():
@@ -112,7 +114,7 @@ def test_adapters_that_change_weights_are_shared_under() -> None:
             if "lora_B" in name:
                 parameter.normal_()
     reference = copy.deepcopy(model)
-    add_fused_lm_head(model.get_base_model(), outputs=("log_probs", "entropy"))
+    add_fused_lm_head(model.get_base_model(), outputs=("log_probs", "entropy", "is_top1"))
     assert share_prefixes(model, "true")
     assert_equal_to_naive(model, EXAMPLES, reference)
 
@@ -124,32 +126,31 @@ def test_without_a_prompt_the_first_token_is_not_scored(family: str) -> None:
     example = {**group(1, [4, 1, 3]), "prompt_ids": []}
     batch = PackedCollator()([example, EXAMPLES[0]])
     with torch.no_grad():
-        logps, lengths, entropy = score_shared(prepared(model), batch)
+        scored = score_responses(prepared(model), batch)
         expected = []
         for response in example["response_ids"]:
             scores = model(input_ids=torch.tensor([response])).logits[0, :-1].log_softmax(dim=-1)
             expected.append(scores[range(len(response) - 1), response[1:]].sum())
         others, _ = naive(model, EXAMPLES[:1])
-    assert lengths.tolist() == [3, 1, 2, 5, 1, 9]
-    assert len(entropy) == 3 + 0 + 2 + 15
-    torch.testing.assert_close(logps, torch.cat([torch.stack(expected), others]), atol=2e-5, rtol=0)
+    assert scored.lengths.tolist() == [3, 1, 2, 5, 1, 9]
+    torch.testing.assert_close(scored.logps, torch.cat([torch.stack(expected), others]), atol=2e-5, rtol=0)
 
 
 def test_empty_responses_score_nothing() -> None:
     model = make("Mistral", {"sliding_window": 4})
     rows = [{**group(3, [2, 1]), "response_ids": [[], [4, 5]]}, {**group(2, [1, 1]), "response_ids": [[], []]}]
     with torch.no_grad():
-        logps, lengths, _ = score_shared(prepared(model), PackedCollator()(rows))
+        scored = score_responses(prepared(model), PackedCollator()(rows))
         expected, _ = naive(model, [{**rows[0], "response_ids": [[4, 5]]}])
-    assert lengths.tolist() == [1, 2, 1, 1]
-    torch.testing.assert_close(logps, torch.tensor([0.0, expected.item(), 0.0, 0.0]), atol=2e-5, rtol=0)
+    assert scored.lengths.tolist() == [1, 2, 1, 1]
+    torch.testing.assert_close(scored.logps, torch.tensor([0.0, expected.item(), 0.0, 0.0]), atol=2e-5, rtol=0)
 
 
 def test_a_prepared_model_is_otherwise_what_it_was() -> None:
     model = make("Mistral", {"sliding_window": 4})
     ours = prepared(model)
     ids = torch.tensor([EXAMPLES[0]["prompt_ids"]])
-    score_shared(ours, PackedCollator()(EXAMPLES))
+    score_responses(ours, PackedCollator()(EXAMPLES))
     assert torch.equal(ours(input_ids=ids).logits, model(input_ids=ids).logits)
     generated = [m.generate(ids, max_new_tokens=5, do_sample=False) for m in (ours, model)]
     assert torch.equal(*generated)
@@ -173,7 +174,7 @@ def test_a_model_recovers_from_an_interrupted_forward() -> None:
 
     handle = ours.model.layers[1].mlp.register_forward_pre_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        score_shared(ours, PackedCollator()(EXAMPLES))
+        score_responses(ours, PackedCollator()(EXAMPLES))
     handle.remove()
     assert torch.equal(ours(input_ids=ids).logits, model(input_ids=ids).logits)
     assert ours.config._attn_implementation == "sdpa"
@@ -185,7 +186,7 @@ def test_a_forward_that_fails_leaves_the_model_as_it_was() -> None:
     batch = PackedCollator()(EXAMPLES)
     batch["prompt_lengths"] += 1
     with pytest.raises(RuntimeError):
-        score_shared(ours, batch)
+        score_responses(ours, batch)
     assert ours.config._attn_implementation == "sdpa"
 
 
@@ -196,8 +197,8 @@ def test_a_recomputed_layer_is_right_after_other_forwards() -> None:
     ours.gradient_checkpointing_enable({"use_reentrant": False})
     ours.train()
     batch = PackedCollator()(EXAMPLES)
-    score_shared(plain, batch)[0].sum().backward()
-    logps, _, _ = score_shared(ours, batch)
+    score_responses(plain, batch).logps.sum().backward()
+    logps = score_responses(ours, batch).logps
     ours(input_ids=torch.tensor([[1, 2, 3]]))
     logps.sum().backward()
     for (name, expected), parameter in zip(plain.named_parameters(), ours.parameters(), strict=True):
@@ -207,12 +208,12 @@ def test_a_recomputed_layer_is_right_after_other_forwards() -> None:
 def test_a_copy_of_a_prepared_model_is_its_own() -> None:
     ours, batch = prepared(make("Llama", {})), PackedCollator()(EXAMPLES)
     other = copy.deepcopy(ours)
-    expected = score_shared(ours, batch)[0]
+    expected = score_responses(ours, batch).logps
     with torch.no_grad():
         for parameter in ours.parameters():
             parameter.zero_()
     ours.config._attn_implementation = "eager"
-    torch.testing.assert_close(score_shared(other, batch)[0], expected, atol=0, rtol=0)
+    torch.testing.assert_close(score_responses(other, batch).logps, expected, atol=0, rtol=0)
     assert other.config._attn_implementation == "sdpa"
 
 

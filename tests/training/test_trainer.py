@@ -626,13 +626,6 @@ def test_the_arguments_are_those_of_the_dpo_trainer() -> None:
     )
 
 
-def test_compute_metrics_is_refused(
-    config: Callable[..., RRTFConfig], ranked: Dataset, llama: PreTrainedModel
-) -> None:
-    with pytest.raises(ValueError, match="`compute_metrics` is not supported"):
-        RRTFTrainer(model=llama, args=config(), train_dataset=ranked, compute_metrics=lambda prediction: {})
-
-
 def test_the_train_dataset_is_required(config: Callable[..., RRTFConfig], llama: PreTrainedModel) -> None:
     with pytest.raises(ValueError, match="`train_dataset` is required"):
         RRTFTrainer(model=llama, args=config())

@@ -139,7 +139,7 @@ EXAMPLES = [
 
 def prepared(model: PreTrainedModel, choice: str = "true") -> PreTrainedModel:
     model = copy.deepcopy(model)
-    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
     assert share_prefixes(model, choice)
     return model
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -56,32 +55,6 @@ def share_prefixes(model: Any, choice: str) -> bool:
     if PartialState().is_main_process:
         logger.warning("Prompts are computed again for each response, with padding: %s.", reason)
     return False
-
-
-def score_shared(model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Score the responses of a packed batch in one forward of ``model``, as the trainer has it wrapped.
-
-    Args:
-        model: The model that :func:`share_prefixes` prepared.
-        batch: What :class:`~rrtf_trl.training.packing.PackedCollator` returns.
-
-    Returns:
-        float `[N]`, the sum of each response's token log-probabilities; int `[N]`, how many tokens that are, at
-        least 1; float `[S]`, the entropy at each scored position, without gradient.
-    """
-    outputs = model(
-        input_ids=batch["input_ids"],
-        position_ids=batch["position_ids"],
-        shared_prefix=PrefixLayout.of(batch),
-        shift_labels=batch["scored_tokens"],
-        fused_lm_head=True,
-        use_cache=False,
-    )
-    # Ranking compares means over many tokens, so sum them in float32 whatever the model computes in.
-    logps, whose = outputs.log_probs[0].float(), batch["scored_responses"]
-    sums = logps.new_zeros(len(batch["scores"])).index_add(0, whose, logps)
-    lengths = whose.bincount(minlength=len(sums)).clamp(min=1)
-    return sums, lengths, outputs.entropy[0].detach()
 
 
 # -- Preparing a model -----------------------------------------------------------------------------------
