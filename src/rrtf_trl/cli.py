@@ -36,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     if arguments and arguments[0] in _STAGES:
         return _guarded(lambda: _run_stage(arguments[0], arguments[1:]))
+    if arguments and arguments[0] == "trl-train":
+        from rrtf_trl.training.cli import main as trl_train
+
+        return trl_train(arguments[1:])
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -64,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--memory-mb", type=int, default=1024, metavar="MIB", help="memory a sample may take")
     check.add_argument("--workers", type=int, default=None, help="checks at a time; by default one a core")
+    commands.add_parser("trl-train", help="RRTFTrainer by TRL's flags or YAML, as `trl dpo`", add_help=False)
     commands.add_parser("doctor", help="tell what this machine can do")
     return parser
 

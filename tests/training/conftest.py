@@ -156,6 +156,7 @@ def trainer(config: Callable[..., RRTFConfig], ranked: Dataset) -> Callable[...,
             "peft_config",
             "quantization_config",
             "processing_class",
+            "data_collator",
             "callbacks",
         )
         arguments = {name: options.pop(name) for name in names if name in options}

@@ -17,6 +17,7 @@ from rrtf_trl import RRTFConfig
         ({"pairs": "best"}, "`pairs` must be one of all, best_vs_rest, teacher_student"),
         ({"pair_reduction": "max"}, "`pair_reduction` must be one of mean, sum"),
         ({"sft_reduction": "none"}, "`sft_reduction` must be one of mean, sum"),
+        ({"share_prefix": "never"}, "`share_prefix` must be one of auto, true, false"),
         ({"rank_weight": -1.0}, "`rank_weight` must not be negative"),
         ({"sft_weight": -0.5}, "`sft_weight` must not be negative"),
         ({"rank_weight": 0.0, "sft_weight": 0.0}, "are both 0"),
@@ -42,6 +43,14 @@ def test_defaults_are_those_of_the_documentation() -> None:
         "length_normalization": True,
         "max_length": 1024,
         "max_responses": None,
+        "share_prefix": "auto",
         "disable_dropout": True,
     }
     assert {name: fields[name].default for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(True, "true"), (False, "false"), ("True", "true"), ("auto", "auto"), ("false", "false")]
+)
+def test_share_prefix_is_a_word_or_a_boolean(config: Callable[..., RRTFConfig], given: Any, kept: str) -> None:
+    assert config(share_prefix=given).share_prefix == kept

@@ -32,9 +32,10 @@ METRICS = [
 ]
 
 
+@pytest.mark.parametrize("share_prefix", ["true", "false"], ids=["shared", "padded"])
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_give_the_losses_metrics_and_weights_of_one(
-    llama_path: str, ranked: Dataset, config: Callable[..., RRTFConfig], tmp_path: Path
+    llama_path: str, ranked: Dataset, config: Callable[..., RRTFConfig], tmp_path: Path, share_prefix: str
 ) -> None:
     # Seven groups of 2 to 5 responses. The processes take turns in twos, so in the second step one has two
     # groups and the other a single one: only dividing by all three groups gives what one process gives.
@@ -44,6 +45,7 @@ def test_two_processes_give_the_losses_metrics_and_weights_of_one(
         "max_grad_norm": 0.0,
         "max_steps": 2,
         "accelerator_config": {"even_batches": False},
+        "share_prefix": share_prefix,
     }
     alone = RRTFTrainer(
         model=llama_path,

@@ -26,6 +26,7 @@ from rrtf_trl.training import RankedCollator
 
 Build = Callable[..., RRTFTrainer]
 Examples = list[dict[str, Any]]
+both_paths = pytest.mark.parametrize("share_prefix", [True, False], ids=["shared", "padded"])
 
 LORA = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj"])
 SGD = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}  # an update is 0.1 times the gradient
@@ -51,7 +52,7 @@ def training_logs(trainer: RRTFTrainer) -> list[dict[str, float]]:
 # -- The loss --------------------------------------------------------------------------------------------
 
 
-def by_hand(model: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, float]]:
+def by_hand(model: nn.Module, examples: Examples, share_prefix: bool = True) -> tuple[Tensor, dict[str, float]]:
     """The loss with the default options and its metrics: one sequence at a time, no padding, plain logits."""
     rank_losses, sft_losses, margins, best, rest, entropies = [], [], [], [], [], []
     tokens = 0
@@ -62,7 +63,8 @@ def by_hand(model: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, flo
             logprobs = model(input_ids=ids).logits[0, start - 1 : -1].log_softmax(dim=-1)
             values.append(logprobs[range(len(response)), response].mean())
             entropies.append(-(logprobs.exp() * logprobs).sum(dim=-1).detach())
-            tokens += ids.numel()
+            tokens += len(response) if share_prefix else ids.numel()
+        tokens += start if share_prefix else 0
         pairs = [(i, j) for i in range(len(scores)) for j in range(len(scores)) if scores[i] > scores[j]]
         hinges = [(scores[i] - scores[j]) * torch.relu(values[j] - values[i]) for i, j in pairs]
         rank_losses.append(torch.stack(hinges).mean())
@@ -88,12 +90,13 @@ def by_hand(model: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, flo
     return rank_loss + sft_loss, metrics
 
 
+@both_paths
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_loss_and_gradients_equal_one_sequence_at_a_time(
-    trainer: Build, llama_path: str, gpt2_path: str, architecture: str
+    trainer: Build, llama_path: str, gpt2_path: str, architecture: str, share_prefix: bool
 ) -> None:
     path = {"llama": llama_path, "gpt2": gpt2_path}[architecture]
-    ours = trainer(path)
+    ours = trainer(path, share_prefix=share_prefix)
     examples = list(ours.train_dataset)
     loss = ours.compute_loss(ours.model, ours.data_collator(examples))
     loss.backward()
@@ -121,7 +124,9 @@ def test_the_weights_of_the_two_terms(trainer: Build, llama_path: str) -> None:
 def test_a_row_alone_has_the_loss_that_it_has_in_a_padded_batch(
     trainer: Build, llama_path: str, gpt2_path: str, architecture: str, multiple: int
 ) -> None:
-    ours = trainer({"llama": llama_path, "gpt2": gpt2_path}[architecture], pad_to_multiple_of=multiple)
+    ours = trainer(
+        {"llama": llama_path, "gpt2": gpt2_path}[architecture], pad_to_multiple_of=multiple, share_prefix=False
+    )
     examples = list(ours.train_dataset)
     lone = RankedCollator(pad_token_id=0)
     with torch.no_grad():
@@ -133,7 +138,7 @@ def test_a_row_alone_has_the_loss_that_it_has_in_a_padded_batch(
 
 
 def test_a_batch_padded_on_the_left_has_the_same_loss_and_gradients(trainer: Build, llama_path: str) -> None:
-    right, left = trainer(llama_path), trainer(llama_path)
+    right, left = (trainer(llama_path, share_prefix=False) for _ in range(2))
     batch = right.data_collator(list(right.train_dataset))
     moved = dict(batch)
     lengths = batch["attention_mask"].sum(dim=1).tolist()
@@ -150,9 +155,12 @@ def test_a_batch_padded_on_the_left_has_the_same_loss_and_gradients(trainer: Bui
     assert_same_weights({n: p.grad for n, p in left.model.named_parameters()}, gradients, atol=1e-5)
 
 
-def test_tokens_without_context_are_not_counted_as_tokens_of_the_response(trainer: Build, llama_path: str) -> None:
+@both_paths
+def test_tokens_without_context_are_not_counted_as_tokens_of_the_response(
+    trainer: Build, llama_path: str, share_prefix: bool
+) -> None:
     # With no prompt nothing predicts the first token, so the mean runs over the others.
-    ours = trainer(llama_path)
+    ours = trainer(llama_path, share_prefix=share_prefix)
     example = {
         "prompt_ids": [],
         "response_ids": [[5, 6, 7], [8, 9]],
@@ -181,6 +189,7 @@ def test_dropout_is_off_unless_asked_for(trainer: Build, gpt2_path: str) -> None
 # -- One optimizer step, split in several ways -----------------------------------------------------------
 
 
+@both_paths
 @pytest.mark.parametrize(
     ("rows", "split", "whole"),
     [(5, (2, 3), (5, 1)), (7, (1, 7), (7, 1)), (7, (2, 2), (4, 1)), (7, (3, 2), (6, 1))],
@@ -193,6 +202,7 @@ def test_accumulated_batches_update_as_one_large_batch(
     rows: int,
     split: tuple[int, int],
     whole: tuple[int, int],
+    share_prefix: bool,
 ) -> None:
     updated, losses, initial = [], [], None
     for batch_size, accumulation in (whole, split):
@@ -203,6 +213,7 @@ def test_accumulated_batches_update_as_one_large_batch(
             gradient_accumulation_steps=accumulation,
             max_steps=-1,
             num_train_epochs=1,
+            share_prefix=share_prefix,
             **SGD,
         )
         initial = weights(ours.model)
@@ -215,8 +226,11 @@ def test_accumulated_batches_update_as_one_large_batch(
     assert max(float((updated[1][name] - initial[name]).abs().max()) for name in initial) > 1e-2
 
 
-def test_an_update_is_the_gradient_of_the_loss(trainer: Build, llama_path: str) -> None:
-    ours = trainer(llama_path, per_device_train_batch_size=2, gradient_accumulation_steps=4, **SGD)
+@both_paths
+def test_an_update_is_the_gradient_of_the_loss(trainer: Build, llama_path: str, share_prefix: bool) -> None:
+    ours = trainer(
+        llama_path, per_device_train_batch_size=2, gradient_accumulation_steps=4, share_prefix=share_prefix, **SGD
+    )
     before = weights(ours.model)
     expected = AutoModelForCausalLM.from_pretrained(llama_path, dtype=torch.float64)
     by_hand(expected, list(ours.train_dataset))[0].backward()
@@ -228,12 +242,15 @@ def test_an_update_is_the_gradient_of_the_loss(trainer: Build, llama_path: str) 
         )
 
 
+@both_paths
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["whole model", "adapter"])
 def test_gradient_checkpointing_changes_no_update(
-    trainer: Build, llama_path: str, peft_config: LoraConfig | None
+    trainer: Build, llama_path: str, peft_config: LoraConfig | None, share_prefix: bool
 ) -> None:
-    plain = trainer(llama_path, peft_config=peft_config, **SGD)
-    checkpointed = trainer(llama_path, peft_config=peft_config, gradient_checkpointing=True, **SGD)
+    plain = trainer(llama_path, peft_config=peft_config, share_prefix=share_prefix, **SGD)
+    checkpointed = trainer(
+        llama_path, peft_config=peft_config, gradient_checkpointing=True, share_prefix=share_prefix, **SGD
+    )
     before = weights(plain.model)
     assert_same_weights(weights(checkpointed.model), before, atol=0)
     plain.train()
@@ -360,8 +377,9 @@ def test_a_path_and_the_model_loaded_from_it_train_alike(
     assert_same_weights(weights(by_object.model), weights(by_path.model), atol=0)
 
 
-def test_an_adapter_is_all_that_trains(trainer: Build, llama_path: str) -> None:
-    ours = trainer(llama_path, peft_config=LORA, max_steps=2)
+@both_paths
+def test_an_adapter_is_all_that_trains(trainer: Build, llama_path: str, share_prefix: bool) -> None:
+    ours = trainer(llama_path, peft_config=LORA, max_steps=2, share_prefix=share_prefix)
     assert isinstance(ours.model, PeftModel)
     before = weights(ours.model)
     ours.train()
@@ -424,12 +442,15 @@ def test_an_adapter_on_the_lm_head_is_refused(trainer: Build, llama_path: str) -
         trainer(llama_path, peft_config=peft_config)
 
 
+@both_paths
 @pytest.mark.parametrize(
     "quantization",
     [{"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, {"load_in_8bit": True}],
     ids=["4 bit NF4", "8 bit"],
 )
-def test_an_adapter_trains_on_a_quantized_model(trainer: Build, llama_path: str, quantization: dict[str, Any]) -> None:
+def test_an_adapter_trains_on_a_quantized_model(
+    trainer: Build, llama_path: str, quantization: dict[str, Any], share_prefix: bool
+) -> None:
     bitsandbytes = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
     ours = trainer(
         llama_path,
@@ -438,6 +459,7 @@ def test_an_adapter_trains_on_a_quantized_model(trainer: Build, llama_path: str,
         max_steps=3,
         per_device_train_batch_size=2,
         logging_steps=1,
+        share_prefix=share_prefix,
     )
     kind = bitsandbytes.nn.Linear4bit if "load_in_4bit" in quantization else bitsandbytes.nn.Linear8bitLt
     assert any(isinstance(module, kind) for module in ours.model.modules())
@@ -475,9 +497,12 @@ def test_a_model_without_pad_token_trains_the_same(
 # -- Metrics ---------------------------------------------------------------------------------------------
 
 
-def test_metrics_are_those_of_the_whole_step_whatever_it_is_split_into(trainer: Build, llama_path: str) -> None:
-    ours = trainer(llama_path, per_device_train_batch_size=2, gradient_accumulation_steps=4)
-    _, expected = by_hand(ours.model, list(ours.train_dataset))
+@both_paths
+def test_metrics_are_those_of_the_whole_step_whatever_it_is_split_into(
+    trainer: Build, llama_path: str, share_prefix: bool
+) -> None:
+    ours = trainer(llama_path, per_device_train_batch_size=2, gradient_accumulation_steps=4, share_prefix=share_prefix)
+    _, expected = by_hand(ours.model, list(ours.train_dataset), share_prefix)
     ours.train()
     (log,) = training_logs(ours)
     assert {name: log[name] for name in expected} == pytest.approx(expected, abs=1e-5)
@@ -503,9 +528,18 @@ def test_a_batch_without_pairs_logs_no_metric_of_pairs(trainer: Build, llama_pat
     assert {"margins", "ranking_accuracy", "active_pairs", "logps/rest"}.isdisjoint(log)
 
 
+@both_paths
 @pytest.mark.parametrize("counting", ["no", "non_padding", "all"])
-def test_num_tokens_counts_every_token_once(trainer: Build, llama_path: str, counting: str) -> None:
-    ours = trainer(llama_path, per_device_train_batch_size=7, max_steps=2, include_num_input_tokens_seen=counting)
+def test_num_tokens_counts_every_token_once(
+    trainer: Build, llama_path: str, counting: str, share_prefix: bool
+) -> None:
+    ours = trainer(
+        llama_path,
+        per_device_train_batch_size=7,
+        max_steps=2,
+        include_num_input_tokens_seen=counting,
+        share_prefix=share_prefix,
+    )
     batch = ours.data_collator(list(ours.train_dataset))
     expected = batch["input_ids"].numel() if counting == "all" else int(batch["attention_mask"].sum())
     ours.train()
@@ -515,13 +549,14 @@ def test_num_tokens_counts_every_token_once(trainer: Build, llama_path: str, cou
 # -- Evaluation ------------------------------------------------------------------------------------------
 
 
+@both_paths
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 @pytest.mark.parametrize("stream", [False, True], ids=["data set", "stream"])
 def test_evaluation_is_the_same_for_every_batch_size(
-    trainer: Build, ranked: Dataset, llama_path: str, batch_size: int, stream: bool
+    trainer: Build, ranked: Dataset, llama_path: str, batch_size: int, stream: bool, share_prefix: bool
 ) -> None:
     rows = ranked.to_iterable_dataset() if stream else ranked
-    ours = trainer(llama_path, eval_dataset=rows, per_device_eval_batch_size=batch_size)
+    ours = trainer(llama_path, eval_dataset=rows, per_device_eval_batch_size=batch_size, share_prefix=share_prefix)
     with torch.no_grad():
         _, expected = by_hand(ours.model, list(ours.train_dataset))
     del expected["num_tokens"]
@@ -589,13 +624,6 @@ def test_the_arguments_are_those_of_the_dpo_trainer() -> None:
     assert list(inspect.signature(RRTFTrainer.__init__).parameters) == list(
         inspect.signature(DPOTrainer.__init__).parameters
     )
-
-
-def test_compute_metrics_is_refused(
-    config: Callable[..., RRTFConfig], ranked: Dataset, llama: PreTrainedModel
-) -> None:
-    with pytest.raises(ValueError, match="`compute_metrics` is not supported"):
-        RRTFTrainer(model=llama, args=config(), train_dataset=ranked, compute_metrics=lambda prediction: {})
 
 
 def test_the_train_dataset_is_required(config: Callable[..., RRTFConfig], llama: PreTrainedModel) -> None:

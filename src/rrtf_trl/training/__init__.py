@@ -3,6 +3,7 @@
 from .config import RRTFConfig
 from .data import RankedCollator
 from .losses import LossOutput, rrtf_loss
+from .packing import PackedCollator
 from .trainer import RRTFTrainer
 
-__all__ = ["LossOutput", "RRTFConfig", "RRTFTrainer", "RankedCollator", "rrtf_loss"]
+__all__ = ["LossOutput", "PackedCollator", "RRTFConfig", "RRTFTrainer", "RankedCollator", "rrtf_loss"]

@@ -5,22 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from trl.trainer.base_config import _BaseConfig
+from .dpo_options import DPOOptions, resolve_loss_type
 
 _CHOICES = {
     "loss_type": ("rrtf", "rrhf"),
     "pairs": ("all", "best_vs_rest", "teacher_student"),
     "pair_reduction": ("mean", "sum"),
     "sft_reduction": ("mean", "sum"),
+    "share_prefix": ("auto", "true", "false"),
+    "truncation_mode": ("drop", "keep_start", "keep_end"),
 }
 
 
 @dataclass
-class RRTFConfig(_BaseConfig):
+class RRTFConfig(DPOOptions):
     r"""Configuration class for the [`RRTFTrainer`].
 
     Only what is particular to ranking is listed here; everything else is
-    [`~transformers.TrainingArguments`] with the defaults that all TRL trainers share.
+    [`~transformers.TrainingArguments`] with the defaults that all TRL trainers share. What else TRL's `DPOConfig`
+    takes is accepted without effect, see [`~rrtf_trl.training.dpo_options.DPOOptions`].
 
     Parameters:
         > Parameters that control the model
@@ -29,6 +32,9 @@ class RRTFConfig(_BaseConfig):
             Keyword arguments for `from_pretrained`, used when `model` is given as a path or hub id.
         trust_remote_code (`bool`, *optional*, defaults to `False`):
             Whether to run model and tokenizer code that a checkpoint brings along.
+        router_aux_loss_coef (`float`, *optional*):
+            Weight of the load-balancing loss of a mixture of experts. `None` takes that of the model's configuration,
+            `0.0` switches it off.
         disable_dropout (`bool`, *optional*, defaults to `True`):
             Whether to switch dropout off, so that the log-probabilities compared are those of the policy.
 
@@ -37,18 +43,26 @@ class RRTFConfig(_BaseConfig):
         dataset_num_proc (`int`, *optional*):
             Processes that tokenize the data set.
         max_length (`int`, *optional*, defaults to `1024`):
-            Longest sequence of prompt and response, in tokens. A longer response is left out, never cut: a cut
-            answer would be trained on as if it were whole. A row with fewer than two responses left is dropped.
-            Both are counted and reported. `None` means no limit.
+            Longest sequence of prompt and response, in tokens. `None` means no limit.
+        truncation_mode (`str`, *optional*, defaults to `"drop"`):
+            What becomes of a longer one. `"drop"` leaves the response out: cut off, it would be trained on as if it
+            were a good answer. `"keep_start"`, the only way of TRL's trainers, cuts the end of the response, and with
+            it the end-of-sequence token. `"keep_end"` cuts the start of the prompt, for all responses of the row
+            alike, and the start of a response only where that is not enough. A row with fewer than two responses
+            left is dropped, and all this is counted and reported.
         max_responses (`int`, *optional*):
             Most responses of one row. Of a longer row the best, the worst and evenly spaced ones between are kept.
-        pad_to_multiple_of (`int`, *optional*):
-            Pad sequences to a multiple of this.
+        pad_to_multiple_of (`int` or `str`, *optional*, defaults to `"auto"`):
+            Pad sequences to a multiple of this. `"auto"` pads to a multiple of 128 on AWS Neuron and nowhere else.
+            Without effect where prompts are shared: nothing is padded then.
+        pad_token (`str`, *optional*):
+            Token to pad with, by default the tokenizer's padding token, or else its end-of-sequence token.
 
         > Parameters that control the training
 
         loss_type (`str`, *optional*, defaults to `"rrtf"`):
-            `"rrtf"` weighs a pair by its difference in scores, `"rrhf"` by 1.
+            `"rrtf"` weighs a pair by its difference in scores, `"rrhf"` by 1. `"sigmoid"`, as DPO scripts say, is
+            taken for `"rrtf"` with a warning; the other losses of DPO are refused.
         rank_weight (`float`, *optional*, defaults to `1.0`):
             Weight of the ranking term.
         sft_weight (`float`, *optional*, defaults to `1.0`):
@@ -69,11 +83,15 @@ class RRTFConfig(_BaseConfig):
             Whether a pair is weighted by its difference in scores. `loss_type="rrhf"` never is.
         length_normalization (`bool`, *optional*, defaults to `True`):
             Whether responses are compared by their mean token log-probability rather than the sum.
+        share_prefix (`str` or `bool`, *optional*, defaults to `"auto"`):
+            Whether to compute a prompt once for all of its responses, in batches without padding, instead of once for
+            each. `"auto"` does so where it gives the same numbers, and otherwise logs why not; `"true"` raises where
+            it would not; `"false"` never does.
         activation_offloading (`bool`, *optional*, defaults to `False`):
             Whether to keep activations in CPU memory between forward and backward.
     """
 
-    _VALID_DICT_FIELDS: ClassVar[list[str]] = [*_BaseConfig._VALID_DICT_FIELDS, "model_init_kwargs"]
+    _VALID_DICT_FIELDS: ClassVar[list[str]] = [*DPOOptions._VALID_DICT_FIELDS, "model_init_kwargs"]
 
     learning_rate: float = field(default=1e-6, metadata={"help": "The initial learning rate for AdamW."})
 
@@ -86,17 +104,30 @@ class RRTFConfig(_BaseConfig):
     trust_remote_code: bool = field(
         default=False, metadata={"help": "Whether to run model and tokenizer code that a checkpoint brings along."}
     )
+    router_aux_loss_coef: float | None = field(
+        default=None, metadata={"help": "Weight of the load-balancing loss of a mixture of experts."}
+    )
     disable_dropout: bool = field(default=True, metadata={"help": "Whether to switch dropout off."})
 
     dataset_num_proc: int | None = field(default=None, metadata={"help": "Processes that tokenize the data set."})
     max_length: int | None = field(
         default=1024,
-        metadata={"help": "Longest sequence of prompt and response, in tokens; longer responses are left out."},
+        metadata={"help": "Longest sequence of prompt and response, in tokens; see `truncation_mode`."},
+    )
+    truncation_mode: str = field(
+        default="drop",
+        metadata={
+            "help": "What becomes of a response longer than `max_length`: left out, or cut.",
+            "choices": _CHOICES["truncation_mode"],
+        },
     )
     max_responses: int | None = field(default=None, metadata={"help": "Most responses of one row."})
-    pad_to_multiple_of: int | None = field(default=None, metadata={"help": "Pad sequences to a multiple of this."})
+    pad_to_multiple_of: int | str | None = field(
+        default="auto", metadata={"help": "Pad sequences to a multiple of this; `auto`: of 128 on AWS Neuron only."}
+    )
+    pad_token: str | None = field(default=None, metadata={"help": "Token to pad with."})
 
-    loss_type: str = field(default="rrtf", metadata={"help": "`rrtf` or `rrhf`.", "choices": _CHOICES["loss_type"]})
+    loss_type: str = field(default="rrtf", metadata={"help": "`rrtf` or `rrhf`."})
     rank_weight: float = field(default=1.0, metadata={"help": "Weight of the ranking term."})
     sft_weight: float = field(default=1.0, metadata={"help": "Weight of the imitation term."})
     sft_reduction: str = field(
@@ -116,11 +147,20 @@ class RRTFConfig(_BaseConfig):
     length_normalization: bool = field(
         default=True, metadata={"help": "Whether responses are compared by their mean token log-probability."}
     )
+    share_prefix: str = field(
+        default="auto",
+        metadata={
+            "help": "Whether to compute a prompt once for all of its responses.",
+            "choices": _CHOICES["share_prefix"],
+        },
+    )
     activation_offloading: bool = field(
         default=False, metadata={"help": "Whether to keep activations in CPU memory between forward and backward."}
     )
 
     def __post_init__(self) -> None:
+        self.share_prefix = str(self.share_prefix).lower()  # YAML and Python have booleans, command lines do not
+        self.loss_type = resolve_loss_type(self.loss_type)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
@@ -132,3 +172,8 @@ class RRTFConfig(_BaseConfig):
         if self.max_responses is not None and self.max_responses < 2:
             raise ValueError(f"`max_responses` must be at least 2, got {self.max_responses}: ranking needs a pair.")
         super().__post_init__()
+        if self.pad_to_multiple_of == "auto":
+            self.pad_to_multiple_of = 128 if self.device.type == "neuron" else None
+        elif isinstance(self.pad_to_multiple_of, str):  # from the command line
+            none = self.pad_to_multiple_of.lower() in ("none", "null")
+            self.pad_to_multiple_of = None if none else int(self.pad_to_multiple_of)

@@ -7,6 +7,7 @@ rows of its batch, :class:`RankedCollator` (padded tensors).
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ TOKENIZED_COLUMNS = ["prompt_ids", "response_ids", "scores", "from_teacher"]
 
 _RANKED = ("prompt", "responses", "scores")
 _PREFERENCE = ("chosen", "rejected")
+_OF_IDS = {"prompt_ids": "prompt", "response_ids": "responses", "chosen_ids": "chosen", "rejected_ids": "rejected"}
 
 
 def ranked_row(row: dict[str, Any], index: int, require_sources: bool = False) -> dict[str, Any]:
@@ -40,6 +42,11 @@ def ranked_row(row: dict[str, Any], index: int, require_sources: bool = False) -
     """
     # In a data set of mixed forms, a row has null in the columns of the other form.
     row = {name: value for name, value in row.items() if value is not None}
+    if "image" in row or row.get("images"):
+        raise ValueError(
+            f"Row {index} is vision-related: it has an image. RRTFTrainer trains on text only, with a vision-language "
+            "model too. Drop the rows or columns with images."
+        )
     is_preference = "responses" not in row and ("chosen" in row or "rejected" in row)
     missing = [name for name in (_PREFERENCE if is_preference else _RANKED) if name not in row]
     if missing:
@@ -79,9 +86,9 @@ def ranked_row(row: dict[str, Any], index: int, require_sources: bool = False) -
     }
 
 
-def _is_empty(response: str | list[dict[str, Any]] | None) -> bool:
+def _is_empty(response: str | list[Any] | None) -> bool:
     if isinstance(response, list):
-        return not any(message.get("content") or message.get("tool_calls") for message in response)
+        return not any(isinstance(m, int) or m.get("content") or m.get("tool_calls") for m in response)
     return not response
 
 
@@ -91,10 +98,18 @@ def tokenize_row(
     """Return a row's ``prompt_ids`` (list), ``response_ids`` (list of lists), ``scores``, ``from_teacher``, ``row``.
 
     The responses' token ids start where generation from the prompt alone would start, and end with the
-    end-of-sequence token (plain text) or as the chat template ends a turn.
+    end-of-sequence token (plain text) or as the chat template ends a turn. A row that is tokenized already
+    (``prompt_ids`` with ``response_ids``, or with ``chosen_ids`` and ``rejected_ids``) keeps its ids.
     """
+    is_tokenized = "prompt_ids" in row
+    if is_tokenized:
+        row = {**row, **{_OF_IDS[name]: row[name] for name in _OF_IDS if name in row}}
+        if "from_teacher" in row:
+            row["sources"] = ["teacher" if flag else "student" for flag in row["from_teacher"]]
     ranked = ranked_row(row, index, require_sources)
-    if isinstance(ranked["prompt"], list):
+    if is_tokenized:
+        prompt_ids, response_ids = ranked["prompt"], ranked["responses"]
+    elif isinstance(ranked["prompt"], list):
         prompt_ids, response_ids = _tokenize_chat(ranked, row, tokenizer)
     else:
         prompt_ids, response_ids = _tokenize_text(ranked, tokenizer)
@@ -126,10 +141,11 @@ def _tokenize_text(ranked: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -
 def _tokenize_chat(
     ranked: dict[str, Any], row: dict[str, Any], tokenizer: PreTrainedTokenizerBase
 ) -> tuple[list[int], list[list[int]]]:
+    tools = row.get("tools")
     options = {
         "tokenize": True,
         "return_dict": True,
-        "tools": row.get("tools"),
+        "tools": json.loads(tools) if isinstance(tools, str) else tools,
         **(row.get("chat_template_kwargs") or {}),
     }
     prompt = ranked["prompt"]
@@ -144,21 +160,30 @@ def _split_at_common_prefix(prompt_ids: list[int], joint_ids: list[list[int]]) -
     return prompt_ids[:length], [ids[length:] for ids in joint_ids]
 
 
-def fit_row(example: dict[str, Any], max_length: int | None, max_responses: int | None) -> dict[str, Any]:
-    """Leave out a tokenized row's responses that do not fit; ``kept`` has the indices of the others.
+def fit_row(
+    example: dict[str, Any], max_length: int | None, max_responses: int | None, truncation_mode: str = "drop"
+) -> dict[str, Any]:
+    """Leave out a tokenized row's responses that do not fit, or cut them; ``kept`` has the indices of the others.
 
-    See ``max_length`` and ``max_responses`` of :class:`~rrtf_trl.training.config.RRTFConfig`.
+    See ``max_length``, ``truncation_mode`` and ``max_responses`` of :class:`~rrtf_trl.training.config.RRTFConfig`.
     """
-    keep = list(range(len(example["response_ids"])))
+    prompt, responses = example["prompt_ids"], example["response_ids"]
+    keep = list(range(len(responses)))
     if max_length is not None:
-        keep = [i for i in keep if len(example["prompt_ids"]) + len(example["response_ids"][i]) <= max_length]
+        if truncation_mode == "keep_start":
+            responses = [ids[: max(max_length - len(prompt), 0)] for ids in responses]
+        elif truncation_mode == "keep_end":
+            # All responses of a row answer the same prompt, so it is cut for the longest.
+            excess = len(prompt) + max(map(len, responses)) - max_length
+            prompt, responses = prompt[max(excess, 0) :], [ids[-max_length:] for ids in responses]
+        keep = [i for i in keep if responses[i] and len(prompt) + len(responses[i]) <= max_length]
     if max_responses is not None and len(keep) > max_responses:
         # Best first, and among equals a teacher's, which is the one that is imitated.
         ranked = sorted(keep, key=lambda i: (-example["scores"][i], not example["from_teacher"][i]))
         spaced = {round(i * (len(ranked) - 1) / (max_responses - 1)) for i in range(max_responses)}
         keep = sorted(ranked[i] for i in spaced)
-    fitted = {name: [example[name][i] for i in keep] for name in ("response_ids", "scores", "from_teacher")}
-    return {**fitted, "kept": keep}
+    fitted = {name: [example[name][i] for i in keep] for name in ("scores", "from_teacher")}
+    return {"prompt_ids": prompt, "response_ids": [responses[i] for i in keep], **fitted, "kept": keep}
 
 
 def prepare_dataset(
@@ -170,8 +195,9 @@ def prepare_dataset(
     max_responses: int | None,
     require_sources: bool,
     num_proc: int | None,
+    truncation_mode: str = "drop",
 ) -> Dataset | IterableDataset:
-    """Tokenize a data set of accepted rows; rows that are tokenized already pass through.
+    """Tokenize a data set of accepted rows and fit them; a data set that this function returned passes through.
 
     Raises:
         ValueError: If a row cannot be trained on, or none is left after ``max_length``.
@@ -179,7 +205,7 @@ def prepare_dataset(
     first = next(iter(dataset), None)
     if first is None:
         raise ValueError(f"The {name} data set is empty: there is nothing to train on.")
-    if "prompt_ids" in first:
+    if "kept" in first:
         return dataset
     # `desc` and `num_proc` are for `Dataset` only; an `IterableDataset` maps as it is read.
     options = {"num_proc": num_proc, "desc": f"Tokenizing {name} data set"} if isinstance(dataset, Dataset) else {}
@@ -190,17 +216,17 @@ def prepare_dataset(
         remove_columns=list(first),
         **options,
     )
-    limits = {"max_length": max_length, "max_responses": max_responses}
+    limits = {"max_length": max_length, "max_responses": max_responses, "truncation_mode": truncation_mode}
     if isinstance(dataset, IterableDataset):
         return dataset.map(fit_row, fn_kwargs=limits).filter(lambda row: len(row["scores"]) >= 2)
     fitted = dataset.map(fit_row, fn_kwargs=limits, num_proc=num_proc, desc=f"Fitting {name} data set")
     kept = fitted.filter(lambda row: len(row["scores"]) >= 2, num_proc=num_proc)
     if max_length is not None:
-        _report_too_long(dataset, kept, name, max_length)
+        _report_too_long(dataset, kept, name, max_length, "left out" if truncation_mode == "drop" else "cut")
     return kept
 
 
-def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int) -> None:
+def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int, fate: str) -> None:
     responses, longest = 0, 0
     for row in before.select_columns(["prompt_ids", "response_ids"]):
         for ids in row["response_ids"]:
@@ -211,7 +237,7 @@ def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int)
         return
     message = (
         f"{name} data set: {responses} responses longer than max_length={max_length} tokens with their prompt "
-        f"(longest: {longest}) were left out, and {len(before) - len(kept)} of {len(before)} rows had fewer than two "
+        f"(longest: {longest}) were {fate}, and {len(before) - len(kept)} of {len(before)} rows had fewer than two "
         "left."
     )
     if len(kept) == 0:
@@ -258,7 +284,14 @@ class RankedCollator:
             "input_ids": pad(input_ids, self.pad_token_id, "right", multiple),
             "attention_mask": pad([torch.ones_like(ids) for ids in input_ids], 0, "right", multiple),
             "completion_mask": pad(completion, 0, "right", multiple),
-            "scores": torch.tensor([score for example in examples for score in example["scores"]]),
-            "group_ids": torch.tensor([g for g, example in enumerate(examples) for _ in example["scores"]]),
-            "from_teacher": torch.tensor([flag for example in examples for flag in example["from_teacher"]]),
+            **group_tensors(examples),
         }
+
+
+def group_tensors(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """Return ``scores`` float `[N]`, ``group_ids`` int `[N]`, ``from_teacher`` bool `[N]` of tokenized rows."""
+    return {
+        "scores": torch.tensor([score for example in examples for score in example["scores"]]),
+        "group_ids": torch.tensor([g for g, example in enumerate(examples) for _ in example["scores"]]),
+        "from_teacher": torch.tensor([flag for example in examples for flag in example["from_teacher"]]),
+    }

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate.utils import is_peft_model
-from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
 from transformers.utils import is_peft_available
 from trl.trainer.utils import create_model_from_path, get_config_model_id
 
@@ -47,20 +53,35 @@ def load_model(
 
 
 def load_tokenizer(
-    processing_class: PreTrainedTokenizerBase | None, model: PreTrainedModel | PeftModel, args: RRTFConfig
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin | None,
+    model: PreTrainedModel | PeftModel,
+    args: RRTFConfig,
 ) -> PreTrainedTokenizerBase:
     """Return the tokenizer, by default the model's own; both agree on the padding token afterwards.
 
     Raises:
-        TypeError: If ``processing_class`` is no tokenizer.
+        TypeError: If ``processing_class`` is neither a tokenizer nor a processor with one.
+        ValueError: If ``pad_token`` is not in the vocabulary.
     """
     if processing_class is None:
         name = get_config_model_id(model.config)
-        processing_class = AutoTokenizer.from_pretrained(name, trust_remote_code=args.trust_remote_code)
+        assert not isinstance(args.model_init_kwargs, str), "the base class parses it"
+        revision = (args.model_init_kwargs or {}).get("revision")
+        processing_class = AutoTokenizer.from_pretrained(
+            name, revision=revision, trust_remote_code=args.trust_remote_code
+        )
+    if isinstance(processing_class, ProcessorMixin):  # of a vision-language model, trained on text
+        template = processing_class.chat_template
+        processing_class = processing_class.tokenizer
+        processing_class.chat_template = processing_class.chat_template or template
     if not isinstance(processing_class, PreTrainedTokenizerBase):
         raise TypeError(f"`processing_class` must be a tokenizer, got `{type(processing_class).__name__}`.")
-    if processing_class.pad_token is None:
-        processing_class.pad_token = processing_class.eos_token
+    pad_token = args.pad_token or processing_class.pad_token or processing_class.eos_token
+    if pad_token not in processing_class.get_vocab():
+        raise ValueError(
+            f"`pad_token` {pad_token!r} is not in the tokenizer's vocabulary. Name a token that is, or add it first."
+        )
+    processing_class.pad_token = pad_token
     model.config.get_text_config().pad_token_id = processing_class.pad_token_id
     if model.generation_config is not None:
         model.generation_config.pad_token_id = processing_class.pad_token_id
@@ -80,15 +101,24 @@ def add_adapter(
     if peft_config is not None:
         if not is_peft_available():
             raise ImportError("`peft_config` needs the peft package: pip install 'rrtf-trl[peft]'")
-        from peft import get_peft_model
+        from peft import PeftConfig, get_peft_model
 
+        if not isinstance(peft_config, PeftConfig):
+            raise TypeError(
+                "`peft_config` must be a `peft.PeftConfig` such as `peft.LoraConfig`, got "
+                f"`{type(peft_config).__name__}`."
+            )
         if is_peft_model(model):
             raise ValueError(
                 "The model has an adapter already and `peft_config` asks for another. Merge the first one into the "
                 "model, or leave `peft_config` out to go on training it."
             )
-        model = get_peft_model(model, peft_config)
+        # ZeRO-3 gathers parameters into buffers of one dtype: the adapter keeps that of the model.
+        options = {"autocast_adapter_dtype": False} if _is_zero3(args) and not quantized else {}
+        model = get_peft_model(model, peft_config, **options)
     if is_peft_model(model) and args.gradient_checkpointing:
+        if _is_zero3(args):  # and with an adapter it recomputes right only in the reentrant way
+            args.gradient_checkpointing_kwargs = {**(args.gradient_checkpointing_kwargs or {}), "use_reentrant": True}
         model.enable_input_require_grads()
     if quantized:
         # QLoRA (arXiv 2305.14314) computes in bf16. DoRA's magnitudes stay in float32: bf16 would lose their updates.
@@ -96,3 +126,48 @@ def add_adapter(
             if parameter.requires_grad and "lora_magnitude_vector" not in name:
                 parameter.data = parameter.data.to(torch.bfloat16)
     return model
+
+
+def _is_zero3(args: RRTFConfig) -> bool:
+    return args.deepspeed_plugin is not None and args.deepspeed_plugin.zero_stage == 3
+
+
+def keep_fused_head(args: RRTFConfig) -> None:
+    """Have Liger, where it is asked for, leave the LM head alone; as TRL's trainers do.
+
+    Raises:
+        ValueError: If its fused cross-entropy is asked for, which would replace the model's forward.
+    """
+    if not args.use_liger_kernel:
+        return
+    warnings.warn(
+        "`use_liger_kernel=True` is deprecated in TRL, which drops it in 2.0. Use "
+        '`model_init_kwargs={"use_kernels": True}` instead.',
+        FutureWarning,
+        stacklevel=3,
+    )
+    options = args.liger_kernel_config or {}
+    if options.get("fused_linear_cross_entropy"):
+        raise ValueError(
+            '`liger_kernel_config={"fused_linear_cross_entropy": True}` replaces the model\'s forward, which the '
+            "trainer needs for its own fused LM head. Leave it out."
+        )
+    args.liger_kernel_config = {**options, "fused_linear_cross_entropy": False}
+
+
+def router_loss_weight(model: PreTrainedModel | PeftModel, args: RRTFConfig) -> float:
+    """Return the weight of the load-balancing loss, 0 where the model has none.
+
+    Raises:
+        ValueError: If ``router_aux_loss_coef`` asks for one of a model that has none.
+    """
+    config = model.config.get_text_config()
+    has_router = hasattr(config, "output_router_logits")
+    if args.router_aux_loss_coef and not has_router:
+        raise ValueError(
+            f"`router_aux_loss_coef` is {args.router_aux_loss_coef}, but {type(model).__name__} is not a mixture of "
+            "experts that returns its router's logits. Leave it out."
+        )
+    given = args.router_aux_loss_coef
+    weight: float = getattr(config, "router_aux_loss_coef", 0.0) if given is None else given
+    return weight if has_router else 0.0

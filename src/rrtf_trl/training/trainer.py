@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from transformers import (
     DataCollator,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    ProcessorMixin,
     TrainerCallback,
     set_seed,
 )
@@ -31,10 +31,15 @@ from trl.trainer.utils import (
     get_config_model_id,
 )
 
+from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator, prepare_dataset
-from .loading import add_adapter, load_model, load_tokenizer
-from .losses import LossOutput, rrtf_loss
+from .loading import add_adapter, keep_fused_head, load_model, load_tokenizer, router_loss_weight
+from .losses import rrtf_loss
+from .metrics import Metrics
+from .packing import PackedCollator
+from .scoring import score_responses
+from .shared_prefix import share_prefixes
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -51,12 +56,15 @@ class RRTFTrainer(_BaseTrainer):
         model: A path or hub id, a model, or a PEFT model.
         ref_model: Accepted so that a DPO script runs unchanged; RRTF has no reference model.
         args: Options; by default ``RRTFConfig`` with an output folder named after the model.
-        data_collator: Makes a batch of tokenized rows; by default :class:`RankedCollator`.
+        data_collator: Makes a batch of tokenized rows; by default
+            :class:`~rrtf_trl.training.packing.PackedCollator` where prompts are shared (see ``share_prefix``), and
+            else :class:`RankedCollator`.
         train_dataset: Rows of ``prompt``, ``responses``, ``scores`` and optionally ``sources``, or TRL's
             preference rows; plain text or chat messages.
         eval_dataset: The same, or a dict of such data sets.
-        processing_class: The tokenizer; by default the model's own.
-        compute_metrics: Not supported: there is no single prediction to compare with a label.
+        processing_class: The tokenizer, or a processor that has one; by default the model's own.
+        compute_metrics: As of DPOTrainer: gets the logits `[N, L, V]` of all responses, from a second forward
+            pass, and their ``input_ids`` `[N, L]` as labels.
         callbacks: Callbacks to add.
         optimizers: An optimizer and a scheduler, or ``(None, None)`` for what ``args`` say.
         quantization_config: bitsandbytes options, used when ``model`` is a path or hub id.
@@ -71,18 +79,7 @@ class RRTFTrainer(_BaseTrainer):
 
     _tag_names: ClassVar[list[str]] = ["trl", "rrtf"]
     _name = "RRTF"
-    _paper: ClassVar[dict[str, str]] = {
-        "title": "PanGu-Coder2: Boosting Large Language Models for Code with Ranking Feedback",
-        "id": "2307.14936",
-        "citation": textwrap.dedent("""\
-            @article{shen2023pangucoder2,
-                title   = {{PanGu-Coder2: Boosting Large Language Models for Code with Ranking Feedback}},
-                author  = {Bo Shen and Jiaxin Zhang and Taihong Chen and Daoguang Zan and Bing Geng and An Fu and
-                           Muhan Zeng and Ailun Yu and Jichuan Ji and Jingyang Zhao and Yuenan Guo and Qianxiang Wang},
-                year    = 2023,
-                journal = {arXiv preprint arXiv:2307.14936}
-            }"""),
-    }
+    _paper: ClassVar[dict[str, str]] = paper.RRTF
 
     def __init__(
         self,
@@ -92,7 +89,7 @@ class RRTFTrainer(_BaseTrainer):
         data_collator: DataCollator | None = None,
         train_dataset: AnyDataset | None = None,
         eval_dataset: AnyDataset | DatasetDict | IterableDatasetDict | dict[str, AnyDataset] | None = None,
-        processing_class: PreTrainedTokenizerBase | None = None,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
         compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LambdaLR | None] = (None, None),
@@ -108,26 +105,25 @@ class RRTFTrainer(_BaseTrainer):
             raise TypeError(
                 f"`train_dataset` must be a `Dataset` or `IterableDataset`, got `{type(train_dataset).__name__}`."
             )
-        if isinstance(train_dataset, IterableDataset):
-            # Accelerate's dispatch mode would concatenate batches of different widths.
-            args.accelerator_config.dispatch_batches = False
+        # Accelerate's dispatch mode, its default for streams, cuts batches up as if each row were a sequence.
+        args.accelerator_config.dispatch_batches = False
         if ref_model is not None:
             warnings.warn("RRTF needs no reference model: `ref_model` is not used.", UserWarning, stacklevel=2)
-        if compute_metrics is not None:
-            raise ValueError("`compute_metrics` is not supported by RRTFTrainer: a ranked row has no single label.")
 
         set_seed(args.seed)  # before adapters are made: they start from random weights
         model = load_model(model, args, quantization_config)
         tokenizer = load_tokenizer(processing_class, model, args)
         model = add_adapter(model, args, peft_config)
+        own_collator = data_collator is None
+        keep_fused_head(args)
+        self.router_aux_loss_coef = router_loss_weight(model, args)
+        self.aux_loss_enabled = self.router_aux_loss_coef != 0
         if data_collator is None:
+            assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
             data_collator = RankedCollator(tokenizer.pad_token_id, args.pad_to_multiple_of)
         self._tokenizer = tokenizer
         train_dataset = self._prepare(train_dataset, "train", args)
-        if isinstance(eval_dataset, dict):
-            eval_dataset = {key: self._prepare(rows, key, args) for key, rows in eval_dataset.items()}
-        elif eval_dataset is not None:
-            eval_dataset = self._prepare(eval_dataset, "eval", args)
+        eval_dataset = self._prepare_eval(eval_dataset, args)
 
         super().__init__(
             model=model,
@@ -136,6 +132,7 @@ class RRTFTrainer(_BaseTrainer):
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=tokenizer,
+            compute_metrics=compute_metrics,
             callbacks=callbacks,
             optimizers=optimizers,
         )
@@ -152,14 +149,23 @@ class RRTFTrainer(_BaseTrainer):
                 'out of `target_modules`, or train it whole with `modules_to_save=["lm_head"]`.'
             )
         # Scores response tokens through the LM head in chunks: whole logits [tokens, vocabulary] never exist.
-        add_fused_lm_head(_base_model(self.model), outputs=("log_probs", "entropy"))
+        add_fused_lm_head(_base_model(self.model), outputs=("log_probs", "entropy", "is_top1"))
+        if compute_metrics is not None and args.share_prefix == "true":
+            raise ValueError(
+                "`compute_metrics` wants the logits of whole sequences, which are not there where prompts are shared. "
+                'Use `share_prefix="auto"`.'
+            )
+        if own_collator and compute_metrics is None:
+            with self.compute_loss_context_manager():
+                shared = share_prefixes(self.model, args.share_prefix)
+            if shared:
+                self.data_collator = PackedCollator()
         self._offloading = (
             get_act_offloading_ctx_manager(model=self.model)
             if args.activation_offloading
             else contextlib.nullcontext()
         )
-        # mode -> metric -> [sum, count], on this process; joined over processes when they are logged.
-        self._sums: dict[str, dict[str, Tensor]] = {"train": {}, "eval": {}}
+        self._metrics = {"train": Metrics(), "eval": Metrics()}
         self.model.add_model_tags(self._tag_names)
 
     # -- Data --------------------------------------------------------------------------------------------
@@ -173,7 +179,15 @@ class RRTFTrainer(_BaseTrainer):
             max_responses=args.max_responses,
             require_sources=args.pairs == "teacher_student",
             num_proc=args.dataset_num_proc,
+            truncation_mode=args.truncation_mode,
         )
+
+    def _prepare_eval(self, eval_dataset: Any, args: RRTFConfig) -> Any:
+        if isinstance(eval_dataset, dict):
+            return {key: self._prepare(rows, key, args) for key, rows in eval_dataset.items()}
+        # A string names one of the data sets that were prepared before.
+        is_ready = eval_dataset is None or isinstance(eval_dataset, str)
+        return eval_dataset if is_ready else self._prepare(eval_dataset, "eval", args)
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = TOKENIZED_COLUMNS
@@ -205,41 +219,37 @@ class RRTFTrainer(_BaseTrainer):
 
         Args:
             model: The policy.
-            inputs: A batch of :class:`RankedCollator`.
-            return_outputs: Whether to return the :class:`LossOutput` too.
+            inputs: A batch of :class:`RankedCollator` or :class:`~rrtf_trl.training.packing.PackedCollator`.
+            return_outputs: Whether to return the :class:`~rrtf_trl.training.losses.LossOutput` too.
             num_items_in_batch: Groups in the whole optimizer step, over all processes; by default those here.
         """
-        labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            labels=labels,
-            fused_lm_head=True,
-            use_cache=False,
-        )
-        # The first token of a sequence is predicted by nothing: without a prompt it does not count.
-        lengths = inputs["completion_mask"][:, 1:].sum(dim=1).clamp(min=1)
-        # Prompt-learning adapters put virtual tokens in front: the last positions are the real ones.
-        positions = labels.size(1) - 1
-        # Ranking compares means over many tokens, so sum them in float32 whatever the model computes in.
-        logps = outputs.log_probs[:, -positions:].float().sum(dim=1)
+        scored = score_responses(model, inputs, router_loss=self.aux_loss_enabled)
         loss = rrtf_loss(
-            logps,
-            lengths,
-            inputs["scores"].to(logps.dtype),
+            scored.logps,
+            scored.lengths,
+            inputs["scores"].to(scored.logps.dtype),
             inputs["group_ids"],
             self.args,
             from_teacher=inputs["from_teacher"],
         )
         groups = loss.rank_loss.numel()
         total = (self.args.rank_weight * loss.rank_loss + self.args.sft_weight * loss.sft_loss).sum()
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        if (
+            self.aux_loss_enabled and scored.aux_loss is not None
+        ):  # balances the experts of the whole batch, which counts by its groups
+            total = total + self.router_aux_loss_coef * scored.aux_loss * groups
+            metrics.add("aux_loss", scored.aux_loss * groups, groups)
         if num_items_in_batch is None:
             total = total / groups
         else:
             # Processes average their gradients, and each has only its own share of the groups in `total`.
             total = total / num_items_in_batch * self.accelerator.num_processes
-        entropy = outputs.entropy[:, -positions:].detach()
-        self._record(loss, logps.detach() / lengths, lengths, entropy, inputs)
+        metrics.record(loss, scored, inputs)
+        # With `include_num_input_tokens_seen` the base class counts.
+        if self.model.training and self.args.include_num_input_tokens_seen == "no":
+            tokens = inputs["attention_mask"].sum()
+            self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
         return (total, loss) if return_outputs else total
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -254,59 +264,25 @@ class RRTFTrainer(_BaseTrainer):
         inputs: dict[str, Any],
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
-    ) -> tuple[Tensor, None, None]:
-        """Return the loss of an evaluation batch; there are no logits and no labels."""
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return the loss of an evaluation batch; for ``compute_metrics`` also all logits and ``input_ids``."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            loss = self.compute_loss(model, inputs)
-        return loss.detach(), None, None
+            loss = self.compute_loss(model, inputs).detach()
+            if prediction_loss_only:
+                return loss, None, None
+            ids, mask = inputs["input_ids"], inputs["attention_mask"]
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        return loss, logits[:, -ids.size(1) :].detach(), ids
 
-    # -- Metrics -----------------------------------------------------------------------------------------
-
-    def _record(
-        self, loss: LossOutput, logps: Tensor, lengths: Tensor, entropy: Tensor, inputs: dict[str, Tensor]
-    ) -> None:
-        group_ids, scores = inputs["group_ids"], inputs["scores"]
-        top = torch.full_like(scores, -torch.inf)[: loss.rank_loss.numel()].scatter_reduce(
-            0, group_ids, scores, "amax"
-        )
-        best = scores == top[group_ids]
-        self._add("rank_loss", loss.rank_loss)
-        self._add("sft_loss", loss.sft_loss)
-        self._add("margins", loss.margins)
-        self._add("ranking_accuracy", (loss.margins > 0).float())
-        self._add("active_pairs", (loss.margins < 0).float())
-        self._add("logps/best", logps[best])
-        self._add("logps/rest", logps[~best])
-        self._add("entropy", entropy.float().sum(), lengths.sum())
-        # With `include_num_input_tokens_seen` the base class counts.
-        if self.model.training and self.args.include_num_input_tokens_seen == "no":
-            tokens = inputs["attention_mask"].sum()
-            self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
-
-    def _add(self, name: str, values: Tensor, count: Tensor | None = None) -> None:
-        sums = self._sums["train" if self.model.training else "eval"]
-        total = count if count is not None else torch.tensor(values.numel(), device=values.device)
-        pair = torch.stack([values.detach().sum().double(), total.double()])
-        sums[name] = sums[name] + pair if name in sums else pair
-
-    def _averages(self, mode: str) -> dict[str, float]:
-        averages = {}
-        for name, pair in self._sums[mode].items():
-            total, count = self.accelerator.reduce(pair, reduction="sum").tolist()
-            if count:  # a metric over pairs has none where all scores are equal
-                averages[name] = total / count
-        self._sums[mode].clear()
-        return averages
+    # -- Logging, evaluation and saving ---------------------------------------------------------------------------
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log ``logs`` with the metrics since the last call, averaged over their items and all processes."""
         if self.model.training:
-            logs.update(self._averages("train"))
+            logs.update(self._metrics["train"].read(self.accelerator))
             logs["num_tokens"] = self.state.num_input_tokens_seen
         super().log(logs, start_time)
-
-    # -- Evaluation and saving ---------------------------------------------------------------------------
 
     def evaluate(
         self,
@@ -315,10 +291,7 @@ class RRTFTrainer(_BaseTrainer):
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
         """Evaluate on a data set of any form the constructor takes, or on the one given to it."""
-        if isinstance(eval_dataset, dict):
-            eval_dataset = {key: self._prepare(rows, key, self.args) for key, rows in eval_dataset.items()}
-        elif isinstance(eval_dataset, Dataset | IterableDataset):
-            eval_dataset = self._prepare(eval_dataset, "eval", self.args)
+        eval_dataset = self._prepare_eval(eval_dataset, self.args)
         metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         return metrics
 
@@ -331,14 +304,22 @@ class RRTFTrainer(_BaseTrainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Run the model over a data set; the metrics are averages over its items, named with its prefix."""
+        # Of a last batch, the default keeps as many items as it has rows, and a row has several responses.
+        self.gather_function = self._gather_responses
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
-        averages = self._averages("eval")
+        averages = self._metrics["eval"].read(self.accelerator)
         if averages:
             # The base class weighs every batch of a stream alike, also a last one with fewer groups.
             losses = self.args.rank_weight * averages["rank_loss"], self.args.sft_weight * averages["sft_loss"]
-            averages["loss"] = sum(losses)
+            averages["loss"] = sum(losses) + self.router_aux_loss_coef * averages.get("aux_loss", 0.0)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in averages.items()})
         return output
+
+    def _gather_responses(self, values: Tensor) -> Tensor:
+        # Processes have different numbers of responses: where one has fewer, the rest is -100.
+        padded = self.accelerator.pad_across_processes(values, dim=0, pad_index=-100)
+        gathered: Tensor = self.accelerator.gather(padded)
+        return gathered
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         name = (

@@ -1,0 +1,172 @@
+"""Attention of a packed row: responses of one prompt each see that prompt and themselves, and not each other.
+
+The row is the one that :class:`~rrtf_trl.training.packing.PackedCollator` builds. Attention runs group by group, so
+its cost is that of the sequences and not of the row squared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AttentionInterface
+
+NAME = "rrtf_shared_prefix"
+"""Under which transformers finds :func:`shared_prefix_attention`.
+
+No mask function is registered under it, so transformers builds no mask: of the whole row it would be `[T, T]`.
+"""
+
+
+@dataclass(eq=False)
+class PrefixLayout:
+    """Where the groups of a packed row lie.
+
+    Args:
+        groups: For each group the length of its prompt and of each of its responses.
+        scored_positions: int `[S]`, the positions whose hidden states predict a token of a response.
+        masks: Masks made so far, see :meth:`mask`.
+        windows: The attention layers that have run, with their sliding windows.
+    """
+
+    groups: list[tuple[int, list[int]]]
+    scored_positions: Tensor
+    masks: dict[tuple[Any, ...], Tensor] = field(default_factory=dict, repr=False)
+    windows: dict[nn.Module, int | None] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, batch: Mapping[str, Tensor]) -> PrefixLayout:
+        """Return the layout of a batch of :class:`~rrtf_trl.training.packing.PackedCollator`."""
+        lengths = iter(batch["response_lengths"].tolist())
+        sizes = batch["group_ids"].bincount().tolist()
+        prompts = batch["prompt_lengths"].tolist()
+        groups = [(prompt, list(islice(lengths, size))) for prompt, size in zip(prompts, sizes, strict=True)]
+        return cls(groups, batch["scored_positions"])
+
+    def mask(self, queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
+        """Return bool `[queries, keys]`, True where the last ``queries`` of ``keys`` positions may look.
+
+        All layers of a kind share one, which is all that the backward pass keeps.
+        """
+        key = (queries, keys, window, device)
+        if key not in self.masks:
+            distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
+            visible = distance >= 0
+            self.masks[key] = visible if window is None else visible & (distance < window)
+        return self.masks[key]
+
+
+def shared_prefix_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    shared_prefix: PrefixLayout,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attend within each response and from it to its prompt; the signature is that of transformers' functions.
+
+    On a GPU, one FlexAttention call with a block mask of the whole row could stand in for the loop.
+
+    Args:
+        module: The attention layer.
+        query: float `[1, H, T, D]`.
+        key: float `[1, H_kv, T, D]`, H_kv a divisor of H.
+        value: float `[1, H_kv, T, D_v]`.
+        attention_mask: Must be ``None``.
+        shared_prefix: The layout of the row.
+        dropout: Probability of dropping an attention weight.
+        scaling: Factor of the scores; by default 1 / √D.
+        softcap: Bound of the scores, as Gemma 2 has it.
+        kwargs: ``sliding_window`` is honoured; without it, the layer's own attribute of that name.
+
+    Returns:
+        float `[1, T, H, D_v]`, and ``None`` for the weights.
+    """
+    refused = [name for name in ("s_aux", "position_bias") if kwargs.get(name) is not None]
+    if attention_mask is not None:
+        refused.append("attention_mask")
+    if refused:
+        raise ValueError(
+            f"Shared prompts do not go with the {', '.join(refused)} of {type(module).__name__}. Use "
+            '`share_prefix="false"`.'
+        )
+    window = kwargs["sliding_window"] if "sliding_window" in kwargs else getattr(module, "sliding_window", None)
+    shared_prefix.windows[module] = window
+    options: dict[str, Any] = {"window": window, "dropout": dropout, "scaling": scaling, "softcap": softcap}
+    copies = query.size(1) // key.size(1)
+    q, k, v = (rows.transpose(1, 2)[0] for rows in (query, key, value))  # [T, heads, D]
+    if copies > 1:
+        k, v = k.repeat_interleave(copies, dim=1), v.repeat_interleave(copies, dim=1)
+    parts: list[Tensor] = []
+    start = 0
+    for prompt, responses in shared_prefix.groups:
+        end = start + prompt + sum(responses)
+        sizes = [prompt, *responses]
+        q_prompt, *q_own = torch.split(q[start:end], sizes)
+        k_prompt, *k_own = torch.split(k[start:end], sizes)
+        v_prompt, *v_own = torch.split(v[start:end], sizes)
+        if prompt:
+            parts.append(_attend(shared_prefix, q_prompt[None], k_prompt[None], v_prompt[None], **options)[0])
+        # The first token of a response is the one to look furthest back, window − 1 positions.
+        seen = prompt if window is None else min(prompt, window - 1)
+        out = _attend(
+            shared_prefix,
+            pad_sequence(q_own, batch_first=True),
+            _after_prompt(k_prompt[prompt - seen :], k_own),
+            _after_prompt(v_prompt[prompt - seen :], v_own),
+            **options,
+        )
+        # Queries in the padding attend to something, and nothing attends to keys in the padding.
+        parts += [own[:size] for own, size in zip(out, responses, strict=True)]
+        start = end
+    return torch.cat(parts)[None], None
+
+
+def _after_prompt(prompt: Tensor, own: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
+    """Return float `[k, P + L, H, D]`: the prompt's `[P, H, D]` and then each response's, padded to L tokens."""
+    padded = pad_sequence(list(own), batch_first=True)
+    return torch.cat([prompt.expand(len(own), *prompt.shape), padded], dim=1)
+
+
+def _attend(
+    layout: PrefixLayout,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    window: int | None,
+    dropout: float,
+    scaling: float | None,
+    softcap: float | None,
+) -> Tensor:
+    """Return float `[B, queries, H, D_v]`: attention of the last positions of `[B, keys, H, D]` to all before them."""
+    queries, keys = q.size(1), k.size(1)
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    if window is not None and window >= keys:
+        window = None
+    if softcap is not None:
+        scores = q @ k.transpose(2, 3) * (q.size(-1) ** -0.5 if scaling is None else scaling)
+        scores = softcap * torch.tanh(scores / softcap)
+        scores = scores.masked_fill(~layout.mask(queries, keys, window, q.device), -torch.inf)
+        weights = functional.softmax(scores, dim=-1, dtype=torch.promote_types(q.dtype, torch.float32)).to(q.dtype)
+        return (functional.dropout(weights, dropout) @ v).transpose(1, 2)
+    causal = queries == keys and window is None
+    mask = None if causal else layout.mask(queries, keys, window, q.device)
+    out = functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scaling
+    )
+    return out.transpose(1, 2)
+
+
+AttentionInterface.register(NAME, shared_prefix_attention)

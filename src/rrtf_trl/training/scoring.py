@@ -1,0 +1,81 @@
+"""The policy's log-probabilities of the responses of a batch, packed or padded, in one forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from .prefix_attention import PrefixLayout
+
+
+@dataclass
+class ScoredResponses:
+    """What the policy makes of the N responses of a batch.
+
+    Args:
+        logps: float `[N]`, the sum of each response's token log-probabilities.
+        lengths: int `[N]`, how many tokens that are, at least 1.
+        top1: float `[N]`, how many of them are the policy's first choice.
+        entropy: float, the sum over all these tokens, in nats, without gradient.
+        aux_loss: float, the load-balancing loss of a mixture of experts, or ``None``.
+    """
+
+    logps: Tensor
+    lengths: Tensor
+    top1: Tensor
+    entropy: Tensor
+    aux_loss: Tensor | None
+
+
+def score_responses(model: nn.Module, batch: Mapping[str, Tensor], *, router_loss: bool = False) -> ScoredResponses:
+    """Score the responses of a batch.
+
+    Args:
+        model: The model as the trainer has it wrapped, with TRL's fused LM head; for a packed batch prepared by
+            :func:`~rrtf_trl.training.shared_prefix.share_prefixes`.
+        batch: What :class:`~rrtf_trl.training.packing.PackedCollator` or
+            :class:`~rrtf_trl.training.data.RankedCollator` returns.
+        router_loss: Whether to compute ``aux_loss``.
+    """
+    options = {"fused_lm_head": True, "use_cache": False}
+    if router_loss:
+        options["output_router_logits"] = True
+    score = _score_packed if "scored_positions" in batch else _score_padded
+    return score(model, batch, options)
+
+
+def _score_packed(model: nn.Module, batch: Mapping[str, Tensor], options: dict[str, bool]) -> ScoredResponses:
+    outputs = model(
+        input_ids=batch["input_ids"],
+        position_ids=batch["position_ids"],
+        shared_prefix=PrefixLayout.of(batch),
+        shift_labels=batch["scored_tokens"],
+        **options,
+    )
+    # Ranking compares means over many tokens, so sum them in float32 whatever the model computes in.
+    logps, whose = outputs.log_probs[0].float(), batch["scored_responses"]
+    zeros = logps.new_zeros(len(batch["scores"]))
+    return ScoredResponses(
+        logps=zeros.index_add(0, whose, logps),
+        lengths=whose.bincount(minlength=len(zeros)).clamp(min=1),
+        top1=zeros.index_add(0, whose, outputs.is_top1[0].float()),
+        entropy=outputs.entropy[0].detach().float().sum(),
+        aux_loss=outputs.aux_loss,
+    )
+
+
+def _score_padded(model: nn.Module, batch: Mapping[str, Tensor], options: dict[str, bool]) -> ScoredResponses:
+    labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+    outputs = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels, **options)
+    # Prompt-learning adapters put virtual tokens in front: the last positions are the real ones.
+    positions = labels.size(1) - 1
+    return ScoredResponses(
+        logps=outputs.log_probs[:, -positions:].float().sum(dim=1),
+        # The first token of a sequence is predicted by nothing: without a prompt it does not count.
+        lengths=batch["completion_mask"][:, 1:].sum(dim=1).clamp(min=1),
+        top1=outputs.is_top1[:, -positions:].float().sum(dim=1),
+        entropy=outputs.entropy[:, -positions:].detach().float().sum(),
+        aux_loss=outputs.aux_loss,
+    )

@@ -1,0 +1,246 @@
+"""Prompts computed once give what one sequence at a time gives, in every family of models."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from tiny_models import EXAMPLES, FAMILIES, GPT2_SIZES, group, make, naive, prepared
+from torch import Tensor
+from transformers import PreTrainedModel
+from trl.trainer.utils import add_fused_lm_head
+
+from rrtf_trl.training.losses import rrtf_loss
+from rrtf_trl.training.packing import PackedCollator
+from rrtf_trl.training.prefix_attention import PrefixLayout
+from rrtf_trl.training.scoring import score_responses
+from rrtf_trl.training.shared_prefix import share_prefixes
+
+
+class Options:
+    """What the loss reads."""
+
+    loss_type = "rrtf"
+    pairs = "all"
+    pair_reduction = "mean"
+    sft_reduction = "mean"
+    sft_min_score = None
+    score_weighting = True
+    length_normalization = True
+
+
+def objective(logps: Tensor, examples: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
+    """The loss, and the loss plus a random weight of each response, so that none is without gradient."""
+    batch = PackedCollator()(examples)
+    parts = rrtf_loss(logps, batch["response_lengths"], batch["scores"], batch["group_ids"], Options())
+    loss = (parts.rank_loss + parts.sft_loss).sum()
+    weights = torch.randn(len(logps), generator=torch.Generator().manual_seed(1))
+    return loss, loss + (weights * logps).mean()
+
+
+def assert_equal_to_naive(
+    model: PreTrainedModel, examples: list[dict[str, Any]], reference: PreTrainedModel | None = None
+) -> None:
+    reference = copy.deepcopy(model) if reference is None else reference
+    expected, entropies = naive(reference, examples)
+    expected_loss, total = objective(expected, examples)
+    total.backward()
+    scored = score_responses(model, PackedCollator()(examples))
+    logps, lengths = scored.logps, scored.lengths
+    loss, total = objective(logps, examples)
+    total.backward()
+    assert lengths.tolist() == [len(ids) for example in examples for ids in example["response_ids"]]
+    torch.testing.assert_close(logps, expected, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(scored.entropy, entropies.sum(), atol=2e-4, rtol=1e-5)
+    torch.testing.assert_close(loss, expected_loss, atol=2e-5, rtol=1e-5)
+    gradients = dict(reference.named_parameters())
+    for name, parameter in model.named_parameters():
+        grad, wanted = (x if x is not None else torch.zeros(1) for x in (parameter.grad, gradients[name].grad))
+        torch.testing.assert_close(grad, wanted, atol=1e-4 * max(1.0, float(wanted.abs().max())), rtol=1e-4, msg=name)
+
+
+# -- Exactness -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_log_probabilities_and_gradients_equal_one_sequence_at_a_time(family: str, implementation: str) -> None:
+    name, options = FAMILIES[family]
+    if name == "Gemma2" and implementation == "sdpa":
+        pytest.skip("transformers has no soft-capped sdpa attention")
+    model = make(name, options, implementation)
+    assert_equal_to_naive(prepared(model), EXAMPLES, model)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "mistral", "gpt2", "gpt_bigcode", "mixtral"])
+def test_gradient_checkpointing_is_exact(family: str, reentrant: bool) -> None:
+    name, options = FAMILIES[family]
+    model = make(name, options, "eager")
+    ours = prepared(model)
+    ours.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    ours.train()
+    assert_equal_to_naive(ours, EXAMPLES, model)
+    assert ours.config._attn_implementation == "eager"
+
+
+def test_float64_is_exact_to_its_own_precision() -> None:
+    # GPT-2 has no float32 inside, other than TRL's LM head.
+    model = make("GPT2", GPT2_SIZES).double()
+    batch = PackedCollator()(EXAMPLES)
+    with torch.no_grad():
+        hidden = prepared(model).transformer(
+            input_ids=batch["input_ids"], position_ids=batch["position_ids"], shared_prefix=PrefixLayout.of(batch)
+        )
+        alone = [
+            model.transformer(input_ids=torch.tensor([row["prompt_ids"] + ids])).last_hidden_state[0]
+            for row in EXAMPLES
+            for ids in row["response_ids"]
+        ]
+    starts = [len(row["prompt_ids"]) for row in EXAMPLES for _ in row["response_ids"]]
+    expected = torch.cat([states[start - 1 : -1] for states, start in zip(alone, starts, strict=True)])
+    torch.testing.assert_close(hidden.last_hidden_state[0], expected, atol=1e-12, rtol=0)
+
+
+def test_adapters_that_change_weights_are_shared_under() -> None:
+    config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj", "down_proj"])
+    torch.manual_seed(0)
+    model = get_peft_model(make("Llama", {}), config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    reference = copy.deepcopy(model)
+    add_fused_lm_head(model.get_base_model(), outputs=("log_probs", "entropy", "is_top1"))
+    assert share_prefixes(model, "true")
+    assert_equal_to_naive(model, EXAMPLES, reference)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_without_a_prompt_the_first_token_is_not_scored(family: str) -> None:
+    name, options = FAMILIES[family]
+    model = make(name, options)
+    example = {**group(1, [4, 1, 3]), "prompt_ids": []}
+    batch = PackedCollator()([example, EXAMPLES[0]])
+    with torch.no_grad():
+        scored = score_responses(prepared(model), batch)
+        expected = []
+        for response in example["response_ids"]:
+            scores = model(input_ids=torch.tensor([response])).logits[0, :-1].log_softmax(dim=-1)
+            expected.append(scores[range(len(response) - 1), response[1:]].sum())
+        others, _ = naive(model, EXAMPLES[:1])
+    assert scored.lengths.tolist() == [3, 1, 2, 5, 1, 9]
+    torch.testing.assert_close(scored.logps, torch.cat([torch.stack(expected), others]), atol=2e-5, rtol=0)
+
+
+def test_empty_responses_score_nothing() -> None:
+    model = make("Mistral", {"sliding_window": 4})
+    rows = [{**group(3, [2, 1]), "response_ids": [[], [4, 5]]}, {**group(2, [1, 1]), "response_ids": [[], []]}]
+    with torch.no_grad():
+        scored = score_responses(prepared(model), PackedCollator()(rows))
+        expected, _ = naive(model, [{**rows[0], "response_ids": [[4, 5]]}])
+    assert scored.lengths.tolist() == [1, 2, 1, 1]
+    torch.testing.assert_close(scored.logps, torch.tensor([0.0, expected.item(), 0.0, 0.0]), atol=2e-5, rtol=0)
+
+
+def test_a_prepared_model_is_otherwise_what_it_was() -> None:
+    model = make("Mistral", {"sliding_window": 4})
+    ours = prepared(model)
+    ids = torch.tensor([EXAMPLES[0]["prompt_ids"]])
+    score_responses(ours, PackedCollator()(EXAMPLES))
+    assert torch.equal(ours(input_ids=ids).logits, model(input_ids=ids).logits)
+    generated = [m.generate(ids, max_new_tokens=5, do_sample=False) for m in (ours, model)]
+    assert torch.equal(*generated)
+    assert ours.config.to_dict() == model.config.to_dict()
+
+
+def test_a_model_prepared_twice_is_prepared_once() -> None:
+    model = make("Llama", {})
+    ours = prepared(model)
+    assert share_prefixes(ours, "true")
+    assert_equal_to_naive(ours, EXAMPLES, model)
+    assert ours.config._attn_implementation == "sdpa"
+
+
+def test_a_model_recovers_from_an_interrupted_forward() -> None:
+    model = make("Llama", {})
+    ours, ids = prepared(model), torch.tensor([[1, 2, 3]])
+
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    handle = ours.model.layers[1].mlp.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        score_responses(ours, PackedCollator()(EXAMPLES))
+    handle.remove()
+    assert torch.equal(ours(input_ids=ids).logits, model(input_ids=ids).logits)
+    assert ours.config._attn_implementation == "sdpa"
+    assert_equal_to_naive(ours, EXAMPLES, model)
+
+
+def test_a_forward_that_fails_leaves_the_model_as_it_was() -> None:
+    ours = prepared(make("Llama", {}))
+    batch = PackedCollator()(EXAMPLES)
+    batch["prompt_lengths"] += 1
+    with pytest.raises(RuntimeError):
+        score_responses(ours, batch)
+    assert ours.config._attn_implementation == "sdpa"
+
+
+def test_a_recomputed_layer_is_right_after_other_forwards() -> None:
+    """Gradient checkpointing runs layers again in the backward pass, whatever the model did in between."""
+    model = make("Llama", {})
+    plain, ours = prepared(model), prepared(model)
+    ours.gradient_checkpointing_enable({"use_reentrant": False})
+    ours.train()
+    batch = PackedCollator()(EXAMPLES)
+    score_responses(plain, batch).logps.sum().backward()
+    logps = score_responses(ours, batch).logps
+    ours(input_ids=torch.tensor([[1, 2, 3]]))
+    logps.sum().backward()
+    for (name, expected), parameter in zip(plain.named_parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, expected.grad, msg=name)
+
+
+def test_a_copy_of_a_prepared_model_is_its_own() -> None:
+    ours, batch = prepared(make("Llama", {})), PackedCollator()(EXAMPLES)
+    other = copy.deepcopy(ours)
+    expected = score_responses(ours, batch).logps
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.zero_()
+    ours.config._attn_implementation = "eager"
+    torch.testing.assert_close(score_responses(other, batch).logps, expected, atol=0, rtol=0)
+    assert other.config._attn_implementation == "sdpa"
+
+
+# -- Batches ---------------------------------------------------------------------------------------------
+
+
+def test_a_packed_batch_in_full() -> None:
+    rows = [
+        {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False, True]},
+        {"prompt_ids": [], "response_ids": [[7, 8], [9]], "scores": [0.5, -1.0], "from_teacher": [False, False]},
+        {"prompt_ids": [6], "response_ids": [[9], [8, 7]], "scores": [0.5, 2.0], "from_teacher": [False, False]},
+    ]
+    expected = {
+        "input_ids": torch.tensor([[1, 2, 3, 4, 5, 7, 8, 9, 6, 9, 8, 7]]),
+        "position_ids": torch.tensor([[0, 1, 2, 2, 3, 0, 1, 0, 0, 1, 1, 2]]),
+        "attention_mask": torch.ones(1, 12, dtype=torch.long),
+        "prompt_lengths": torch.tensor([2, 0, 1]),
+        "response_lengths": torch.tensor([1, 2, 2, 1, 1, 2]),
+        "scored_positions": torch.tensor([1, 1, 3, 5, 8, 8, 10]),
+        "scored_tokens": torch.tensor([[3, 4, 5, 8, 9, 8, 7]]),
+        "scored_responses": torch.tensor([0, 1, 1, 2, 4, 5, 5]),
+        "scores": torch.tensor([0.0, 1.0, 0.5, -1.0, 0.5, 2.0]),
+        "group_ids": torch.tensor([0, 0, 1, 1, 2, 2]),
+        "from_teacher": torch.tensor([False, True, False, False, False, False]),
+    }
+    batch = PackedCollator()(rows)
+    assert batch.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(batch[name], tensor, rtol=0, atol=0, msg=name)
+    assert PrefixLayout.of(batch).groups == [(2, [1, 2]), (0, [2, 1]), (1, [1, 2])]
