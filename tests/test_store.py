@@ -1,3 +1,4 @@
+import dataclasses
 import sqlite3
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def test_a_verdict_is_another_for_other_code_tests_or_limits() -> None:
         verdict_key({"timeout": 6}, PROBLEMS[0], candidate(1)),
     }
     assert len(keys) == 4
+
+
+def test_another_reference_is_another_key() -> None:
+    other = dataclasses.replace(PROBLEMS[0], reference="def f0(x):\n    return 1\n")
+    assert unit_key({}, [other]) != unit_key({}, PROBLEMS[:1])
+    assert verdict_key({}, other, candidate(1)) != verdict_key({}, PROBLEMS[0], candidate(1))
 
 
 def test_the_same_problems_fall_into_the_same_batches() -> None:

@@ -139,12 +139,15 @@ class _Transaction:
 
 def unit_key(identity: dict[str, Any], problems: Iterable[Problem]) -> str:
     """Return the key of a batch of problems through a sampler with this identity."""
-    return content_hash("sample", identity, [problem.content_key for problem in problems])
+    return content_hash("sample", identity, [(problem.content_key, problem.reference) for problem in problems])
 
 
 def verdict_key(identity: dict[str, Any], problem: Problem, candidate: Candidate) -> str:
-    """Return the key of a verdict: the feedback's identity, the problem, and the code."""
-    return content_hash("verdict", identity, problem.content_key, candidate.code)
+    """Return the key of a verdict: the feedback's identity, the problem, and the code.
+
+    The reference is part of both keys: a sampler may hand it out, and tests may call what it defines.
+    """
+    return content_hash("verdict", identity, problem.content_key, problem.reference, candidate.code)
 
 
 def batches(problems: Iterable[Problem], size: int) -> Iterator[list[Problem]]:
