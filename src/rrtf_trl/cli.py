@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="rrtf",
         description="Align a code model with ranked test, teacher and human feedback (RRTF, on TRL).",
         epilog=_EPILOG,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"rrtf-trl {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
