@@ -174,7 +174,8 @@ def test_quantized_weights_without_an_adapter_are_refused(tmp_path: Path) -> Non
 
 
 def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so(tmp_path: Path) -> None:
-    process = start(tmp_path, "sample", *SMALL, "sampler.transformers.batch_size=1")
+    long = [*SMALL, "problems.train.limit=100", "sampler.transformers.batch_size=1"]
+    process = start(tmp_path, "sample", *long)
     assert process.stdout is not None
     for line in process.stdout:
         if "sample transformers" in line:
@@ -185,7 +186,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "Stopped. What is done is kept: the same command goes on from here." in output
     assert "Traceback" not in output
-    status, output = rrtf(tmp_path, "sample", *SMALL, "sampler.transformers.batch_size=1")
+    status, output = rrtf(tmp_path, "sample", *long)
     assert status == 0, output
 
 
