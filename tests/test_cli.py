@@ -213,6 +213,15 @@ def test_wrong_settings_are_refused_in_one_message(tmp_path: Path, overrides: li
     assert "sample" not in output.replace("sampler", "")
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    status, output = rrtf(tmp_path, "rank", *SMALL, "runs_dir=file/runs")
+    assert status == 1
+    assert "file/runs" in output
+    assert "Not a directory" in output
+    assert "Traceback" not in output
+
+
 def test_a_malformed_row_is_refused_by_file_line_and_field(tmp_path: Path) -> None:
     row = {"task_id": "a", "prompt": "def f(x):\n", "entry_point": "f"}
     good = {**row, "tests": {"kind": "cases", "cases": [{"args": [1], "expected": 1}]}}

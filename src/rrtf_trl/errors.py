@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
+import sqlite3
 from collections.abc import Iterable
+
+_MACHINES_OWN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+"""What goes wrong with files for reasons of the machine and not of ours."""
 
 
 class UserError(RuntimeError):
@@ -23,6 +28,10 @@ def explain(error: BaseException) -> str | None:
 
     if isinstance(error, UserError | FeedbackError | NothingToTrainOn | InputError | StoreError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in _MACHINES_OWN and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, sqlite3.DatabaseError):
+        return f"the store of samples and verdicts: {error}; what was written before is kept"
     if isinstance(error, InstantiationException):
         return _explain_instantiation(error)
     if isinstance(error, ConfigCompositionException | HydraException):
