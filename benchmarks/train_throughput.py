@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -75,7 +74,7 @@ def main() -> None:
         with open(options.out, "w", encoding="utf-8") as file:
             json.dump({"options": vars(options), "results": results}, file, indent=2)
     if options.only and options.no_memory and len(results) == 1:
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)  # what `peak_memory` reads
+        print(own_peak())  # what `peak_memory` reads
 
 
 def report(results: list[dict[str, Any]]) -> None:
@@ -122,6 +121,13 @@ def measure(names: list[str], count: int, options: argparse.Namespace) -> dict[s
             for trainer in trainers.values():
                 trainer.train()
     return {name: statistics.median(t for turn in watch.turns for t in turn[1:]) for name, watch in watches.items()}
+
+
+def own_peak() -> int:
+    """Return this process's peak memory, MiB; ``ru_maxrss`` would not do: it starts with the parent's."""
+    with open("/proc/self/status", encoding="utf-8") as status:
+        (kilobytes,) = (line.split()[1] for line in status if line.startswith("VmHWM:"))
+    return int(kilobytes) // 1024
 
 
 def peak_memory(name: str, count: int, options: argparse.Namespace) -> int:
