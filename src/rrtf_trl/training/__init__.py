@@ -2,8 +2,18 @@
 
 from .config import RRTFConfig
 from .data import RankedCollator
-from .losses import LossOutput, rrtf_loss
+from .losses import LossOutput, imitation_loss, ordered_pairs, register_loss, rrtf_loss
 from .packing import PackedCollator
 from .trainer import RRTFTrainer
 
-__all__ = ["LossOutput", "PackedCollator", "RRTFConfig", "RRTFTrainer", "RankedCollator", "rrtf_loss"]
+__all__ = [
+    "LossOutput",
+    "PackedCollator",
+    "RRTFConfig",
+    "RRTFTrainer",
+    "RankedCollator",
+    "imitation_loss",
+    "ordered_pairs",
+    "register_loss",
+    "rrtf_loss",
+]

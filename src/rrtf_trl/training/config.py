@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from .dpo_options import DPOOptions, resolve_loss_type
 
 _CHOICES = {
-    "loss_type": ("rrtf", "rrhf"),
     "pairs": ("all", "best_vs_rest", "teacher_student"),
     "pair_reduction": ("mean", "sum"),
     "sft_reduction": ("mean", "sum"),
@@ -61,8 +60,9 @@ class RRTFConfig(DPOOptions):
         > Parameters that control the training
 
         loss_type (`str`, *optional*, defaults to `"rrtf"`):
-            `"rrtf"` weighs a pair by its difference in scores, `"rrhf"` by 1. `"sigmoid"`, as DPO scripts say, is
-            taken for `"rrtf"` with a warning; the other losses of DPO are refused.
+            `"rrtf"` weighs a pair by its difference in scores, `"rrhf"` by 1; or a name that was registered with
+            [`~rrtf_trl.training.register_loss`]. `"sigmoid"`, as DPO scripts say, is taken for `"rrtf"` with a
+            warning; the other losses of DPO are refused.
         rank_weight (`float`, *optional*, defaults to `1.0`):
             Weight of the ranking term.
         sft_weight (`float`, *optional*, defaults to `1.0`):
@@ -127,7 +127,7 @@ class RRTFConfig(DPOOptions):
     )
     pad_token: str | None = field(default=None, metadata={"help": "Token to pad with."})
 
-    loss_type: str = field(default="rrtf", metadata={"help": "`rrtf` or `rrhf`."})
+    loss_type: str = field(default="rrtf", metadata={"help": "`rrtf`, `rrhf`, or the name of a registered loss."})
     rank_weight: float = field(default=1.0, metadata={"help": "Weight of the ranking term."})
     sft_weight: float = field(default=1.0, metadata={"help": "Weight of the imitation term."})
     sft_reduction: str = field(

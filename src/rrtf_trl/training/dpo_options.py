@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from dataclasses import dataclass, field
 
 from trl.trainer.base_config import _BaseConfig
+
+from .losses import LOSSES
 
 DPO_LOSSES = (
     "sigmoid",
@@ -82,7 +85,7 @@ def resolve_loss_type(loss_type: str | list[str]) -> str:
     other loss of DPO was chosen for what it does, so it is refused.
 
     Raises:
-        ValueError: If it is another loss of DPO, or several.
+        ValueError: If it is another loss of DPO, or several, or none that there is.
     """
     names = [loss_type] if isinstance(loss_type, str) else list(loss_type)
     if len(names) != 1:
@@ -90,6 +93,8 @@ def resolve_loss_type(loss_type: str | list[str]) -> str:
             f"`loss_type` must be one loss, got {names}. RRTF adds imitation to ranking by itself: leave `loss_type` "
             "and `loss_weights` out, and weigh the two terms with `rank_weight` and `sft_weight`."
         )
+    if names[0] in LOSSES:
+        return names[0]
     if names[0] == "sigmoid":
         warnings.warn(
             '`loss_type="sigmoid"` is the loss of DPO; training with `loss_type="rrtf"`.', UserWarning, stacklevel=4
@@ -100,4 +105,9 @@ def resolve_loss_type(loss_type: str | list[str]) -> str:
             f'`loss_type="{names[0]}"` is a loss of TRL\'s DPOTrainer, which RRTFTrainer does not have. Leave '
             "`loss_type` out to train with RRTF, or keep DPOTrainer."
         )
-    return names[0]
+    near = difflib.get_close_matches(names[0], LOSSES, n=1)
+    raise ValueError(
+        f"`loss_type` must be one of {', '.join(LOSSES)}, got {names[0]!r}."
+        + (f" Did you mean {near[0]!r}?" if near else "")
+        + " A loss of your own is registered with `rrtf_trl.training.register_loss` before the config is made."
+    )

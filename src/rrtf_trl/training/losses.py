@@ -12,12 +12,17 @@ RRHF (arXiv 2304.05302) is the same with weight 1 in place of (r_i − r_j). Whi
 whether pairs and tokens are summed as printed or averaged, are options of
 :class:`~rrtf_trl.training.config.RRTFConfig`: summed over the 28 pairs of 8 responses, the ranking term
 drowns the other one and flattens the policy.
+
+Another loss is a function with the arguments of :func:`rrtf_loss`, registered by name with :func:`register_loss` and
+chosen by ``loss_type``.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -25,20 +30,86 @@ from torch import Tensor
 if TYPE_CHECKING:
     from .config import RRTFConfig
 
+Loss: TypeAlias = "Callable[..., LossOutput]"
+"""``(logps, lengths, scores, group_ids, config) -> LossOutput``, with the arguments of :func:`rrtf_loss`; a loss that
+names a parameter ``from_teacher`` is given that too."""
+
 
 @dataclass
 class LossOutput:
     """What a loss says of a batch of G groups with P ordered pairs in all.
 
+    The trainer adds the terms up with ``rank_weight`` and ``sft_weight``, and averages over groups.
+
     Args:
         rank_loss: float `[G]`, the ranking term of each group; 0 where a group has no pair.
         sft_loss: float `[G]`, the imitation term of each group; 0 where nothing is imitated.
-        margins: float `[P]`, p_better − p_worse of each pair, without gradient.
+        margins: float `[P]`, p_better − p_worse of each pair, without gradient; for the metrics.
     """
 
     rank_loss: Tensor
     sft_loss: Tensor
     margins: Tensor
+
+
+# -- Losses by name --------------------------------------------------------------------------------------
+
+
+def register_loss(name: str, loss: Loss) -> None:
+    """Make ``loss_type=name`` mean ``loss``.
+
+    Args:
+        name: The name. Registering the same function again changes nothing.
+        loss: Called once a batch, ``loss(logps, lengths, scores, group_ids, config)``.
+
+    Raises:
+        ValueError: If the name is taken by another loss.
+        TypeError: If the function does not take these five arguments.
+    """
+    if LOSSES.get(name, loss) is not loss:
+        raise ValueError(f"A loss named {name!r} is registered already. Choose another name.")
+    try:
+        inspect.signature(loss).bind(*[None] * 5, **dict.fromkeys(_extras(loss)))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"The loss {name!r} cannot be called as (logps, lengths, scores, group_ids, config): {error}."
+        ) from error
+    LOSSES[name] = loss
+
+
+def batch_loss(
+    logps: Tensor,
+    lengths: Tensor,
+    scores: Tensor,
+    group_ids: Tensor,
+    config: RRTFConfig,
+    *,
+    from_teacher: Tensor | None = None,
+) -> LossOutput:
+    """Return what the loss of ``config.loss_type`` says of a batch; the arguments are those of :func:`rrtf_loss`.
+
+    Raises:
+        ValueError: If a registered loss returns terms of another shape than one value a group.
+    """
+    loss = LOSSES[config.loss_type]
+    extras = {"from_teacher": from_teacher} if _extras(loss) else {}
+    output = loss(logps, lengths, scores, group_ids, config, **extras)
+    groups = int(group_ids[-1]) + 1
+    for term in ("rank_loss", "sft_loss"):
+        shape = tuple(getattr(output, term).shape)
+        if shape != (groups,):
+            raise ValueError(
+                f"The loss {config.loss_type!r} returned `{term}` of shape {shape} for {groups} groups; it must have "
+                f"one value a group, shape ({groups},)."
+            )
+    return output
+
+
+def _extras(loss: Loss) -> list[str]:
+    return [name for name in ("from_teacher",) if name in inspect.signature(loss).parameters]
+
+
+# -- RRTF and RRHF ---------------------------------------------------------------------------------------
 
 
 def rrtf_loss(
@@ -56,13 +127,13 @@ def rrtf_loss(
         logps: float `[N]`, the sum of each response's token log-probabilities.
         lengths: int or float `[N]`, tokens in each response, at least 1.
         scores: float `[N]`, larger is better; equal scores make no pair.
-        group_ids: int `[N]`, the group of each response, from 0 to G − 1.
+        group_ids: int `[N]`, the group of each response, ascending from 0 to G − 1.
         config: Reads ``loss_type``, ``pairs``, ``pair_reduction``, ``score_weighting``,
             ``length_normalization``, ``sft_reduction`` and ``sft_min_score``.
         from_teacher: bool `[N]`, True for responses that are not the student's own; needed by
             ``pairs="teacher_student"`` and used to choose between equally good responses to imitate.
     """
-    groups = int(group_ids.max()) + 1
+    groups = int(group_ids[-1]) + 1
     if from_teacher is None:
         from_teacher = torch.zeros_like(group_ids, dtype=torch.bool)
     values = logps / lengths if config.length_normalization else logps
@@ -75,13 +146,32 @@ def rrtf_loss(
         pairs = _sum_by_group(torch.ones_like(hinge), group_ids[better], groups)
         rank_loss = rank_loss / pairs.clamp(min=1)
 
+    sft_loss = imitation_loss(logps, lengths, scores, group_ids, config, from_teacher=from_teacher)
+    return LossOutput(rank_loss=rank_loss, sft_loss=sft_loss, margins=margins.detach())
+
+
+def imitation_loss(
+    logps: Tensor,
+    lengths: Tensor,
+    scores: Tensor,
+    group_ids: Tensor,
+    config: RRTFConfig,
+    *,
+    from_teacher: Tensor | None = None,
+) -> Tensor:
+    """Return float `[G]`: L_ft, the negative log-likelihood of each group's best response.
+
+    The arguments are those of :func:`rrtf_loss`; of ``config`` it reads ``sft_reduction`` and ``sft_min_score``.
+    """
+    if from_teacher is None:
+        from_teacher = torch.zeros_like(group_ids, dtype=torch.bool)
     best = best_responses(scores, group_ids, from_teacher)
     nll = -logps[best]
     if config.sft_reduction == "mean":
         nll = nll / lengths[best]
     if config.sft_min_score is not None:
         nll = torch.where(scores[best] >= config.sft_min_score, nll, torch.zeros_like(nll))
-    return LossOutput(rank_loss=rank_loss, sft_loss=nll, margins=margins.detach())
+    return nll
 
 
 def ordered_pairs(
@@ -147,3 +237,7 @@ def best_responses(scores: Tensor, group_ids: Tensor, from_teacher: Tensor) -> T
 
 def _sum_by_group(values: Tensor, group_ids: Tensor, groups: int) -> Tensor:
     return values.new_zeros(groups).index_add(0, group_ids, values)
+
+
+LOSSES: dict[str, Loss] = {"rrtf": rrtf_loss, "rrhf": rrtf_loss}
+"""The losses by the name that ``loss_type`` has for them; see :func:`register_loss`."""

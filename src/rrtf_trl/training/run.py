@@ -40,7 +40,8 @@ def train_policy(
             last whole one there.
         policy: Folder that the trained model and its tokenizer are saved to, whole or not at all.
         pairs: JSONL file to write, one line a row that is trained on: its number in ``rows`` (from 0), which
-            response is imitated, and ``pairs`` of [better, worse, weight] by number of the response.
+            response is imitated, and ``pairs`` of [better, worse, weight] by number of the response; a registered
+            loss has null for a weight.
         quantization_config: bitsandbytes options, or ``None``.
         peft_config: Adapter to train, or ``None`` for the whole model.
         callbacks: Callbacks for the trainer; where there are any, they are the ones to show progress.
@@ -83,7 +84,9 @@ def trained_pairs(dataset: Dataset, args: RRTFConfig) -> Iterator[dict[str, Any]
         scores, teacher = torch.tensor(row["scores"], dtype=torch.float64), torch.tensor(row["from_teacher"])
         group = torch.zeros(len(scores), dtype=torch.long)
         better, worse = ordered_pairs(scores, group, args.pairs, teacher)
-        weights = pair_weights(scores, better, worse, args)
+        # What another loss makes of a pair only itself knows.
+        ours = args.loss_type in ("rrtf", "rrhf")
+        weights = pair_weights(scores, better, worse, args).tolist() if ours else [None] * len(better)
         best = int(best_responses(scores, group, teacher)[0])
         imitates = args.sft_weight > 0 and (args.sft_min_score is None or row["scores"][best] >= args.sft_min_score)
         kept = row["kept"]
@@ -92,7 +95,7 @@ def trained_pairs(dataset: Dataset, args: RRTFConfig) -> Iterator[dict[str, Any]
             "imitated": kept[best] if imitates else None,
             "pairs": [
                 [kept[b], kept[w], weight]
-                for b, w, weight in zip(better.tolist(), worse.tolist(), weights.tolist(), strict=True)
+                for b, w, weight in zip(better.tolist(), worse.tolist(), weights, strict=True)
             ],
         }
 

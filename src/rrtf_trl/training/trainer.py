@@ -35,7 +35,7 @@ from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator, prepare_dataset
 from .loading import add_adapter, keep_fused_head, load_model, load_tokenizer, router_loss_weight
-from .losses import rrtf_loss
+from .losses import batch_loss
 from .metrics import Metrics
 from .packing import PackedCollator
 from .scoring import score_responses
@@ -215,7 +215,7 @@ class RRTFTrainer(_BaseTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Return the loss of a batch of groups, see :func:`~rrtf_trl.training.losses.rrtf_loss`.
+        """Return the loss of a batch of groups, see :mod:`rrtf_trl.training.losses`.
 
         Args:
             model: The policy.
@@ -224,7 +224,7 @@ class RRTFTrainer(_BaseTrainer):
             num_items_in_batch: Groups in the whole optimizer step, over all processes; by default those here.
         """
         scored = score_responses(model, inputs, router_loss=self.aux_loss_enabled)
-        loss = rrtf_loss(
+        loss = batch_loss(
             scored.logps,
             scored.lengths,
             inputs["scores"].to(scored.logps.dtype),
