@@ -10,6 +10,7 @@ import pytest
 import torch
 from datasets import Dataset, IterableDataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from rrtf_trl.training import RankedCollator
@@ -136,6 +137,11 @@ GOOD = {"prompt": "p", "responses": ["a", "b"], "scores": [1.0, 0.0]}
         ({**GOOD, "scores": [1.0, math.inf]}, r"Row 7: scores\[1\] is inf"),
         ({**GOOD, "scores": [1.0, -math.inf]}, r"Row 7: scores\[1\] is -inf"),
         ({**GOOD, "scores": [1.0, None]}, r"Row 7: scores\[1\] is None"),
+        ({**GOOD, "scores": ["1", "0"]}, r"Row 7: scores\[0\] is '1', not a finite number"),
+        ({**GOOD, "scores": 1.0}, "Row 7: 'scores' is 1.0, not a list"),
+        ({**GOOD, "responses": "ab"}, "Row 7: 'responses' is 'ab', not a list"),
+        ({**GOOD, "prompt": {"content": "p"}}, "Row 7: 'prompt' is .*, neither text nor chat messages"),
+        ({**GOOD, "responses": [[assistant("a")], "b"]}, r"Row 7: the prompt is text, but responses\[0\] is a list"),
     ],
 )
 def test_refused_rows_are_named_with_what_is_wrong(row: dict[str, Any], message: str) -> None:
@@ -180,6 +186,15 @@ def test_a_tokenizer_without_end_of_sequence_adds_none(tokenizer: Tok) -> None:
     tokenizer.eos_token = None
     _, responses = tokens(tokenizer, GOOD)
     assert responses == [["a"], ["b"]]
+
+
+def test_a_tokenizer_that_ends_every_text_ends_responses_once_and_prompts_not(tokenizer: Tok) -> None:
+    plain = tokenize_row(GOOD, 0, tokenizer)
+    eos = [(tokenizer.eos_token, tokenizer.eos_token_id)]
+    single = f"$A {tokenizer.eos_token}"
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=eos)
+    assert tokenizer("p")["input_ids"][-1] == tokenizer.eos_token_id
+    assert tokenize_row(GOOD, 0, tokenizer) == plain
 
 
 def test_a_merge_over_the_border_leaves_the_prompt_its_own_tokens(base_tokenizer: Tok) -> None:

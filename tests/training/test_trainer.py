@@ -173,9 +173,17 @@ def test_tokens_without_context_are_not_counted_as_tokens_of_the_response(
     torch.testing.assert_close(loss.sft_loss[0], expected, atol=1e-5, rtol=0)
 
 
-def test_dropout_is_off_unless_asked_for(trainer: Build, gpt2_path: str) -> None:
+@both_paths
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_dropout_is_off_unless_asked_for(
+    trainer: Build, request: pytest.FixtureRequest, architecture: str, share_prefix: bool
+) -> None:
     def two_losses(**options: Any) -> list[float]:
-        ours = trainer(gpt2_path, **options)
+        # Llama has no layer for it: its attention functions are handed the rate.
+        rates = {"attention_dropout": 0.5} if architecture == "llama" else {}
+        path = request.getfixturevalue(f"{architecture}_path")
+        model = AutoModelForCausalLM.from_pretrained(path, **rates)
+        ours = trainer(model, share_prefix=share_prefix, **options)
         ours.model.train()
         batch = ours.data_collator(list(ours.train_dataset))
         return [ours.compute_loss(ours.model, batch).item() for _ in range(2)]

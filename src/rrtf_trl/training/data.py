@@ -61,6 +61,11 @@ def ranked_row(row: dict[str, Any], index: int, require_sources: bool = False) -
             row = {**row, **extract_prompt(row)}
         row = {**row, "responses": [row["chosen"], row["rejected"]], "scores": [1.0, 0.0], "sources": None}
     responses, scores, sources = row["responses"], row["scores"], row.get("sources")
+    for name in ("responses", "scores"):
+        if not isinstance(row[name], list):
+            raise ValueError(f"Row {index}: '{name}' is {row[name]!r:.60}, not a list.")
+    if not isinstance(row["prompt"], str | list):
+        raise ValueError(f"Row {index}: 'prompt' is {row['prompt']!r:.60}, neither text nor chat messages.")
     if len(responses) != len(scores):
         raise ValueError(f"Row {index} has {len(responses)} responses but {len(scores)} scores.")
     if len(responses) < 2:
@@ -70,8 +75,13 @@ def ranked_row(row: dict[str, Any], index: int, require_sources: bool = False) -
     for position, (response, score) in enumerate(zip(responses, scores, strict=True)):
         if _is_empty(response):
             raise ValueError(f"Row {index}: responses[{position}] is empty.")
-        if score is None or not math.isfinite(score):
-            raise ValueError(f"Row {index}: scores[{position}] is {score}, not a finite number.")
+        if isinstance(row["prompt"], str) and not isinstance(response, str):
+            raise ValueError(
+                f"Row {index}: the prompt is text, but responses[{position}] is a list. Give both as chat "
+                "messages, or both as text."
+            )
+        if not isinstance(score, int | float) or not math.isfinite(score):
+            raise ValueError(f"Row {index}: scores[{position}] is {score!r}, not a finite number.")
     if sources is not None and len(sources) != len(responses):
         raise ValueError(f"Row {index} has {len(responses)} responses but {len(sources)} sources.")
     if require_sources and sources is None:
@@ -125,8 +135,8 @@ def tokenize_row(
 def _tokenize_text(ranked: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[list[int]]]:
     prompt, eos = ranked["prompt"], tokenizer.eos_token or ""
     responses = [r if eos and r.endswith(eos) else r + eos for r in ranked["responses"]]
-    prompt_ids = list(tokenizer(prompt)["input_ids"])
-    joint_ids = [list(tokenizer(prompt + response)["input_ids"]) for response in responses]
+    prompt_ids = _encode(prompt, tokenizer)
+    joint_ids = [_encode(prompt + response, tokenizer) for response in responses]
     if all(ids[: len(prompt_ids)] == prompt_ids for ids in joint_ids):
         return prompt_ids, [ids[len(prompt_ids) :] for ids in joint_ids]
     # Tokens merge across the border. The policy will see the prompt tokenized alone when it generates, so
@@ -136,6 +146,13 @@ def _tokenize_text(ranked: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -
     if [tokenizer.decode(prompt_ids + ids, clean_up_tokenization_spaces=False) for ids in alone] == texts:
         return prompt_ids, alone
     return _split_at_common_prefix(prompt_ids, joint_ids)
+
+
+def _encode(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    ids = list(tokenizer(text)["input_ids"])
+    # A tokenizer that ends every text by itself would end the prompt too, and a response twice.
+    ends_by_itself = list(tokenizer("")["input_ids"])[-1:] == [tokenizer.eos_token_id]
+    return ids[:-1] if ends_by_itself and ids[-1:] == [tokenizer.eos_token_id] else ids
 
 
 def _tokenize_chat(
@@ -218,12 +235,30 @@ def prepare_dataset(
     )
     limits = {"max_length": max_length, "max_responses": max_responses, "truncation_mode": truncation_mode}
     if isinstance(dataset, IterableDataset):
-        return dataset.map(fit_row, fn_kwargs=limits).filter(lambda row: len(row["scores"]) >= 2)
+        return dataset.map(fit_row, fn_kwargs=limits).filter(_StreamFilter(name, max_length))
     fitted = dataset.map(fit_row, fn_kwargs=limits, num_proc=num_proc, desc=f"Fitting {name} data set")
     kept = fitted.filter(lambda row: len(row["scores"]) >= 2, num_proc=num_proc)
     if max_length is not None:
         _report_too_long(dataset, kept, name, max_length, "left out" if truncation_mode == "drop" else "cut")
     return kept
+
+
+class _StreamFilter:
+    """Keeps the rows of a stream that have a pair left, and counts the others, which nobody knows in advance."""
+
+    def __init__(self, name: str, max_length: int | None) -> None:
+        self.name, self.max_length, self.dropped = name, max_length, 0
+
+    def __call__(self, row: dict[str, Any]) -> bool:
+        if len(row["scores"]) >= 2:
+            return True
+        self.dropped += 1
+        if str(self.dropped).rstrip("0") == "1":  # 1, 10, 100, ...
+            logger.warning(
+                f"{self.name} data set: {self.dropped} rows of the stream so far had fewer than two responses within "
+                f"max_length={self.max_length} tokens and were dropped, row {row['row']} the latest."
+            )
+        return False
 
 
 def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int, fate: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate.utils import is_peft_model
+from torch import nn
 from transformers import (
     AutoTokenizer,
     BitsAndBytesConfig,
@@ -15,7 +16,7 @@ from transformers import (
     ProcessorMixin,
 )
 from transformers.utils import is_peft_available
-from trl.trainer.utils import create_model_from_path, get_config_model_id
+from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, get_config_model_id
 
 from .config import RRTFConfig
 
@@ -126,6 +127,15 @@ def add_adapter(
             if parameter.requires_grad and "lora_magnitude_vector" not in name:
                 parameter.data = parameter.data.to(torch.bfloat16)
     return model
+
+
+def disable_dropout(model: nn.Module) -> None:
+    """Switch dropout off: its layers, and the rates that Llama and its kin hand to functions instead."""
+    disable_dropout_in_model(model)
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            if name.endswith("dropout") and isinstance(value, float):
+                setattr(module, name, 0.0)
 
 
 def _is_zero3(args: RRTFConfig) -> bool:

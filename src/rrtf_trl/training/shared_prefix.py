@@ -163,6 +163,8 @@ def _failed_trial(model: Any) -> str | None:
         return None  # the weights are on other processes: there is nothing to try it on
     backbone, name = model.base_model, type(model).__name__
     training = {module: module.training for module in backbone.modules()}
+    # bitsandbytes casts biases in their first forward; what the model looks like is not the trial's to change.
+    biases = {p: p.data for name, p in backbone.named_parameters() if name.endswith("bias")}
     try:
         for module in training:
             # Dropout would differ, so out of training with all but bitsandbytes' layers: on some CPUs their first call
@@ -175,6 +177,8 @@ def _failed_trial(model: Any) -> str | None:
     finally:
         for module, flag in training.items():
             module.training = flag
+        for parameter, data in biases.items():
+            parameter.data = data
     expected = {layer: _window(model.config, layer) for layer in _attention_layers(backbone)}
     if layout.windows != expected:
         return f"the layers of {name} do not hand everything on to their attention functions"

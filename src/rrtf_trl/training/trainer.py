@@ -27,14 +27,13 @@ from trl.models import get_act_offloading_ctx_manager
 from trl.trainer.base_trainer import _BaseTrainer
 from trl.trainer.utils import (
     add_fused_lm_head,
-    disable_dropout_in_model,
     get_config_model_id,
 )
 
 from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator, prepare_dataset
-from .loading import add_adapter, keep_fused_head, load_model, load_tokenizer, router_loss_weight
+from .loading import add_adapter, disable_dropout, keep_fused_head, load_model, load_tokenizer, router_loss_weight
 from .losses import batch_loss
 from .metrics import Metrics
 from .packing import PackedCollator
@@ -142,7 +141,7 @@ class RRTFTrainer(_BaseTrainer):
                 "it one GPU with CUDA_VISIBLE_DEVICES."
             )
         if args.disable_dropout:
-            disable_dropout_in_model(self.model)
+            disable_dropout(self.model)
         if hasattr(_base_model(self.model).get_output_embeddings(), "base_layer"):
             raise ValueError(
                 "The adapter has low-rank weights on the LM head, which is applied in chunks, without them. Leave it "
