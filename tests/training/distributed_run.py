@@ -12,7 +12,10 @@ import sys
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType
 from datasets import Dataset
+from torch.distributed.tensor import DTensor
 
 from rrtf_trl import RRTFConfig, RRTFTrainer
 
@@ -23,17 +26,26 @@ def main(job: Path, result: Path) -> None:
     torch.set_num_threads(1)
     settings = json.loads(job.read_text())
     rows = Dataset.from_list(settings["rows"])
-    trainer = RRTFTrainer(
-        model=settings["model"], args=RRTFConfig(**settings["options"]), train_dataset=rows, eval_dataset=rows
-    )
+    args = RRTFConfig(**settings["options"])
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        # accelerate has no FSDP for CPUs, though torch has: let it take these for cards.
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
+    trainer = RRTFTrainer(model=settings["model"], args=args, train_dataset=rows, eval_dataset=rows)
     trainer.train()
     trainer.evaluate()
+    trainer.save_model(str(result.with_suffix("")))
     if trainer.accelerator.is_main_process:
-        weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()
-        torch.save({"weights": weights, "log": trainer.state.log_history}, result)
+        held = sum(getattr(p, "ds_tensor", to_local(p)).numel() for p in trainer.model.parameters())
+        wrapper = type(trainer.model_wrapped).__name__
+        torch.save({"log": trainer.state.log_history, "held": held, "wrapper": wrapper}, result)
     # Without tearing down: gloo's threads and Python's can wait for each other there.
     sys.stdout.flush()
     os._exit(0)
+
+
+def to_local(parameter: torch.Tensor) -> torch.Tensor:
+    """Return the part of a parameter that this process holds."""
+    return parameter.to_local() if isinstance(parameter, DTensor) else parameter
 
 
 if __name__ == "__main__":

@@ -12,12 +12,20 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
+from transformers import AutoModelForCausalLM
 
 import rrtf_trl
 from rrtf_trl import RRTFConfig, RRTFTrainer
 
 SCRIPT = Path(__file__).with_name("distributed_run.py")
+CONFIGS = Path(__file__).parents[2] / "conf" / "accelerate"
+WRAPPERS = {
+    "ddp": "DistributedDataParallel",
+    "fsdp2": "FSDPLlamaForCausalLM",
+    "zero2": "DeepSpeedEngine",
+    "zero3": "DeepSpeedEngine",
+}
 METRICS = [
     "loss",
     "rank_loss",
@@ -32,13 +40,31 @@ METRICS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("accumulate", "tied"),
+    [(1, []), (2, [1, 3, 5])],
+    ids=["one batch", "two batches, and none of one process has a pair"],
+)
+@pytest.mark.parametrize("engine", WRAPPERS)
 @pytest.mark.parametrize("share_prefix", ["true", "false"], ids=["shared", "padded"])
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_give_the_losses_metrics_and_weights_of_one(
-    llama_path: str, ranked: Dataset, config: Callable[..., RRTFConfig], tmp_path: Path, share_prefix: str
+    llama_path: str,
+    ranked: Dataset,
+    config: Callable[..., RRTFConfig],
+    tmp_path: Path,
+    share_prefix: str,
+    engine: str,
+    accumulate: int,
+    tied: list[int],
 ) -> None:
+    if engine.startswith("zero"):
+        pytest.importorskip("deepspeed", reason="DeepSpeed is not installed: pip install 'rrtf-trl[deepspeed]'")
     # Seven groups of 2 to 5 responses. The processes take turns in twos, so in the second step one has two
     # groups and the other a single one: only dividing by all three groups gives what one process gives.
+    rows = ranked.map(lambda row, i: {"scores": [0.0] * len(row["scores"])} if i in tied else {}, with_indices=True)
+    if accumulate > 1:  # processes must have as many batches as each other
+        rows = concatenate_datasets([rows, rows.select([1])])
     options = {
         "optim": "sgd",
         "learning_rate": 0.1,
@@ -50,8 +76,8 @@ def test_two_processes_give_the_losses_metrics_and_weights_of_one(
     alone = RRTFTrainer(
         model=llama_path,
         args=config(**options, per_device_train_batch_size=4, per_device_eval_batch_size=4),
-        train_dataset=ranked,
-        eval_dataset=ranked,
+        train_dataset=rows,
+        eval_dataset=rows,
     )
     before = {name: weight.clone() for name, weight in alone.model.state_dict().items()}
     alone.train()
@@ -60,7 +86,7 @@ def test_two_processes_give_the_losses_metrics_and_weights_of_one(
     pair = run_script(
         {
             "model": llama_path,
-            "rows": ranked.to_list(),
+            "rows": rows.to_list(),
             "options": {
                 "output_dir": str(tmp_path / "pair"),
                 "use_cpu": True,
@@ -72,12 +98,14 @@ def test_two_processes_give_the_losses_metrics_and_weights_of_one(
                 "disable_tqdm": True,
                 "logging_steps": 1,
                 "lr_scheduler_type": "constant",
-                "per_device_train_batch_size": 2,
+                "per_device_train_batch_size": 2 // accumulate,
+                "gradient_accumulation_steps": accumulate,
                 "per_device_eval_batch_size": 2,
                 **options,
             },
         },
         tmp_path,
+        engine,
     )
 
     for step in (0, 1):
@@ -86,12 +114,16 @@ def test_two_processes_give_the_losses_metrics_and_weights_of_one(
     for name in METRICS[:-1]:
         key = f"eval_{name}"
         assert pair["log"][-1][key] == pytest.approx(alone.state.log_history[-1][key], abs=1e-5), name
+    saved = AutoModelForCausalLM.from_pretrained(tmp_path / "result", dtype=torch.float32).state_dict()
     for name, weight in alone.model.state_dict().items():
-        torch.testing.assert_close(pair["weights"][name], weight, atol=1e-5, rtol=0, msg=name)
-    assert max(float((weight - before[name]).abs().max()) for name, weight in pair["weights"].items()) > 1e-2
+        torch.testing.assert_close(saved[name], weight, atol=1e-5, rtol=0, msg=name)
+    whole = sum(parameter.numel() for parameter in alone.model.parameters())
+    assert pair["held"] < 0.51 * whole if engine in ("fsdp2", "zero3") else pair["held"] == whole
+    assert pair["wrapper"] == WRAPPERS[engine]
+    assert max(float((weight - before[name]).abs().max()) for name, weight in saved.items()) > 1e-2
 
 
-def run_script(job: dict[str, Any], tmp_path: Path) -> Any:
+def run_script(job: dict[str, Any], tmp_path: Path, engine: str) -> Any:
     (tmp_path / "job.json").write_text(json.dumps(job))
     result = tmp_path / "result.pt"
     source = Path(rrtf_trl.__file__).parents[1]
@@ -100,7 +132,8 @@ def run_script(job: dict[str, Any], tmp_path: Path) -> Any:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": "1",
     }
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / f"{engine}.yaml")]
+    launch += ["--num_processes", "2", "--mixed_precision", "no"]
     finished = subprocess.run(
         [*launch, str(SCRIPT), str(tmp_path / "job.json"), str(result)],
         capture_output=True,
@@ -108,5 +141,5 @@ def run_script(job: dict[str, Any], tmp_path: Path) -> Any:
         timeout=300,
         env=environment,
     )
-    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert finished.returncode == 0, finished.stderr[-9000:]
     return torch.load(result)
