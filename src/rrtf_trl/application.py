@@ -101,8 +101,15 @@ def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
 
 def run_name(config: dict[str, Any]) -> str:
     """Return the name of a run's folder: the same configuration is the same run, wherever it is kept."""
-    decisive = {key: value for key, value in config.items() if key not in ("runs_dir", "name")}
+    decisive = _without_budgets({key: value for key, value in config.items() if key not in ("runs_dir", "name")})
     return f"{config['name']}-{content_hash(decisive)[:8]}"
+
+
+def _without_budgets(node: Any) -> Any:
+    """Leave out what may be spent: a run that stopped for want of budget goes on, in its folder, with a larger one."""
+    if isinstance(node, dict):
+        return {key: _without_budgets(value) for key, value in node.items() if key != "budget"}
+    return node
 
 
 def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> Pipeline:

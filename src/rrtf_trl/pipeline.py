@@ -18,7 +18,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from rrtf_trl.evaluation import mean_interval, paired_gain, pass_at_k
-from rrtf_trl.feedback import Feedback
+from rrtf_trl.feedback import Feedback, Judged
 from rrtf_trl.problems import InputError
 from rrtf_trl.progress import meter
 from rrtf_trl.ranking import Dropped, Ranking
@@ -175,6 +175,7 @@ class Pipeline:
                 counts["skipped"] += len(self.store.skipped(key))
                 progress.advance(len(batch) * sampler.draws, cached=there)
         sampler.close()
+        self._tell_spending(label, sampler)
         if counts["skipped"]:
             self.console.print(
                 f"[yellow]sample {label}: {counts['skipped']} problems skipped[/], for instance", end=" "
@@ -207,25 +208,50 @@ class Pipeline:
 
     def _judge_samples(self) -> dict[str, Any]:
         total = sum(len(candidates) for _, candidates in self._all_drawn())
-        counts = {
-            name: self._judge(f"feedback {name}", source, self._all_drawn(), total)
-            for name, source in self.feedback.items()
-        }
+        counts = {}
+        for name, source in self.feedback.items():
+            counts[name] = self._judge(f"feedback {name}", source, self._all_drawn(), total)
+            self._tell_spending(name, source)
+            self._summarize(name, source)
         self.folder.write_jsonl("judgements.jsonl", map(to_json, self._verdicts_on_samples()))
         return {**counts, "worked": any(count["judged"] for count in counts.values())}
 
     def _verdicts_on_samples(self) -> Iterator[Judgement]:
         """Yield each candidate's verdicts, one a source."""
         for problem, candidates in self._all_drawn():
-            for candidate in candidates:
-                for source in self.feedback.values():
-                    yield self._verdict(source, problem, candidate)
+            for judgements in zip(
+                *(self._verdicts(source, problem, candidates) for source in self.feedback.values()), strict=True
+            ):
+                yield from judgements
+
+    def _summarize(self, name: str, source: Feedback) -> None:
+        """Let a source that can tell what it did: a line on the console, figures in ``feedback/NAME.json``."""
+        if not hasattr(source, "summarize"):
+            return
+
+        def groups() -> Iterator[list[Judged]]:
+            tests = self.feedback.get("unit_tests")
+            for problem, candidates in self._all_drawn():
+                verdicts = self._verdicts(source, problem, candidates)
+                passed = self._verdicts(tests, problem, candidates) if tests else [None] * len(candidates)
+                yield [
+                    Judged(candidate, verdict, test.state, test.score) if test else Judged(candidate, verdict)
+                    for candidate, verdict, test in zip(candidates, verdicts, passed, strict=True)
+                ]
+
+        line, figures = source.summarize(groups())
+        self.folder.write_json(f"feedback/{name}.json", figures)
+        self.console.print(f"feedback {name}: {line}", highlight=False)
+
+    def _tell_spending(self, label: str, source: Sampler | Feedback) -> None:
+        words = source.describe_spending() if hasattr(source, "describe_spending") else ""
+        if words:
+            self.console.print(f"{label}: {words}", highlight=False)
 
     def _judge(
         self, label: str, source: Feedback, drawn: Iterable[tuple[Problem, list[Candidate]]], total: int
     ) -> dict[str, int]:
         """Judge what has no verdict yet; the same code for the same problem is judged once."""
-        identity = source.identity()
         pending: dict[str, str] = {}  # candidate_id -> key, of those handed out and not yet written
         in_flight: set[str] = set()  # their keys
         finished: list[tuple[str, Judgement]] = []
@@ -234,9 +260,12 @@ class Pipeline:
 
             def without_verdict() -> Iterator[tuple[Problem, Candidate]]:
                 for problem, candidates in drawn:
-                    for candidate in candidates:
-                        key = verdict_key(identity, problem, candidate)
-                        if key in in_flight or self.store.verdict(key, candidate.candidate_id) is not None:
+                    keys = self._verdict_keys(source, problem, candidates)
+                    there = [self.store.verdict(key, "") is not None for key in keys]
+                    if _compares(source) and not all(there):
+                        there = [False] * len(keys)  # they are judged together
+                    for candidate, key, judged in zip(candidates, keys, there, strict=True):
+                        if judged or key in in_flight:
                             counts["reused"] += 1
                             progress.advance(cached=True)
                         else:
@@ -264,10 +293,19 @@ class Pipeline:
                 flush()
         return counts
 
-    def _verdict(self, source: Feedback, problem: Problem, candidate: Candidate) -> Judgement:
-        found = self.store.verdict(verdict_key(source.identity(), problem, candidate), candidate.candidate_id)
-        assert found is not None, f"candidate {candidate.candidate_id} was not judged"
-        return found
+    def _verdict_keys(self, source: Feedback, problem: Problem, candidates: list[Candidate]) -> list[str]:
+        identity = source.identity()
+        if _compares(source):
+            identity["together"] = sorted(candidate.candidate_id for candidate in candidates)
+        return [verdict_key(identity, problem, candidate) for candidate in candidates]
+
+    def _verdicts(self, source: Feedback, problem: Problem, candidates: list[Candidate]) -> list[Judgement]:
+        """Return a source's judgement of each candidate of a problem."""
+        keys = self._verdict_keys(source, problem, candidates)
+        found = [self.store.verdict(key, c.candidate_id) for key, c in zip(keys, candidates, strict=True)]
+        missing = [c.candidate_id for c, verdict in zip(candidates, found, strict=True) if verdict is None]
+        assert not missing, f"not judged by {source.name}: {', '.join(missing)}"
+        return [verdict for verdict in found if verdict is not None]
 
     # -- Rank --------------------------------------------------------------------------------------------
 
@@ -281,7 +319,7 @@ class Pipeline:
             folder.writing("dropped.jsonl") as dropped_file,
         ):
             for problem, candidates in self._all_drawn():
-                judged = [(candidate, self._verdict(tests, problem, candidate)) for candidate in candidates]
+                judged = list(zip(candidates, self._verdicts(tests, problem, candidates), strict=True))
                 group, dropped = self.ranking.rank(problem, judged)
                 dropped_file.writelines(json_line(to_json(item)) for item in dropped)
                 _count(counts, group, dropped)
@@ -341,7 +379,7 @@ class Pipeline:
             passes: dict[str, int] = {}
             with self.folder.writing(f"evaluation/{which}.{decoding}.jsonl") as file:
                 for problem, candidates in self._drawn(sampler, "heldout.jsonl"):
-                    verdicts = [self._verdict(tests, problem, candidate) for candidate in candidates]
+                    verdicts = self._verdicts(tests, problem, candidates)
                     # A problem that could not be sampled counts as one that was not solved.
                     passes[problem.task_id] = sum(verdict.state == "passed" for verdict in verdicts)
                     for candidate, verdict in zip(candidates, verdicts, strict=True):
@@ -378,6 +416,11 @@ class Pipeline:
 
         write_report(self.folder.path)
         return {}
+
+
+def _compares(source: Feedback) -> bool:
+    """Whether a judgement of the source depends on the problem's other candidates."""
+    return bool(getattr(source, "compares", False))
 
 
 def _count(counts: dict[str, int], group: RankedGroup | None, dropped: list[Dropped]) -> None:
