@@ -146,6 +146,7 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
             ks=list(config.evaluation.ks),
         ),
         console=console,
+        decontaminator=instantiate(config.decontamination, _convert_="all"),
     )
 
 

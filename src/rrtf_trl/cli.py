@@ -68,6 +68,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--memory-mb", type=int, default=1024, metavar="MIB", help="memory a sample may take")
     check.add_argument("--workers", type=int, default=None, help="checks at a time; by default one a core")
+    decontaminate = commands.add_parser("decontaminate", help="leave out problems that are in a benchmark")
+    decontaminate.add_argument("--problems", required=True, metavar="P.jsonl", help="ours, HumanEval's or MBPP's file")
+    decontaminate.add_argument(
+        "--against",
+        required=True,
+        metavar="humaneval,mbpp,FILE",
+        help="benchmarks by name (in RRTF_DATA_DIR), or files",
+    )
+    decontaminate.add_argument(
+        "--out", required=True, metavar="CLEAN.jsonl", help="the problems that are in none of them"
+    )
+    decontaminate.add_argument("--report", metavar="R.jsonl", help="what was found and why; by default beside --out")
+    decontaminate.add_argument(
+        "--kinds", metavar="ngram,signature,ast,tests", help="what counts; by default all of it"
+    )
     commands.add_parser("trl-train", help="RRTFTrainer by TRL's flags or YAML, as `trl dpo`", add_help=False)
     commands.add_parser("doctor", help="tell what this machine can do")
     return parser
@@ -78,6 +93,16 @@ def _run_tool(options: argparse.Namespace) -> int:
         from rrtf_trl.doctor import doctor
 
         return doctor()
+    if options.command == "decontaminate":
+        from rrtf_trl.problems.decontamination.command import decontaminate_file
+
+        return decontaminate_file(
+            problems=options.problems,
+            against=options.against.split(","),
+            out=options.out,
+            report=options.report,
+            kinds=options.kinds.split(",") if options.kinds else None,
+        )
     from rrtf_trl.check import check_samples
 
     return check_samples(

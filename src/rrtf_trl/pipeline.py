@@ -19,7 +19,7 @@ from rich.console import Console
 
 from rrtf_trl.evaluation import mean_interval, paired_gain, pass_at_k
 from rrtf_trl.feedback import Feedback, Judged
-from rrtf_trl.problems import InputError
+from rrtf_trl.problems import Decontaminator, InputError
 from rrtf_trl.progress import meter
 from rrtf_trl.ranking import Dropped, Ranking
 from rrtf_trl.records import Candidate, Judgement, Problem, RankedGroup, content_hash, to_json
@@ -74,6 +74,8 @@ class Pipeline:
         train_key: Hash of all that decides the trained weights, but for the rows.
         evaluation: How the policy is measured before and after.
         console: Where progress goes.
+        decontaminator: Finds the training problems that are among the held-out ones or in a benchmark; they are
+            left out. ``None`` leaves them in, but refuses a prompt that is in both splits.
     """
 
     folder: RunFolder
@@ -87,6 +89,7 @@ class Pipeline:
     train_key: str
     evaluation: Evaluation
     console: Console
+    decontaminator: Decontaminator | None = None
 
     def run(self, until: Stage = "report") -> None:
         """Run every stage up to ``until`` that has not been run yet.
@@ -134,8 +137,35 @@ class Pipeline:
             counts[split] = self.folder.write_jsonl(file, self._checked(split, seen))
             if not counts[split]:
                 raise InputError(f"problems.{split}: no problems; there is nothing to do")
+        if self.decontaminator is not None:
+            counts["contaminated"], counts["against"] = self._decontaminate(self.decontaminator)
+            counts["train"] -= counts["contaminated"]
+            if not counts["train"]:
+                raise InputError("problems.train: every problem is in what is measured; see contaminated.jsonl")
         self.console.print(f"problems: {counts['train']} to train on, {counts['heldout']} held out", highlight=False)
         return counts
+
+    def _decontaminate(self, decontaminator: Decontaminator) -> tuple[int, dict[str, int]]:
+        """Take the training problems that are in what is measured out of ``problems.jsonl``; return how many."""
+        index = decontaminator.index(self.folder.problems("heldout.jsonl"))
+        removed = 0
+        with (
+            self.folder.writing("contaminated.jsonl") as told,
+            self.folder.writing("problems.jsonl") as kept,
+        ):
+            for problem in self.folder.problems("problems.jsonl"):  # the file as it was: it is replaced at the end
+                matches = index.matches(problem)
+                told.writelines(json_line(match.to_json()) for match in matches)
+                removed += bool(matches)
+                if not matches:
+                    kept.write(json_line(to_json(problem)))
+        if removed:
+            self.console.print(
+                f"decontaminate: {removed} problems left out of training, for they are in {', '.join(index.names)}; "
+                f"see {self.folder / 'contaminated.jsonl'}",
+                highlight=False,
+            )
+        return removed, dict(index.names)
 
     def _checked(self, split: str, seen: dict[str, str]) -> Iterator[dict[str, Any]]:
         for problem in self.problems[split]:
@@ -145,7 +175,7 @@ class Pipeline:
                 except ValueError as error:
                     raise InputError(f"problems.{split}: {error}") from None
             key = content_hash(problem.prompt)
-            if seen.setdefault(key, split) != split:
+            if seen.setdefault(key, split) != split and self.decontaminator is None:
                 raise InputError(
                     f"problems.{split}: {problem.task_id} has a prompt that is in the training problems too"
                 )

@@ -3,6 +3,7 @@
 config.yaml        the resolved configuration; `rrtf run --config-path RUN --config-name config` runs it again
 run.json           the command, versions, and for each stage its key, time and counts
 problems.jsonl     what was trained on            heldout.jsonl    what was evaluated on
+contaminated.jsonl which problems were left out, for they are in what is measured, and why
 candidates.jsonl   which answers                  judgements.jsonl which verdicts
 ranked.jsonl       the groups, the trainer's rows pairs.jsonl      which pairs, with their weights
 dropped.jsonl      what did not go into training, and why
