@@ -40,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rrtf_trl.training.cli import main as trl_train
 
         return trl_train(arguments[1:])
+    if arguments and arguments[0] == "evolve":
+        from rrtf_trl.problems.evolution.command import evolve
+
+        return _guarded(lambda: evolve(arguments[1:]))
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -68,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--memory-mb", type=int, default=1024, metavar="MIB", help="memory a sample may take")
     check.add_argument("--workers", type=int, default=None, help="checks at a time; by default one a core")
+    commands.add_parser("evolve", help="make harder problems, with tests, of a file of tasks", add_help=False)
     decontaminate = commands.add_parser("decontaminate", help="leave out problems that are in a benchmark")
     decontaminate.add_argument("--problems", required=True, metavar="P.jsonl", help="ours, HumanEval's or MBPP's file")
     decontaminate.add_argument(
