@@ -30,12 +30,13 @@ _TRIAL: list[dict[str, Any]] = [
 ]
 
 
-def share_prefixes(model: Any, choice: str) -> bool:
+def share_prefixes(model: Any, choice: str, with_images: bool = False) -> bool:
     """Prepare a model with TRL's fused LM head to compute each prompt once, and say whether that could be done.
 
     Args:
         model: A causal language model, or a PEFT model of one.
         choice: ``auto``: do it where it is exact, and else log why not; ``true``; ``false``.
+        with_images: Whether prompts have images, which are not shared.
 
     Raises:
         ValueError: If ``choice`` is ``true`` and it cannot be done; the message says why.
@@ -43,7 +44,7 @@ def share_prefixes(model: Any, choice: str) -> bool:
     if choice == "false":
         return False
     base = model.get_base_model() if is_peft_model(model) else model
-    reason = _adapter_in_the_way(model) or _architecture_in_the_way(base)
+    reason = "the rows have images" if with_images else _adapter_in_the_way(model) or _architecture_in_the_way(base)
     if reason is None:
         switch = _Switch(base)
         reason = _failed_trial(base)
