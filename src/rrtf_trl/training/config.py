@@ -185,3 +185,7 @@ class RRTFConfig(DPOOptions):
         elif isinstance(self.pad_to_multiple_of, str):  # from the command line
             none = self.pad_to_multiple_of.lower() in ("none", "null")
             self.pad_to_multiple_of = None if none else int(self.pad_to_multiple_of)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the hub's token out of `training_args.bin`, which goes into checkpoints and to the hub with them."""
+        return {**self.__dict__, "hub_token": None}
