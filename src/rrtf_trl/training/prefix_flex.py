@@ -78,8 +78,8 @@ def block_mask(layout: PrefixLayout, window: int | None, device: torch.device) -
         group, part, position = torch.tensor(tokens, device=device).T.contiguous()
 
         def visible(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
-            seen = (group[q] == group[k]) & (k <= q) & ((part[k] == 0) | (part[k] == part[q]))
-            return seen if window is None else seen & (position[q] - position[k] < window)
+            seen: Tensor = (group[q] == group[k]) & (k <= q) & ((part[k] == 0) | (part[k] == part[q]))
+            return seen if window is None else torch.logical_and(seen, position[q] - position[k] < window)
 
         size = len(tokens)
         # Uncompiled, it looks at every pair of tokens at once.
