@@ -115,11 +115,32 @@ def test_flex_attention_computes_as_autocast_says(monkeypatch: pytest.MonkeyPatc
     assert dtypes == {torch.bfloat16}
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="FlexAttention as one kernel needs a GPU")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="FlexAttention as one kernel needs a GPU")
+
+
+@needs_gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("softcap", [None, 20.0])
-def test_flex_attention_works_on_this_gpu(dtype: torch.dtype, softcap: float | None) -> None:
+def test_flex_attention_works_on_the_gpu(dtype: torch.dtype, softcap: float | None) -> None:
     assert prefix_attention.flex_works(torch.device("cuda", 0), dtype, (8, 2), (64, 64), softcap)
+
+
+@needs_gpu
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gemma3", "mistral", "gpt2", "qwen3_moe"])
+def test_gradients_on_the_gpu_equal_those_of_the_cpu(family: str) -> None:
+    name, options = FAMILIES[family]
+    sizes = {} if name == "GPT2" else {"head_dim": 16}  # the least that the kernel takes
+    model = make(name, {**options, **sizes}, "eager")
+    losses = []
+    for ours in (prepared(model), prepared(copy.deepcopy(model).cuda())):
+        device = next(ours.parameters()).device
+        batch = {key: values.to(device) for key, values in PackedCollator()(EXAMPLES).items()}
+        loss = score_responses(ours, batch).logps.mean()
+        loss.backward()
+        losses.append((loss.item(), [p.grad.cpu() for p in ours.parameters() if p.grad is not None]))
+    assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-3)
+    for on_gpu, on_cpu in zip(losses[1][1], losses[0][1], strict=True):
+        assert (on_gpu - on_cpu).norm() < 0.01 * on_cpu.norm() + 1e-5
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
