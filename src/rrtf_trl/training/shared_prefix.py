@@ -22,7 +22,8 @@ from .prefix_attention import NAME, PrefixLayout
 
 logger = logging.getLogger(__name__)
 
-_REPLACEABLE = (None, "eager", "sdpa")
+# All of these compute the same; what another one does, nobody knows.
+_REPLACEABLE = (None, "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3")
 _LAYER_TYPES = {"full_attention", "sliding_attention"}
 _TRIAL: list[dict[str, Any]] = [
     {"prompt_ids": [3, 1, 2], "response_ids": [[4], [5, 6], [6, 5, 7]]},
@@ -190,7 +191,7 @@ def _failed_trial(model: Any) -> str | None:
     return None if distance < tolerance else f"a trial on {name} gave other numbers (relative error {distance:.1e})"
 
 
-def _run_trial(backbone: nn.Module, embeddings: Tensor) -> tuple[Tensor, Tensor, PrefixLayout]:
+def _run_trial(backbone: Any, embeddings: Tensor) -> tuple[Tensor, Tensor, PrefixLayout]:
     """Return float `[S, D]` twice, hidden states under a layout and one sequence at a time, and that layout."""
     examples = [{**row, "scores": [0.0] * len(row["response_ids"]), "from_teacher": []} for row in _TRIAL]
     batch = {name: tensor.to(embeddings.device) for name, tensor in PackedCollator()(examples).items()}
@@ -198,11 +199,17 @@ def _run_trial(backbone: nn.Module, embeddings: Tensor) -> tuple[Tensor, Tensor,
     tokens, positions = batch["input_ids"] % len(embeddings), batch["position_ids"]
     shared = backbone(input_ids=tokens, position_ids=positions, shared_prefix=layout, use_cache=False)
     alone = []
-    for row in _TRIAL:
-        start = len(row["prompt_ids"])
-        for response in row["response_ids"]:
-            ids = torch.tensor([row["prompt_ids"] + response], device=embeddings.device) % len(embeddings)
-            alone.append(backbone(input_ids=ids, use_cache=False).last_hidden_state[0, start - 1 : -1])
+    chosen = backbone.config._attn_implementation
+    if chosen not in (None, "sdpa"):  # others compile a kernel for each length, or take no float32
+        backbone.config._attn_implementation = "eager"
+    try:
+        for row in _TRIAL:
+            start = len(row["prompt_ids"])
+            for response in row["response_ids"]:
+                ids = torch.tensor([row["prompt_ids"] + response], device=embeddings.device) % len(embeddings)
+                alone.append(backbone(input_ids=ids, use_cache=False).last_hidden_state[0, start - 1 : -1])
+    finally:
+        backbone.config._attn_implementation = chosen
     return shared.last_hidden_state[0], torch.cat(alone), layout
 
 
