@@ -127,7 +127,7 @@ def add_adapter(
 
     Raises:
         ImportError: If peft is needed and missing.
-        ValueError: If the model has an adapter already.
+        ValueError: If the model has an adapter already, or cannot train with this one.
     """
     quantized = getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)
     if peft_config is not None:
@@ -144,6 +144,12 @@ def add_adapter(
             raise ValueError(
                 "The model has an adapter already and `peft_config` asks for another. Merge the first one into the "
                 "model, or leave `peft_config` out to go on training it."
+            )
+        on_cpu = next(model.parameters()).device.type == "cpu"
+        if getattr(peft_config, "use_dora", False) and getattr(model, "is_loaded_in_8bit", False) and on_cpu:
+            raise ValueError(
+                "DoRA on 8-bit weights does not train on a CPU: bitsandbytes loses the scale of its weights after the "
+                "first step. Use 4-bit weights, or LoRA (`use_dora=False`)."
             )
         # ZeRO-3 gathers parameters into buffers of one dtype: the adapter keeps that of the model.
         options = {"autocast_adapter_dtype": False} if _is_zero3(args) and not quantized else {}

@@ -147,6 +147,11 @@ class RRTFTrainer(_BaseTrainer):
             callbacks=callbacks,
             optimizers=optimizers,
         )
+        if args.activation_offloading and args.device.type == "cpu":
+            raise ValueError(
+                "`activation_offloading` keeps in CPU memory what would be in a GPU's, and there is no GPU here. Leave "
+                "it out."
+            )
         if args.n_gpu > 1:
             raise ValueError(
                 "RRTFTrainer does not run under `nn.DataParallel`. Start the script with `accelerate launch`, or show "
