@@ -149,7 +149,7 @@ class RRTFTrainer(_BaseTrainer):
         )
         if args.activation_offloading and args.device.type == "cpu":
             raise ValueError(
-                "`activation_offloading` keeps in CPU memory what would be in a GPU's, and there is no GPU here. Leave "
+                "`activation_offloading` keeps in CPU memory what a GPU's would hold, and there is no GPU here. Leave "
                 "it out."
             )
         if args.n_gpu > 1:
