@@ -224,6 +224,18 @@ def test_after_the_last_try_it_says_why_and_keeps_the_rest(tmp_path: Path) -> No
     assert server.answered.total() == 4  # what had been under way was kept
 
 
+def test_requests_that_wait_give_up_when_another_one_ends_it_all() -> None:
+    def script(body: Body, before: int) -> Answer:
+        if said(body) == "bad":
+            return Answer(status=401, body={"error": "no"}, delay=0.3)
+        return Answer(status=429, body={"error": "busy"}, headers={"Retry-After": "300"})
+
+    start = time.monotonic()
+    with ScriptedServer(script) as server, pytest.raises(ChatError, match="401: no"):
+        ask_all(client(server), ["a", "b", "bad", "c"])
+    assert time.monotonic() - start < 30
+
+
 def test_a_wait_beyond_all_patience_is_told() -> None:
     answer = Answer(status=429, body={"error": {"message": "quota"}}, headers={"Retry-After": "7200"})
     with ScriptedServer(lambda body, before: answer) as server, pytest.raises(ChatError, match="asks to wait 7200 s"):

@@ -131,6 +131,13 @@ def test_what_is_planted_is_found(name: str) -> None:
         Problem("t", "Add one.", AssertTests(["assert f('abc', 'xyz') == 0"]), "f"),
         Problem("t", "x", OTHER, None, "not python ("),
         Problem("t", "def broken(:", OTHER, "broken", None),
+        Problem(
+            "t",
+            "x",
+            AssertTests(["assert f() == " + "1 + " * 3000 + "1"]),
+            "f",
+            f"def f():\n    return {'1 + ' * 3000}1",
+        ),
         Problem("t", "longest_common_run of numbers", OTHER, "longest_common_run", "def longest_common_run(x): pass"),
     ],
 )

@@ -141,7 +141,7 @@ class Session:
         while True:
             options = self._client.options(request, draws)
             while (wait := self._not_before - time.monotonic()) > 0:
-                await asyncio.sleep(wait + random.uniform(0, 0.1))
+                await self._sleep(wait + random.uniform(0, 0.1))
             self._raise_if_stopped()
             answered = self._answered
             try:
@@ -171,7 +171,7 @@ class Session:
             if tries > self._client.retries:
                 raise ChatError(f"{self._client.base_url}: gave up after {tries} tries: {self._clean(fault)}")
             if asked is None:
-                await asyncio.sleep(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.75, 1.0))
+                await self._sleep(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.75, 1.0))
 
     async def _send(self, request: ChatRequest, options: dict[str, Any], draws: int) -> tuple[list[Reply], Spending]:
         """Send a request once; return its replies and what they cost."""
@@ -207,6 +207,13 @@ class Session:
     def _raise_if_stopped(self) -> None:
         if self.stopped is not None:
             raise asyncio.CancelledError
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but not after another request ended it all."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._raise_if_stopped()
+            await asyncio.sleep(min(left, 0.5))
 
     def _clean(self, words: str) -> str:
         """Take the key out of what a server says: some repeat it."""

@@ -48,7 +48,7 @@ class OpenAISampler:
         max_new_tokens: int = 1024,
         seed: int = 0,
         source: Source = "teacher",
-        batch_size: int = 64,
+        batch_size: int = 32,
         endpoint: Endpoint = "chat",
         templates: str | None = None,
     ) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from rrtf_trl.records import AssertTests, CaseTests, CheckTests, Problem, Tests
+from rrtf_trl.records import AssertTests, CaseTests, CheckTests, Problem, Tests, content_hash
 
 _GENERIC_NAMES = """f g func function foo bar solve solution answer main run test check candidate compute calculate
 process method task program result find get is has to of from in the a by and with make do return give"""
@@ -43,12 +44,13 @@ def signature(problem: Problem) -> tuple[str, int] | None:
 
 
 def shapes(problem: Problem, smallest: int) -> set[str]:
-    """Return the functions of a problem's reference as text without names, those of at least ``smallest`` nodes."""
+    """Return a hash of the shape of each function of a problem's reference that has at least ``smallest`` nodes."""
     found = set()
     for function in functions(problem.reference or ""):
-        anonymous = _Anonymous().visit(function)
-        if sum(1 for _ in ast.walk(anonymous)) >= smallest:
-            found.add(ast.dump(anonymous))
+        with contextlib.suppress(RecursionError):  # a program nested so deep is nobody's answer
+            anonymous = _Anonymous().visit(function)
+            if sum(1 for _ in ast.walk(anonymous)) >= smallest:
+                found.add(content_hash(ast.dump(anonymous)))
     return found
 
 
@@ -68,9 +70,10 @@ def checks(tests: Tests, entry_point: str | None) -> set[str]:
     else:
         return found
     for statement in statements:
-        names = {entry_point, "candidate"}
-        test = _Renamed(names).visit(statement.test)
-        text = ast.unparse(test)
+        try:
+            text = ast.unparse(_Renamed({entry_point, "candidate"}).visit(statement.test))
+        except RecursionError:
+            continue
         if "_function_" in text and _tells_much(text):
             found.add(text)
     return found

@@ -16,7 +16,7 @@ your i we write writes create creates implement define python code program progr
 script given give find finds get return returns returned output outputs print take takes accept accepts input
 inputs check checks whether value values there any all each every also only not no"""
 _COMMON = frozenset(_COMMON_WORDS.split())
-_EXAMPLES = re.compile(r"^\s*(?:>>>|\.\.\.).*(?:\n(?!\s*>>>)(?!\s*$).*)?", re.MULTILINE)
+_EXAMPLES = re.compile(r"^[ \t]*(?:>>>|\.\.\.).*(?:\n(?![ \t]*>>>)(?![ \t]*$).*)?", re.MULTILINE)
 _MARKUP = re.compile(r"\b(?:for\s+)?examples?\s*:?\s*$", re.IGNORECASE | re.MULTILINE)
 
 

@@ -210,7 +210,7 @@ def _choose(material: Material, judged: list[tuple[str, list[bool]]], fewest: in
 
 def _measure(tested: list[Tested], checker: Checker, limit: int) -> None:
     """Count how many mutants of each answer its tests kill."""
-    faulty = [mutants(item.answer, limit) for item in tested]
+    faulty = [_mutants(item.answer, limit) for item in tested]
     held = iter(
         checker.held(
             [
@@ -224,3 +224,10 @@ def _measure(tested: list[Tested], checker: Checker, limit: int) -> None:
     for item, programs in zip(tested, faulty, strict=True):
         item.mutants = len(programs)
         item.killed = sum(not all(next(held)) for _ in programs)
+
+
+def _mutants(code: str, limit: int) -> list[str]:
+    try:
+        return mutants(code, limit)
+    except RecursionError:  # nested deeper than can be walked: nothing is known of the tests
+        return []
