@@ -147,7 +147,6 @@ def test_killed_while_the_judge_is_asked_nothing_that_was_kept_is_asked_again(
             "must be the name of an environment variable, not the key itself",
         ),
         ("feedback.teacher.mode=vote", "feedback.teacher: mode must be one of grade, pair, rank"),
-        ("feedback=[teacher]", "feedback: unit_tests must be among them"),
     ],
 )
 def test_wrong_settings_are_refused_and_a_key_is_not_repeated(
@@ -158,3 +157,10 @@ def test_wrong_settings_are_refused_and_a_key_is_not_repeated(
     assert message in output
     assert "Traceback" not in output
     assert KEY.encode() not in everything_written(tmp_path)
+
+
+def test_the_teacher_judges_beside_the_tests_and_not_in_their_place(server: ScriptedServer, tmp_path: Path) -> None:
+    status, output = rrtf(tmp_path, server, "rank", "feedback=[teacher]", "feedback.teacher.client.model=big")
+    assert status == 1
+    assert "feedback: unit_tests must be among them" in output
+    assert "Traceback" not in output

@@ -156,7 +156,7 @@ def _check_extras(config: DictConfig) -> None:
     for package, wanted in needed.items():
         if wanted is not None and importlib.util.find_spec(package) is None:
             raise UserError(f"{package} is not installed: pip install 'rrtf-trl[{EXTRAS[package]}]'")
-    if not config.feedback.get("unit_tests"):
+    if "_target_" not in (config.feedback.get("unit_tests") or {}):
         raise UserError("feedback: unit_tests must be among them, since ranking and evaluation go by the tests")
     if config.quantization is not None and config.adapter is None:
         raise UserError("quantized weights cannot be trained themselves: add adapter=lora")

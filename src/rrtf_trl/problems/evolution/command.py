@@ -15,7 +15,8 @@ from rrtf_trl.application import config_dir
 from rrtf_trl.errors import UserError
 from rrtf_trl.progress import meter
 
-from .evolve import Evolution, Summary, eliminated_file
+from .evolve import Evolution
+from .generations import Summary, eliminated_file
 from .seeds import read_seeds
 
 _USAGE = "rrtf evolve tasks=T.jsonl out=E.jsonl client.model=MODEL [client.base_url=URL] [KEY=VALUE ...]"
