@@ -60,7 +60,6 @@ def fault(name: str) -> Answer:
         "garbage": Answer(body=b'{"choices": [{"mess'),
         "empty": Answer(body={}),
         "null": Answer(body={"choices": [{"message": None}]}),
-        "slow": Answer(drip=0.5),
     }[name]
 
 

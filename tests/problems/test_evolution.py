@@ -1,5 +1,6 @@
 """Evolution through a scripted teacher that gives sensible replies, and senseless ones where a test says so."""
 
+import importlib.util
 import json
 import os
 import re
@@ -467,7 +468,9 @@ def test_methods_are_files_that_a_user_adds(server: ScriptedServer, tmp_path: Pa
 
 def test_the_command_tells_what_it_needs_and_what_it_has(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evolve", "--help"]) == 0
-    assert "min_strength: 0.5" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "min_strength: 0.5" in output
+    assert "concurrency: 16" in output
     for arguments, message in (
         ([], "tasks, out, client.model must be given"),
         (["--out", "x"], "takes KEY=VALUE, not --out x"),
@@ -477,6 +480,15 @@ def test_the_command_tells_what_it_needs_and_what_it_has(capsys: pytest.CaptureF
         error = capsys.readouterr().err
         assert message in error or "generatons" in error
         assert "Traceback" not in error
+
+
+def test_without_datasketch_it_says_so_before_anything_is_asked(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "datasketch" else found(name))
+    with pytest.raises(UserError, match=r"pip install 'rrtf-trl\[evolve\]'"):
+        evolution(server, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def is_about_this_request(status: int, words: str) -> bool:
 def is_worth_another_try(status: int, words: str) -> bool:
     """Whether the same request may go through later. A quota that is used up is told by 429 too, and may not."""
     if status == 429:
-        return not re.search(r"insufficient_quota|billing|exceeded your current quota", words)
+        return not re.search(r"insufficient_quota|exceeded your current quota", words)
     return status in (408, 409, 425) or status >= 500
 
 

@@ -25,7 +25,8 @@ _USAGE = "rrtf evolve tasks=T.jsonl out=E.jsonl client.model=MODEL [client.base_
 def evolve(arguments: list[str]) -> int:
     """Run an evolution from Hydra's overrides; return the exit status, 0."""
     if {"-h", "--help"} & set(arguments):
-        print(f"usage: {_USAGE}\n\nThe options, with their defaults:\n\n{(config_dir() / 'evolve.yaml').read_text()}")
+        ours, client = ((config_dir() / name).read_text() for name in ("evolve.yaml", "chat/server.yaml"))
+        print(f"usage: {_USAGE}\n\nThe options, with their defaults:\n\n{ours}\nThose of client:\n\n{client}")
         return 0
     flags = [argument for argument in arguments if "=" not in argument and not argument.startswith("~")]
     if flags:

@@ -10,6 +10,7 @@ A child that is kept is the parent of the next generation; where it is eliminate
 
 from __future__ import annotations
 
+import importlib.util
 import random
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from typing import Any
 from rrtf_trl.chat import ChatClient, ChatRequest, Session, Templates
 from rrtf_trl.chat.structured import ask_for
 from rrtf_trl.chat.templates import fence
+from rrtf_trl.errors import UserError
 from rrtf_trl.records import CaseTests, Problem, content_hash
 from rrtf_trl.sandbox import Sandbox
 
@@ -55,7 +57,7 @@ class Evolution:
 
     Raises:
         ValueError: If an option is out of its range.
-        UserError: If there is no template of a method.
+        UserError: If there is no template of a method, or datasketch is not installed.
     """
 
     def __init__(
@@ -79,6 +81,8 @@ class Evolution:
         templates: str | None = None,
         decontaminator: Decontaminator | None = None,
     ) -> None:
+        if importlib.util.find_spec("datasketch") is None:
+            raise UserError("datasketch is not installed: pip install 'rrtf-trl[evolve]'")
         if generations < 0 or min(answers, cases, fewest_cases, mutants, max_tokens, batch_size) < 1:
             raise ValueError(
                 "generations must not be negative; answers, cases, fewest_cases, mutants, max_tokens and batch_size "
