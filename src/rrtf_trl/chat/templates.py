@@ -57,7 +57,7 @@ class Templates:
         """Return the names of all templates, without their ending."""
         return sorted(name.removesuffix(".jinja") for name in self._environment.list_templates(["jinja"]))
 
-    def messages(self, name: str, **values: Any) -> list[Message]:
+    def messages(self, name: str, /, **values: Any) -> list[Message]:
         """Return the messages that a template makes of ``values``.
 
         Raises:

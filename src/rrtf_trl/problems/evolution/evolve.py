@@ -74,7 +74,7 @@ class Evolution:
         temperature: float = 0.7,
         max_tokens: int = 1024,
         seed: int = 0,
-        batch_size: int = 64,
+        batch_size: int = 32,
         timeout: float = 2.0,
         memory_mb: int = 512,
         workers: int | None = None,

@@ -90,7 +90,12 @@ async def write_material(
 ) -> Material:
     """Ask the teacher for answers and, apart from them, for tests."""
     assert seed.entry_point is not None
-    values = {"task": seed.task, "signature": seed.signature, "mark": f"==={fence(seed.task)}==="}
+    values = {
+        "task": seed.task,
+        "name": seed.entry_point,
+        "signature": seed.signature,
+        "mark": f"==={fence(seed.task)}===",
+    }
     to_answer = ChatRequest(
         templates.messages("answer", **values), temperature, max_tokens=max_tokens, seed=sampling_seed
     )
