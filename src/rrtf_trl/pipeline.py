@@ -155,6 +155,8 @@ class Pipeline:
 
     def _sample(self) -> dict[str, Any]:
         counts = {name: self._draw(name, sampler, "problems.jsonl") for name, sampler in self.samplers.items()}
+        drawn = (candidate for _, candidates in self._all_drawn() for candidate in candidates)
+        self.folder.write_jsonl("candidates.jsonl", map(to_json, drawn))
         return {**counts, "worked": any(count["drawn"] for count in counts.values())}
 
     def _draw(self, label: str, sampler: Sampler, file: str) -> dict[str, int]:
@@ -209,7 +211,15 @@ class Pipeline:
             name: self._judge(f"feedback {name}", source, self._all_drawn(), total)
             for name, source in self.feedback.items()
         }
+        self.folder.write_jsonl("judgements.jsonl", map(to_json, self._verdicts_on_samples()))
         return {**counts, "worked": any(count["judged"] for count in counts.values())}
+
+    def _verdicts_on_samples(self) -> Iterator[Judgement]:
+        """Yield each candidate's verdicts, one a source."""
+        for problem, candidates in self._all_drawn():
+            for candidate in candidates:
+                for source in self.feedback.values():
+                    yield self._verdict(source, problem, candidate)
 
     def _judge(
         self, label: str, source: Feedback, drawn: Iterable[tuple[Problem, list[Candidate]]], total: int
@@ -267,15 +277,11 @@ class Pipeline:
         counts = {"groups": 0, "responses": 0, **dict.fromkeys(_DROP_REASONS, 0)}
         folder = self.folder
         with (
-            folder.writing("candidates.jsonl") as candidates_file,
-            folder.writing("judgements.jsonl") as judgements_file,
             folder.writing("ranked.jsonl") as ranked_file,
             folder.writing("dropped.jsonl") as dropped_file,
         ):
             for problem, candidates in self._all_drawn():
                 judged = [(candidate, self._verdict(tests, problem, candidate)) for candidate in candidates]
-                candidates_file.writelines(json_line(to_json(candidate)) for candidate, _ in judged)
-                judgements_file.writelines(json_line(to_json(judgement)) for _, judgement in judged)
                 group, dropped = self.ranking.rank(problem, judged)
                 dropped_file.writelines(json_line(to_json(item)) for item in dropped)
                 _count(counts, group, dropped)
