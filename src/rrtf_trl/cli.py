@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rrtf_trl.training.cli import main as trl_train
 
         return trl_train(arguments[1:])
+    if arguments and arguments[0] == "label":
+        return _guarded(lambda: _label(arguments[1:]))
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -68,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--memory-mb", type=int, default=1024, metavar="MIB", help="memory a sample may take")
     check.add_argument("--workers", type=int, default=None, help="checks at a time; by default one a core")
+    commands.add_parser("label", help="people rank answers on a page; import, export, agreement", add_help=False)
     commands.add_parser("trl-train", help="RRTFTrainer by TRL's flags or YAML, as `trl dpo`", add_help=False)
     commands.add_parser("doctor", help="tell what this machine can do")
     return parser
@@ -89,6 +92,12 @@ def _run_tool(options: argparse.Namespace) -> int:
         memory_mb=options.memory_mb,
         workers=options.workers,
     )
+
+
+def _label(arguments: list[str]) -> int:
+    from rrtf_trl.labeling.cli import main as label
+
+    return label(arguments)
 
 
 def _run_stage(command: str, overrides: list[str]) -> int:
