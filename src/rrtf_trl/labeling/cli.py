@@ -70,7 +70,7 @@ def _agreement(arguments: list[str]) -> int:
     if options.json:
         print(json.dumps(asdict(found), indent=2))
     else:
-        console = Console(soft_wrap=True, highlight=False)
+        console = Console(soft_wrap=True, highlight=False, markup=False)
         for table in agreement_tables(found):
             console.print(table)
     return 0
@@ -106,7 +106,7 @@ def _export(arguments: list[str]) -> int:
     ledger = read_labels(labels) if labels.is_file() else Ledger()
     items = list(ledger.items.values()) or read_items(options.source)
     count = export_labels(ledger, options.to, options.out, items=items, method=options.aggregation)
-    Console(soft_wrap=True, highlight=False).print(f"export: {count} rows to {options.out}")
+    Console(soft_wrap=True, highlight=False, markup=False).print(f"export: {count} rows to {options.out}")
     return 0
 
 
@@ -139,5 +139,5 @@ def _import(arguments: list[str]) -> int:
             buckets=buckets,
         )
     already = f", {known} were there already" if known else ""
-    Console(soft_wrap=True, highlight=False).print(f"import: {new} labels into {options.into}{already}")
+    Console(soft_wrap=True, highlight=False, markup=False).print(f"import: {new} labels into {options.into}{already}")
     return 0

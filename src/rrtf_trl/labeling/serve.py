@@ -58,6 +58,8 @@ def serve(
 
     if per_item < 1:
         raise UserError(f"--per-item must be 1 or more, got {per_item}")
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port must be from 0 to 65535, got {port}")
     remote = public_url is not None or not is_loopback(host)
     if remote and not allow_remote:
         raise UserError(
@@ -67,7 +69,7 @@ def serve(
     given = os.environ.get("RRTF_LABEL_TOKEN") or None
     access = Access(host, given or (secrets.token_urlsafe(24) if remote else None), public_url)
     items = read_items(source, answers=answers, state=state, seed=seed)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     with LabelFile(labels or default_labels(source)) as file, _listen(host, port) as listening:
         session = Session(file, items, per_item, seed)
         url = public_url or f"http://{_url_host(host)}:{listening.getsockname()[1]}"
@@ -114,7 +116,9 @@ def _tell(console: Console, file: LabelFile) -> None:
     """Say what there is now, and what to do with it."""
     labels = file.ledger.labels()
     people = sorted({label.annotator for label in labels})
-    console.print(f"label: {len(labels)} labels by {', '.join(people) or 'nobody'} in {file.path}")
+    console.print(
+        f"label: {len(labels)} label{'s' * (len(labels) != 1)} by {', '.join(people) or 'nobody'} in {file.path}"
+    )
     if labels:
         console.print(f"  rrtf label agreement {file.path}")
         console.print(f"  rrtf run 'feedback=[unit_tests,human]' feedback.human.labels={file.path}")

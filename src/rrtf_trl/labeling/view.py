@@ -46,7 +46,7 @@ def highlighted(text: str) -> Markup:
     if len(shown) > _HIGHLIGHTED:
         return Markup("").join(_line(escape(line)) for line in shown.split("\n"))
     lines: list[list[Markup]] = [[]]
-    for kind, value in lex(shown, _lexer(shown)):
+    for kind, value in lex(f"{shown}\n", _lexer(shown)):
         name = STANDARD_TYPES.get(kind) or STANDARD_TYPES.get(kind.parent) or ""
         for index, part in enumerate(value.split("\n")):
             if index:

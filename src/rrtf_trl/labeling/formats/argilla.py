@@ -84,8 +84,9 @@ def _values(label: Label, names: dict[str, str], kind: Kind) -> Iterator[tuple[s
         yield "ranking", [names[key] for key in order]
         return
     top = max(label.ranks.values())
-    for key, rank in label.ranks.items():
-        yield f"rating_{names[key].removeprefix('response_')}", top + 1 - rank
+    for key, name in names.items():
+        if key in label.ranks:
+            yield f"rating_{name.removeprefix('response_')}", top + 1 - label.ranks[key]
 
 
 # -- In --------------------------------------------------------------------------------------------------
