@@ -6,8 +6,8 @@
   somebody (cross-site request forgery).
 - Where the server is reached from other machines every request needs the token, once as ``?token=`` and from
   then on as a cookie that no script can read and no foreign page's request carries.
-- The content security policy allows this server's own script and style sheet and nothing else, and no script
-  may write HTML; the page may not be framed, and nothing is kept in a cache.
+- The content security policy allows this server's own script and style sheet and nothing else, and no script may
+  write HTML but that one, which takes the server's; the page may not be framed, and nothing is kept in a cache.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
+        "require-trusted-types-for 'script'; trusted-types page"
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",

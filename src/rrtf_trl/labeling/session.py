@@ -112,14 +112,15 @@ class Session:
     def _done(self) -> Counter[str]:
         return Counter(key for person in self.file.ledger.annotators.values() for key in person.done)
 
-    def _next(self, name: str) -> Item | None:
+    def _next(self, name: str, done_with: str | None = None) -> Item | None:
+        """Return the next item for a person who is done with the one before them."""
         taken = self._done()
         alive = datetime.now(UTC) - LEASE
         for other in self.file.ledger.annotators.values():
             if other.name != name and other.current and other.last and other.last > alive:
                 taken[other.current] += other.current not in other.done
         person = self.file.ledger.annotator(name)
-        past = person.done.keys() | person.skipped
+        past = person.done.keys() | person.skipped | {done_with}
         free = (i for i in self.items if i.item_id not in past and taken[i.item_id] < self.per_item)
         return next(free, None)
 
@@ -191,12 +192,11 @@ class Session:
         own: Row = {"shown": person.shown}
         if do == "submit":
             spent = person.seconds.get(base["item_id"], 0.0) + base["seconds"]
-            own = {"ranks": person.draft().ranks(), **own, "item_seconds": round(spent, 1)}
-        self.file.append({"kind": do, **base, **own})
+            own = {"ranks": person.draft().ranks(), **own, "item_seconds": round(spent, 2)}
         again = {**base, "id": f"{base['id']}+", "seconds": 0.0}
-        item = self._next(person.name)
-        if item is not None:
-            self.file.append(self._opening(person.name, item, again))
+        item = self._next(person.name, done_with=base["item_id"])
+        opening = [self._opening(person.name, item, again)] if item else []
+        self.file.append({"kind": do, **base, **own}, *opening)
         return self._reply(self.file.ledger.annotator(person.name), "Saved", go=True)
 
     def _undo(self, person: Annotator, base: Row) -> Reply:
@@ -223,7 +223,7 @@ class Session:
         if not isinstance(claimed, int | float) or isinstance(claimed, bool) or person.last is None:
             return 0.0
         passed = (datetime.now(UTC) - person.last).total_seconds()
-        return round(max(0.0, min(float(claimed), passed)), 1)
+        return round(max(0.0, min(float(claimed), passed)), 2)
 
     @staticmethod
     def _reply(person: Annotator, message: str, go: bool = False) -> Reply:

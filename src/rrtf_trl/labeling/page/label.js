@@ -1,6 +1,6 @@
 // The labelling page's keys. It keeps no ranking of its own: an action goes to the server, and what comes back is shown.
 // Actions wait in a queue while the server is away, in the tab's storage, and each has an id, so that none is lost or
-// counted twice. No HTML is written from here: answers only ever become text.
+// counted twice. What is built here is built of elements and text, never of HTML.
 "use strict";
 
 const setting = {
@@ -41,7 +41,7 @@ function takeSeconds() {
   attend();
   const seconds = attended / 1000;
   attended = 0;
-  return Math.round(seconds * 10) / 10;
+  return Math.round(seconds * 100) / 100;
 }
 
 // -- Actions --------------------------------------------------------------------------------------------------------
@@ -102,9 +102,9 @@ async function send() {
     if (status === 409 || reply.go) queue = [];
     keepQueue();
     if (status === 409 || reply.go) {
-      if (status === 409) sessionStorage.setItem("rrtf-label-said", reply.message);
-      location.reload();
-      return;
+      await load();
+      if (status === 409) say(reply.message, true);
+      break;
     }
     if (status === 200) {
       show(reply.draft, reply.tie);
@@ -114,6 +114,30 @@ async function send() {
     if (reply.message) say(reply.message, status !== 200);
   }
   sending = false;
+}
+
+// The server's page is the only HTML that is ever taken, and it is parsed as the browser itself would: no script in it runs.
+const page = globalThis.trustedTypes?.createPolicy("page", { createHTML: (html) => html }) ?? { createHTML: (html) => html };
+
+/** Show the page anew. It stays as it is until the server answers: a browser's own error page would lose the place. */
+async function load() {
+  for (;;) {
+    try {
+      const response = await fetch(location.href);
+      if (response.ok) {
+        const fresh = new DOMParser().parseFromString(page.createHTML(await response.text()), "text/html");
+        document.title = fresh.title;
+        document.body.replaceWith(document.adoptNode(fresh.body));
+        scrollTo(0, 0);
+        begin();
+        return;
+      }
+      away(await response.text());
+    } catch {
+      away("Saved. The server does not answer; the next item comes when it is back.");
+    }
+    await new Promise((done) => setTimeout(done, 500));
+  }
 }
 
 // -- What is shown --------------------------------------------------------------------------------------------------
@@ -268,8 +292,24 @@ function key(event) {
   if (!event.repeat) run(what, digit);
 }
 
-function start() {
+/** Make the page that is there ready for keys. */
+function begin() {
+  leaving = false;
+  base = 0;
+  diffs = [];
+  looked.clear();
   nameTheme();
+  if (!document.body.dataset.act) return;
+  const single = document.getElementById("single");
+  if (single) {
+    single.checked = setting.get("single", "on") === "on";
+    single.addEventListener("change", () => setting.set("single", single.checked ? "on" : "off"));
+  }
+  if (document.body.dataset.draft) show(JSON.parse(document.body.dataset.draft), "tie" in document.body.dataset);
+  document.querySelector("h1").focus({ preventScroll: true });
+}
+
+function start() {
   for (const sign of ["keydown", "pointerdown", "pointermove", "wheel", "scroll"]) {
     addEventListener(sign, () => attend(), { capture: true, passive: true });
   }
@@ -281,17 +321,7 @@ function start() {
     run(button.dataset.do, Number(button.dataset.position));
     if (event.detail) button.blur(); // a mouse's click leaves Enter free to submit
   });
-  if (!document.body.dataset.act) return;
-  const single = document.getElementById("single");
-  if (single) {
-    single.checked = setting.get("single", "on") === "on";
-    single.addEventListener("change", () => setting.set("single", single.checked ? "on" : "off"));
-  }
-  if (document.body.dataset.draft) show(JSON.parse(document.body.dataset.draft), "tie" in document.body.dataset);
-  document.querySelector("h1").focus({ preventScroll: true });
-  const said = sessionStorage.getItem("rrtf-label-said");
-  sessionStorage.removeItem("rrtf-label-said");
-  if (said) say(said, true);
+  begin();
   if (queue.length) send();
 }
 
