@@ -10,7 +10,7 @@ import pytest
 from labelling import PROMPT, TEXTS, make_item, make_label
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.labeling.formats import EXPORTS, export_labels, import_labels
+from rrtf_trl.labeling.formats import EXPORTS, add_labels, export_labels, labels_from_file
 from rrtf_trl.labeling.formats.argilla import user_id
 from rrtf_trl.labeling.formats.importing import _row
 from rrtf_trl.labeling.items import Answer, Item
@@ -30,6 +30,10 @@ def ledger_of(*labels: Label) -> Ledger:
         ledger.apply({"kind": "item", **label.item.to_json()})
         ledger.apply(_row(label))
     return ledger
+
+
+def import_labels(path: Path, into: LabelFile, **options: Any) -> tuple[int, int]:
+    return add_labels(labels_from_file(path, **options), into)
 
 
 def some_labels(ties: bool = True) -> list[Label]:

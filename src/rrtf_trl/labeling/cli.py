@@ -125,19 +125,19 @@ def _import(arguments: list[str]) -> int:
     parser.add_argument("--config", type=Path, metavar="XML", help="a Label Studio project's labeling interface")
     parser.add_argument("--buckets", metavar="A,B,C", help="a Label Studio Ranker's buckets, best first")
     options = parser.parse_args(arguments)
-    from .formats import import_labels
+    from .formats import add_labels, labels_from_file
     from .labels import LabelFile
 
     buckets = options.buckets.split(",") if options.buckets else None
+    labels = labels_from_file(
+        options.file,
+        annotator=options.annotator,
+        prompt_field=options.prompt_field,
+        config=options.config,
+        buckets=buckets,
+    )
     with LabelFile(options.into) as into:
-        new, known = import_labels(
-            options.file,
-            into,
-            annotator=options.annotator,
-            prompt_field=options.prompt_field,
-            config=options.config,
-            buckets=buckets,
-        )
+        new, known = add_labels(labels, into)
     already = f", {known} were there already" if known else ""
     Console(soft_wrap=True, highlight=False, markup=False).print(f"import: {new} labels into {options.into}{already}")
     return 0

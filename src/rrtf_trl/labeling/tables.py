@@ -44,7 +44,7 @@ def agreement_tables(found: Agreement) -> Iterator[RenderableType]:
 
 
 def _biases(people: list[Person]) -> Iterator[RenderableType]:
-    table = _table("bias", "prefers", "95% interval", "pairs", "others, on the same")
+    table = _table("prefers", "", "share", "95% interval", "pairs", "others")
     rows = 0
     for person in people:
         shares: list[tuple[str, Share | None]] = [
@@ -56,12 +56,12 @@ def _biases(people: list[Person]) -> Iterator[RenderableType]:
                 others = "" if share.others is None else f"{share.others:.0%}"
                 few = "" if share.pairs >= _LEAST_PAIRS else "  few"
                 interval = f"{share.low:.0%} to {share.high:.0%}"
-                table.add_row(person.name, f"{what} {share.value:.0%}", interval, f"{share.pairs}{few}", others)
+                table.add_row(person.name, what, f"{share.value:.0%}", interval, f"{share.pairs}{few}", others)
                 rows += 1
     if rows:
         yield table
-        yield "Of pairs that are no ties. Without bias the one shown earlier wins half, and the rest as often as with"
-        yield "others."
+        yield "Shares of the pairs that are no ties. Without bias the one shown earlier wins half of them, and the"
+        yield "longer, or one source over another, as often as with the others on the same pairs."
 
 
 def _alpha(value: float | None) -> str:

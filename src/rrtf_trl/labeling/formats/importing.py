@@ -15,30 +15,25 @@ from . import argilla, label_studio, ours, trl
 from .reading import read_csv_rows, read_json_rows
 
 
-def import_labels(
+def labels_from_file(
     path: Path,
-    into: LabelFile,
     *,
     annotator: str = "imported",
     prompt_field: str = "prompt",
     config: Path | None = None,
     buckets: list[str] | None = None,
-) -> tuple[int, int]:
-    """Add a file's labels to a labels file: all of them, or none where a row cannot be read.
+) -> list[Label]:
+    """Return the labels of a file, all of it checked.
 
     Which format it is is told by the fields of each row: our label and ranked rows, TRL's preference rows, Label
     Studio's tasks, Argilla's records; a name that ends in ``.csv`` is a table.
 
     Args:
         path: The file: JSONL, a JSON array, or CSV.
-        into: Where the labels go.
         annotator: Whose labels they are where the file does not say.
         prompt_field: The prompt's name, for tasks, records and tables.
         config: A Label Studio project's labeling interface.
         buckets: A Label Studio Ranker's buckets, best first.
-
-    Returns:
-        How many labels are new, and how many were there already.
 
     Raises:
         InputError: If a row cannot be read; the message names file, line and field.
@@ -54,6 +49,11 @@ def import_labels(
         labels = list(_from_json(path, annotator, *readers))
     if not labels:
         raise UserError(f"{path}: no labels in this file")
+    return labels
+
+
+def add_labels(labels: list[Label], into: LabelFile) -> tuple[int, int]:
+    """Add labels to a labels file; return how many are new, and how many were there already."""
     rows = {row["id"]: row for row in map(_row, labels)}
     new = [row for key, row in rows.items() if key not in into.ledger.seen]
     into.add_items(label.item for label in labels)
