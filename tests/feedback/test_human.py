@@ -11,7 +11,7 @@ import pytest
 
 from rrtf_trl.feedback import Feedback, HumanLabels
 from rrtf_trl.labeling.items import Answer, Item
-from rrtf_trl.labeling.labels import LabelFile
+from rrtf_trl.labeling.label_file import LabelFile
 from rrtf_trl.problems import InputError
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, Prompt
 

@@ -12,7 +12,7 @@ from labelling import TEXTS, make_item, make_label
 
 from rrtf_trl.errors import UserError
 from rrtf_trl.labeling.items import Item
-from rrtf_trl.labeling.labels import LabelFile, is_labels_file, read_labels
+from rrtf_trl.labeling.label_file import LabelFile, is_labels_file, read_labels
 from rrtf_trl.problems import InputError
 from rrtf_trl.records import RecordError
 
@@ -103,7 +103,7 @@ def test_a_full_disk_costs_the_row_and_nothing_else(tmp_path: Path) -> None:
     before = path.read_bytes()
     code = f"""
 import resource, signal
-from rrtf_trl.labeling.labels import LabelFile
+from rrtf_trl.labeling.label_file import LabelFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with LabelFile({str(path)!r}) as file:
     resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 100}, resource.RLIM_INFINITY))
@@ -240,7 +240,7 @@ def test_the_file_is_not_readable_half_way_after_kill_9(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from labelling import make_item
-from rrtf_trl.labeling.labels import LabelFile
+from rrtf_trl.labeling.label_file import LabelFile
 item = make_item()
 ids = [answer.answer_id for answer in item.answers]
 with LabelFile({str(path)!r}) as file:

@@ -14,7 +14,8 @@ from rrtf_trl.labeling.formats import EXPORTS, add_labels, export_labels, labels
 from rrtf_trl.labeling.formats.argilla import user_id
 from rrtf_trl.labeling.formats.importing import _row
 from rrtf_trl.labeling.items import Answer, Item
-from rrtf_trl.labeling.labels import Label, LabelFile, Ledger, read_labels
+from rrtf_trl.labeling.label_file import LabelFile, read_labels
+from rrtf_trl.labeling.labels import Label, Ledger
 from rrtf_trl.problems import InputError
 
 CHAT = [

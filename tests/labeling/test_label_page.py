@@ -146,6 +146,11 @@ def test_by_keys_alone(serve: Callable[..., Page], sit_down: Callable[..., Scree
     assert "You have labelled 4 items" in screen.text()
     assert all(row["seconds"] >= 0 for row in page.rows() if "seconds" in row)
     assert all(0 < row["item_seconds"] < 60 for row in submitted(page, "alice"))
+    loaded = screen.browser.execute_script(
+        "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+    )
+    assert loaded
+    assert all(address.startswith(f"{page.url}/") for address in loaded)  # nothing comes from elsewhere
     assert screen.complaints() == []
 
 
@@ -291,7 +296,7 @@ def test_tests_diffs_whole_responses_and_help_are_there_on_demand(
 ) -> None:
     from test_label_sources import make_run
 
-    from rrtf_trl.labeling.labels import LabelFile
+    from rrtf_trl.labeling.label_file import LabelFile
     from rrtf_trl.labeling.sources import read_items
 
     rows = [("return x < 8\n", "student", "stop", "passed"), ("return x <= 8\n", "teacher", "stop", "partial")]

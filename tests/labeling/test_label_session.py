@@ -10,7 +10,7 @@ from labelling import make_item
 
 from rrtf_trl.labeling import session as session_module
 from rrtf_trl.labeling.draft import Refused
-from rrtf_trl.labeling.labels import LabelFile, read_labels
+from rrtf_trl.labeling.label_file import LabelFile, read_labels
 from rrtf_trl.labeling.session import Behind, Session
 
 ITEMS = [make_item(prompt=f"def f{i}(x):\n", task_id=f"t/{i}") for i in range(4)]

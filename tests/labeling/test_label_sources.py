@@ -9,7 +9,7 @@ import pytest
 from labelling import make_item
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.labeling.labels import LabelFile
+from rrtf_trl.labeling.label_file import LabelFile
 from rrtf_trl.labeling.sources import default_labels, read_items
 from rrtf_trl.problems import InputError
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, to_json

@@ -9,7 +9,7 @@ from typing import Any
 
 from rrtf_trl.labeling.aggregate import METHODS, Method, Opinion, aggregate
 from rrtf_trl.labeling.items import answer_id, prompt_key
-from rrtf_trl.labeling.labels import read_labels
+from rrtf_trl.labeling.label_file import read_labels
 from rrtf_trl.records import Candidate, Judgement, Problem, content_hash
 
 

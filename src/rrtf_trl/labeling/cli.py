@@ -62,7 +62,7 @@ def _agreement(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
     options = parser.parse_args(arguments)
     from .agreement import agreement
-    from .labels import read_labels
+    from .label_file import read_labels
     from .sources import default_labels
     from .tables import agreement_tables
 
@@ -98,7 +98,8 @@ def _export(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     from .formats import export_labels
-    from .labels import Ledger, read_labels
+    from .label_file import read_labels
+    from .labels import Ledger
     from .sources import default_labels, read_items
 
     labels = options.labels or default_labels(options.source)
@@ -126,7 +127,7 @@ def _import(arguments: list[str]) -> int:
     parser.add_argument("--buckets", metavar="A,B,C", help="a Label Studio Ranker's buckets, best first")
     options = parser.parse_args(arguments)
     from .formats import add_labels, labels_from_file
-    from .labels import LabelFile
+    from .label_file import LabelFile
 
     buckets = options.buckets.split(",") if options.buckets else None
     labels = labels_from_file(

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from rrtf_trl.errors import UserError
 
-from .labels import LabelFile
+from .label_file import LabelFile
 from .sources import default_labels, read_items
 
 

@@ -15,7 +15,8 @@ from rrtf_trl.records import content_hash
 
 from .draft import Draft, Refused
 from .items import Item
-from .labels import LOOKS, Annotator, LabelFile, Row, now
+from .label_file import LabelFile
+from .labels import LOOKS, Annotator, Row, now
 
 LEASE = timedelta(minutes=30)
 """An item is kept for whoever has it before them; after this long without a sign of life another may have it too."""

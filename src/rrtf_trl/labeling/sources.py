@@ -13,7 +13,7 @@ from rrtf_trl.records import STATES, Prompt, RecordError, check_prompt, content_
 from rrtf_trl.run_folder import RunFolder
 
 from .items import MAX_ANSWERS, Answer, Item, optional
-from .labels import is_labels_file, read_labels
+from .label_file import is_labels_file, read_labels
 
 
 def default_labels(source: Path) -> Path:

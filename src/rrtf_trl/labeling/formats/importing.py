@@ -10,7 +10,8 @@ from rrtf_trl.errors import UserError
 from rrtf_trl.problems import InputError
 from rrtf_trl.records import RecordError, content_hash
 
-from ..labels import Label, LabelFile, Row
+from ..label_file import LabelFile
+from ..labels import Label, Row
 from . import argilla, label_studio, ours, trl
 from .reading import read_csv_rows, read_json_rows
 
