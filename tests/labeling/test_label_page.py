@@ -1,5 +1,7 @@
 """The page in a real, headless Chromium, by keys alone."""
 
+import re
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -227,6 +229,69 @@ def test_keys_pressed_while_the_server_is_away_are_kept(
     screen.press(Keys.ENTER)
     screen.next_item(first)
     assert ranked(submitted(page, "alice")[-1]) == [2, 2, 1]
+
+
+class CuttingProxy:
+    """Stands before the server, and cuts the first replies to each action off within their body."""
+
+    def __init__(self, port: int, cuts: int) -> None:
+        self.upstream = port
+        self.cuts = cuts
+        self.cut = 0
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._one, args=(client,), daemon=True).start()
+
+    def _one(self, client: socket.socket) -> None:
+        """Pass one request on, with its body, and its reply back."""
+        with client, socket.create_connection(("127.0.0.1", self.upstream)) as server:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                chunk = client.recv(65536)
+                if not chunk:
+                    return
+                request += chunk
+            head, _, body = request.partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+            while length and len(body) < int(length[1]):
+                body += client.recv(65536)
+            head = re.sub(rb"\r\nconnection: [^\r]*", b"", head, flags=re.IGNORECASE)
+            server.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)
+            reply = b"".join(iter(lambda: server.recv(65536), b""))
+            if head.startswith(b"POST") and self.cuts:
+                self.cuts -= 1
+                self.cut += 1
+                reply = reply[: reply.index(b"\r\n\r\n") + 8]
+            client.sendall(reply)
+
+
+def test_a_reply_that_is_cut_off_is_asked_for_again(
+    serve: Callable[..., Page], sit_down: Callable[..., Screen]
+) -> None:
+    page = serve(make_rows(2))
+    screen = sit_down(page)
+    proxy = CuttingProxy(page.port, cuts=3)
+    page.port = proxy.port
+    screen.enter("alice")
+    first = screen.item()
+    screen.press("3", "1", Keys.ENTER)
+    screen.next_item(first)
+    proxy.cuts = 2
+    screen.press("1")
+    screen.order("1")
+    screen.press("2", Keys.ENTER)
+    screen.until("document.querySelector('h1').textContent.includes('Nothing is left')")
+    proxy.listening.close()
+    assert proxy.cut == 5
+    assert [ranked(row) for row in submitted(page, "alice")] == [[2, 3, 1], [1, 2, 3]]
 
 
 def test_a_draft_survives_a_restart_of_server_and_browser(

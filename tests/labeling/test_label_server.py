@@ -260,6 +260,22 @@ def test_access_by_name_and_proxy() -> None:
     ]
 
 
+def test_ctrl_c_ends_it_whatever_is_under_way(serve: Callable[..., Page]) -> None:
+    page = serve(make_rows(1))
+    first_item(page)
+    head = f"POST /as/alice/act HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nOrigin: {page.url}\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", page.port)) as half,
+        socket.create_connection(("127.0.0.1", page.port)),
+    ):
+        half.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{{".encode())
+        assert page.request("GET", "/")[0] == 200
+        said = page.stop()
+    assert page.process.returncode == 0
+    assert "0 labels by nobody" in said
+    assert "Traceback" not in said
+
+
 def test_many_people_at_once_never_share_the_last_place(serve: Callable[..., Page]) -> None:
     page = serve(make_rows(12), "--per-item", "2")
     errors: list[str] = []

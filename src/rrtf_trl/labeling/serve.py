@@ -15,6 +15,8 @@ from rrtf_trl.errors import UserError
 from .label_file import LabelFile
 from .sources import default_labels, read_items
 
+_GRACE = 2  # seconds that a half-sent request may keep the server from ending; what was saved is on the disk
+
 
 def serve(
     source: Path,
@@ -72,21 +74,22 @@ def serve(
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with LabelFile(labels or default_labels(source)) as file, _listen(host, port) as listening:
         session = Session(file, items, per_item, seed)
-        url = public_url or f"http://{_url_host(host)}:{listening.getsockname()[1]}"
-        have = session.progress("").labels
-        console.print(
-            f"label: {len(items)} items from {source}, {per_item} label{'s' * (per_item > 1)} each; {have} are there"
-        )
+        url = (public_url or f"http://{_url_host(host)}:{listening.getsockname()[1]}").rstrip("/")
+        each = f"{per_item} label{'s' * (per_item > 1)} each"
+        console.print(f"label: {len(items)} items from {source}, {each}; {session.progress('').labels} are there")
         console.print(f"label: every action goes to {file.path}")
-        token = f"/?token={access.token}" if access.token else "/"
-        console.print(f"label: open {url.rstrip('/')}{token}   (Ctrl-C ends)")
         if remote and not given:
             console.print("label: the token is new each time; set RRTF_LABEL_TOKEN to keep one")
-        server = uvicorn.Server(
-            uvicorn.Config(build_app(session, access), log_level="warning", access_log=False, server_header=False)
+        door = f"label: open {url}/{f'?token={access.token}' if access.token else ''}   (Ctrl-C ends)"
+        config = uvicorn.Config(
+            build_app(session, access, lambda: console.print(door)),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE,
         )
         with suppress(KeyboardInterrupt):
-            server.run(sockets=[listening])
+            uvicorn.Server(config).run(sockets=[listening])
         _tell(console, file)
     return 0
 

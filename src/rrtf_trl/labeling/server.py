@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import unicodedata
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -29,12 +32,13 @@ _LARGEST = 16_384  # bytes of an action
 _NAME = re.compile(r"[^\W_][\w .'@+-]{0,39}")
 
 
-def build_app(session: Session, access: Access) -> Starlette:
+def build_app(session: Session, access: Access, ready: Callable[[], None]) -> Starlette:
     """Return the page as an ASGI application.
 
     Args:
         session: The items and the people.
         access: How it may be reached.
+        ready: Called when it starts to answer; from then on Ctrl-C ends it in good order.
     """
     environment = Environment(
         loader=FileSystemLoader(_PAGE),
@@ -105,6 +109,11 @@ def build_app(session: Session, access: Access) -> Starlette:
             return JSONResponse({"message": "no such file"}, 404)
         return FileResponse(_PAGE / name, media_type=_ASSETS[name])
 
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        ready()
+        yield
+
     routes = [
         Route("/", start),
         Route("/enter", enter),
@@ -113,7 +122,7 @@ def build_app(session: Session, access: Access) -> Starlette:
         Route("/as/{name}/diff/{base:int}", diff),
         Route("/{file}", asset),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, access=access)])
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, access=access)])
 
 
 def check_name(name: str) -> str:
@@ -183,10 +192,13 @@ async def _body(request: Request) -> dict[str, Any] | None:
     if request.headers.get("content-type", "").split(";")[0] != "application/json":
         return None
     text = b""
-    async for chunk in request.stream():
-        text += chunk
-        if len(text) > _LARGEST:
-            return None
+    try:
+        async for chunk in request.stream():
+            text += chunk
+            if len(text) > _LARGEST:
+                return None
+    except (ClientDisconnect, asyncio.CancelledError):  # gone in mid-sentence, or the server ends
+        return None
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):

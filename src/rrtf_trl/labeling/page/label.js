@@ -78,10 +78,10 @@ async function send() {
         headers: { "content-type": "application/json" },
         body: JSON.stringify(queue[0]),
       });
-      status = response.status;
       reply = response.headers.get("content-type")?.includes("json")
         ? await response.json()
         : { message: await response.text() };
+      status = response.status; // only now: a reply can be cut off within its body, and is none then
     } catch {
       reply.message = "The server does not answer";
     }
