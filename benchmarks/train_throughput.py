@@ -66,8 +66,8 @@ def main() -> None:
     for work in works:
         results += measure(work, options, ceiling)
         print(table(results[-len(options.only) :], head=work is works[0]), flush=True)
-    if options.out:
-        write(results, ceiling, options)
+        if options.out:
+            write(results, ceiling, options)
 
 
 def parse() -> argparse.Namespace:

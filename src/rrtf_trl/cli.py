@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rrtf_trl.problems.evolution.command import evolve
 
         return _guarded(lambda: evolve(arguments[1:]))
+    if arguments and arguments[0] == "label":
+        return _guarded(lambda: _label(arguments[1:]))
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -88,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     decontaminate.add_argument(
         "--kinds", metavar="ngram,signature,ast,tests", help="what counts; by default all of it"
     )
+    commands.add_parser("label", help="people rank answers on a page; import, export, agreement", add_help=False)
     commands.add_parser("trl-train", help="RRTFTrainer by TRL's flags or YAML, as `trl dpo`", add_help=False)
     commands.add_parser("doctor", help="tell what this machine can do")
     return parser
@@ -119,6 +122,12 @@ def _run_tool(options: argparse.Namespace) -> int:
         memory_mb=options.memory_mb,
         workers=options.workers,
     )
+
+
+def _label(arguments: list[str]) -> int:
+    from rrtf_trl.labeling.cli import main as label
+
+    return label(arguments)
 
 
 def _run_stage(command: str, overrides: list[str]) -> int:
