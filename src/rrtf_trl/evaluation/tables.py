@@ -1,0 +1,104 @@
+"""The results of an evaluation as tables, on the terminal and in Markdown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from .compare import Comparison, Overlap
+
+Rows = list[list[str]]
+
+
+def figure_rows(figures: dict[str, dict[str, Any]]) -> tuple[list[str], Rows]:
+    """Return the head and the rows of the table of figures, each with its decoding."""
+    with_base = any("base" in row for row in figures.values())
+    with_leaks = any("without_leaks" in row for row in figures.values())
+    head = ["", "solved, percent"] + ["base tests alone"] * with_base + ["without leaked problems"] * with_leaks
+    rows = []
+    for name, row in figures.items():
+        cells = [label(name, row), percent(row)]
+        if with_base:
+            cells.append(percent(row["base"]) if "base" in row else "")
+        if with_leaks:
+            cells.append(percent(row["without_leaks"]) if row.get("without_leaks") else "none left")
+        rows.append(cells)
+    return head, rows
+
+
+def failure_rows(failures: dict[str, list[dict[str, Any]]], limit: int = 12) -> tuple[list[str], Rows]:
+    """Return head and rows of what failed how, the most frequent first; tests' indices are in the JSON alone."""
+    counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for name, rows in failures.items():
+        for row in rows:
+            counts[row["state"], row["exception"]][name] += row["count"]
+    ordered = sorted(counts.items(), key=lambda item: -sum(item[1].values()))
+    table = [[state, exception, *(str(found[name]) for name in failures)] for (state, exception), found in ordered]
+    if len(table) > limit:
+        rest = ordered[limit - 1 :]
+        table[limit - 1 :] = [["others", "", *(str(sum(found[name] for _, found in rest)) for name in failures)]]
+    return ["state", "exception", *failures], table
+
+
+def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[list[str], Rows]:
+    """Return head and rows of a table with a row for each pair of models."""
+    head = ["second against first", "pass@1, gain", "wins", "losses", "only second", "only first", "McNemar's p"]
+    rows = [
+        [
+            f"{item.names[1]} against {item.names[0]}",
+            f"{100 * item.gain.value:+.1f} ({100 * item.gain.low:+.1f} to {100 * item.gain.high:+.1f})",
+            str(item.wins),
+            str(item.losses),
+            str(item.gained),
+            str(item.lost),
+            f"{item.p_value:.4g}",
+        ]
+        for item in comparisons
+    ]
+    return head, rows
+
+
+def overlap_rows(fields: Sequence[Overlap]) -> tuple[list[str], Rows]:
+    """Return head and rows of the fields of a Venn diagram."""
+    rows = [
+        [" and ".join(field.models) + ", no other" if field.models else "none", str(len(field.tasks))]
+        for field in fields
+    ]
+    return ["solved by", "problems"], rows
+
+
+def terminal_table(title: str, head: list[str], rows: Rows, left: int = 1) -> Table:
+    """Return a table for a console; the first ``left`` columns are words, the others figures."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    for index, column in enumerate(head):
+        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def markdown_table(head: list[str], rows: Rows) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def label(name: str, row: dict[str, Any]) -> str:
+    """Return a figure's name with its decoding, for instance ``pass@10, n=200, T=1.2, top_p=0.95``."""
+    figure = name.rpartition(" ")[2]
+    decoding = row["decoding"]
+    temperatures = decoding.get("temperatures", [])
+    if temperatures == [0.0]:
+        return f"{figure}, greedy"
+    told = f"{figure}, n={row['n']}, T={','.join(f'{value:g}' for value in temperatures)}"
+    return told + "".join(f", top_p={value:g}" for value in decoding.get("top_ps", []) if value != 1)
+
+
+def percent(estimate: dict[str, float]) -> str:
+    """Return an estimate in percent with its interval, for instance ``62.5 (57.8-67.1)``."""
+    value, low, high = (100 * estimate[part] for part in ("value", "low", "high"))
+    return f"{value:.1f} ({low:.1f}-{high:.1f})"
