@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     if arguments and arguments[0] in _STAGES:
         return _guarded(lambda: _run_stage(arguments[0], arguments[1:]))
+    if arguments and arguments[0] == "quantize":
+        return _guarded(lambda: _quantize(arguments[1:]))
     if arguments and arguments[0] == "trl-train":
         from rrtf_trl.training.cli import main as trl_train
 
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     comparison.add_argument("--measurement", default="greedy", help="of a folder, which samples; greedy by default")
     comparison.add_argument("--out", metavar="C.json", help="write the figures here too")
+    commands.add_parser("quantize", help="export a policy as people deploy it, and measure each form", add_help=False)
     commands.add_parser("trl-train", help="RRTFTrainer by TRL's flags or YAML, as `trl dpo`", add_help=False)
     commands.add_parser("doctor", help="tell what this machine can do")
     return parser
@@ -112,6 +115,12 @@ def _run_stage(command: str, overrides: list[str]) -> int:
     from rrtf_trl.application import run_application
 
     return run_application(command, overrides)
+
+
+def _quantize(overrides: list[str]) -> int:
+    from rrtf_trl.quantize import quantize_application
+
+    return quantize_application(overrides)
 
 
 def _guarded(work: Callable[[], int]) -> int:

@@ -160,7 +160,7 @@ def _counts(name: str, measurement: str) -> dict[str, list[int]]:
 
 def _short(names: list[str]) -> list[str]:
     """The names without what all of them begin and end with, as far as whole parts of the paths go."""
-    parts = [Path(name).parts for name in names]
+    parts = [Path(name.removesuffix(".jsonl")).parts for name in names]
     while len({part[0] for part in parts}) == 1 and min(map(len, parts)) > 1:
         parts = [part[1:] for part in parts]
     return ["/".join(part) for part in parts]

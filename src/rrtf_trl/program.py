@@ -38,7 +38,7 @@ _FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n]*)\n", re.MULTI
 
 # A line of prose may start with "from" or "import" too.
 _CODE = re.compile(
-    r"^(?:\s*(?:async )?def \w+\(|\s*class \w+.*:|import [\w.]+(?: as \w+)?(?:,.*)?$|from [\w.]+ import |@\w+)",
+    r"^(?:\s*(?:async )?def \w+\(|\s*class \w+.*:|import [\w.]+(?: as \w+)?(?:, *[\w.]+)*$|from [\w.]+ import |@\w+)",
     re.MULTILINE,
 )
 

@@ -46,14 +46,14 @@ def failure_rows(failures: dict[str, list[dict[str, Any]]], limit: int = 12) -> 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[list[str], Rows]:
     """Return head and rows of a table with a row for each pair of models."""
-    head = ["second against first", "pass@1, gain", "wins", "losses", "only second", "only first", "McNemar's p"]
+    head = ["", "pass@1\ngain", "wins", "losses", "only\nfirst", "only\nsecond", "McNemar's\np"]
     rows = [
         [
-            f"{item.names[1]} against {item.names[0]}",
+            f"{item.names[1]} over {item.names[0]}",
             f"{100 * item.gain.value:+.1f} ({100 * item.gain.low:+.1f} to {100 * item.gain.high:+.1f})",
             str(item.wins),
             str(item.losses),
-            str(item.gained),
+            str(item.gained),  # its own first: the name stands first in the row
             str(item.lost),
             f"{item.p_value:.4g}",
         ]
@@ -75,7 +75,7 @@ def terminal_table(title: str, head: list[str], rows: Rows, left: int = 1) -> Ta
     """Return a table for a console; the first ``left`` columns are words, the others figures."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     for index, column in enumerate(head):
-        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+        table.add_column(column, justify="left" if index < left else "right", no_wrap=index >= left, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
@@ -83,7 +83,7 @@ def terminal_table(title: str, head: list[str], rows: Rows, left: int = 1) -> Ta
 
 def markdown_table(head: list[str], rows: Rows) -> str:
     """Return a table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
+    lines = [[name.replace("\n", " ") for name in head], ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 

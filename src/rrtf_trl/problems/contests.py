@@ -34,7 +34,7 @@ def same_as_apps(value, expected):
     value = as_list(value)
     if value == expected or (isinstance(expected, list) and expected and value == expected[0]):
         return True
-    nested = isinstance(value, list) and value and isinstance(value[0], tuple)
+    nested = isinstance(value, list) and value and all(isinstance(item, (list, tuple)) for item in value)
     return bool(nested and [list(item) for item in value] in (expected, expected[0] if expected else None))
 """
 

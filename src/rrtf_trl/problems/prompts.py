@@ -83,7 +83,7 @@ def _example(problem: Problem) -> str:
     if not isinstance(problem.tests, AssertTests) or not problem.entry_point:
         return ""
     name = problem.entry_point.rpartition(".")[2]
-    return "" if re.search(rf"\b{re.escape(name)}\b", str(problem.prompt)) else problem.tests.asserts[0].strip()
+    return "" if re.search(rf"\b{re.escape(name)}\(", str(problem.prompt)) else problem.tests.asserts[0].strip()
 
 
 def _signature(problem: Problem) -> str:

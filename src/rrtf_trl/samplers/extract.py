@@ -51,7 +51,7 @@ def extract_code(response: str, prompt: Prompt, entry_point: str | None) -> Extr
     if _defines(response, entry_point):
         start = _TOP_LEVEL_CODE.search(response)
         text = response[start.start() if start else 0 :]
-        program, ended = _until_prose(text)
+        program, ended = _until_prose(text, entry_point)
         return Extracted(_as_program(program, head, entry_point), ended)
     if continues:
         body, ended = _body(response)
@@ -114,15 +114,20 @@ def _body(text: str) -> tuple[str, bool]:
     return _one_newline("".join(kept)), ended
 
 
-def _until_prose(text: str) -> tuple[str, bool]:
-    """Return ``text`` up to the first top-level line after a definition that does not read as code."""
+def _until_prose(text: str, entry_point: str | None) -> tuple[str, bool]:
+    """Return ``text`` up to the first top-level line after a definition that does not read as code.
+
+    A base model that was asked in a docstring goes on with the docstring of a next task, which may be cut off.
+    """
     kept: list[str] = []
     quote: str | None = None
     for line in text.splitlines(keepends=True):
         inside = quote is not None
         quote = _open_quote(line, quote)
         stripped = line.strip()
-        if kept and stripped and not inside and not line.startswith((" ", "\t", "#", "@")) and _is_prose(stripped):
+        top_level = bool(stripped) and not inside and not line.startswith((" ", "\t", "#", "@"))
+        next_task = line.startswith(('"""', "'''")) and _defines("".join(kept), entry_point)
+        if kept and top_level and (next_task or _is_prose(stripped)):
             return _one_newline("".join(kept)), True
         kept.append(line)
     return _one_newline("".join(kept)), False
