@@ -39,7 +39,7 @@ def test_files_are_imported_and_the_preamble_stands_before() -> None:
     problem = Problem("a", "p", CASES, "two_sum", files=FILES, preamble="from typing import List")
     assert states(
         problem,
-        "import tools\nimport geometry.area as a\ndef two_sum(xs: List[int], t):\n    return [a.first(), tools.LAST]\n",
+        "import tools\nimport geometry.area as g\ndef two_sum(xs: List, t):\n    return [g.first(), tools.LAST]\n",
         "from __future__ import (annotations,\n    division)\ndef two_sum(xs: List[int], t):\n    return [0, 1]\n",
         "from geometry import volume\n",
     ) == ["passed", "passed", "runtime_error"]

@@ -41,6 +41,7 @@ def evaluate_config(config: DictConfig, command: str) -> RunFolder:
     """Measure one model on one benchmark as a configuration says; return the folder with the results."""
     started = time.monotonic()
     console = Console(soft_wrap=True)
+    check_benchmark(config)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     decisive = {key: value for key, value in plain.items() if key != "runs_dir"}
     name = plain["benchmark"].pop("name")
@@ -72,6 +73,13 @@ def evaluate_config(config: DictConfig, command: str) -> RunFolder:
         _tell(results, folder, console)
     console.print(f"done in {time.monotonic() - started:.0f} s: {folder / 'results.json'}", highlight=False)
     return folder
+
+
+def check_benchmark(config: DictConfig) -> None:
+    """Refuse a benchmark whose file is not given."""
+    if OmegaConf.is_missing(config.benchmark, "path"):
+        name = config.benchmark.name
+        raise UserError(f"benchmark={name} needs its file, as published: benchmark.path=FILE (docs/evaluation.md)")
 
 
 def _train_problems_of(model: str) -> str | None:

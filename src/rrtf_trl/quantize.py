@@ -16,6 +16,7 @@ from rrtf_trl.application import hydra_application, quiet_libraries, versions
 from rrtf_trl.assets import model_path
 from rrtf_trl.collect import Collector
 from rrtf_trl.errors import UserError
+from rrtf_trl.evaluate import check_benchmark
 from rrtf_trl.evaluation.tables import markdown_table, percent, terminal_table
 from rrtf_trl.export import QuantizationTable
 from rrtf_trl.records import content_hash
@@ -34,6 +35,7 @@ def quantize_application(arguments: list[str]) -> int:
 def quantize_config(config: DictConfig, command: str) -> RunFolder:
     """Export and measure a policy as a configuration says; return the folder with the table."""
     console = Console(soft_wrap=True)
+    check_benchmark(config)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     decisive = {key: value for key, value in plain.items() if key not in ("runs_dir", "forms")}
     name = plain["benchmark"].pop("name")
