@@ -18,7 +18,9 @@ from rrtf_trl.collect import Collector
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation.benchmark import Benchmark
 from rrtf_trl.evaluation.compare import compare, overlaps
-from rrtf_trl.evaluation.tables import (
+from rrtf_trl.problems import read_jsonl
+from rrtf_trl.records import content_hash
+from rrtf_trl.report.evaluation_tables import (
     comparison_rows,
     failure_rows,
     figure_rows,
@@ -26,8 +28,6 @@ from rrtf_trl.evaluation.tables import (
     overlap_rows,
     terminal_table,
 )
-from rrtf_trl.problems import read_jsonl
-from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.store import Store
 

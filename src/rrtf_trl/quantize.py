@@ -17,9 +17,10 @@ from rrtf_trl.assets import model_path
 from rrtf_trl.collect import Collector
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluate import check_benchmark
-from rrtf_trl.evaluation.tables import markdown_table, percent, terminal_table
 from rrtf_trl.export import QuantizationTable
 from rrtf_trl.records import content_hash
+from rrtf_trl.report.evaluation_tables import markdown_table, terminal_table
+from rrtf_trl.report.table import interval
 from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers.weights import model_identity
 from rrtf_trl.store import Store
@@ -92,7 +93,7 @@ def _tell(found: dict[str, Any], folder: RunFolder, console: Console) -> None:
             _number(row["size_mb"]),
             _number(row.get("memory_mb")),
             _number(row.get("ms_per_token")),
-            percent(row["pass@1"]),
+            interval(row["pass@1"]),
             _share(row["same_answers"]),
             _share(row["same_tokens"]),
         ]

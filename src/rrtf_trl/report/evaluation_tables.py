@@ -9,7 +9,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from .compare import Comparison, Overlap
+from rrtf_trl.evaluation.compare import Comparison, Overlap
+
+from .table import figure_label, interval
 
 Rows = list[list[str]]
 
@@ -21,11 +23,11 @@ def figure_rows(figures: dict[str, dict[str, Any]]) -> tuple[list[str], Rows]:
     head = ["", "solved, percent"] + ["base tests alone"] * with_base + ["without leaked problems"] * with_leaks
     rows = []
     for name, row in figures.items():
-        cells = [label(name, row), percent(row)]
+        cells = [figure_label(name, row), interval(row)]
         if with_base:
-            cells.append(percent(row["base"]) if "base" in row else "")
+            cells.append(interval(row["base"]) if "base" in row else "")
         if with_leaks:
-            cells.append(percent(row["without_leaks"]) if row.get("without_leaks") else "none left")
+            cells.append(interval(row["without_leaks"]) if row.get("without_leaks") else "none left")
         rows.append(cells)
     return head, rows
 
@@ -50,7 +52,7 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[list[str], Rows]
     rows = [
         [
             f"{item.names[1]} over {item.names[0]}",
-            f"{100 * item.gain.value:+.1f} ({100 * item.gain.low:+.1f} to {100 * item.gain.high:+.1f})",
+            interval(vars(item.gain), sign=True),
             str(item.wins),
             str(item.losses),
             str(item.gained),  # its own first: the name stands first in the row
@@ -85,20 +87,3 @@ def markdown_table(head: list[str], rows: Rows) -> str:
     """Return a table in Markdown."""
     lines = [[name.replace("\n", " ") for name in head], ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def label(name: str, row: dict[str, Any]) -> str:
-    """Return a figure's name with its decoding, for instance ``pass@10, n=200, T=1.2, top_p=0.95``."""
-    figure = name.rpartition(" ")[2]
-    decoding = row["decoding"]
-    temperatures = decoding.get("temperatures", [])
-    if temperatures == [0.0]:
-        return f"{figure}, greedy"
-    told = f"{figure}, n={row['n']}, T={','.join(f'{value:g}' for value in temperatures)}"
-    return told + "".join(f", top_p={value:g}" for value in decoding.get("top_ps", []) if value != 1)
-
-
-def percent(estimate: dict[str, float]) -> str:
-    """Return an estimate in percent with its interval, for instance ``62.5 (57.8-67.1)``."""
-    value, low, high = (100 * estimate[part] for part in ("value", "low", "high"))
-    return f"{value:.1f} ({low:.1f}-{high:.1f})"
