@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import logging
 import os
 import re
@@ -75,7 +76,9 @@ def hydra_application(
     said = list(sys.argv)
     settings = _SWEEP if {"-m", "--multirun"} & set(arguments) else _ONE_RUN
     # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
-    values = [value for argument in arguments if _OVERRIDE.match(argument) for value in _spelled_out(argument)]
+    said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
+    folders = [config_dir(), *_user_config_dirs(arguments)]
+    values = [value for argument in said_values for value in _spelled_out(argument, folders)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
     sys.argv = [f"rrtf {command}", *settings, *_QUIET, *values, *flags]
     failed = 0
@@ -98,14 +101,22 @@ def hydra_application(
     return 1 if failed else 0
 
 
-def _spelled_out(override: str) -> list[str]:
+def _spelled_out(override: str, folders: list[Path]) -> list[str]:
     """Take ``model=PATH_OR_HUB_ID`` and ``benchmark=FILE`` for what they mean, where no choice is named so."""
     group, _, value = override.partition("=")
     choice = {"model": "hub", "benchmark": "files"}.get(group)
-    is_path = "/" in value or Path(value).exists()
-    if choice is None or not is_path or (config_dir() / group / f"{value}.yaml").is_file():
+    is_path = "/" in value or Path(value).exists() or Path(value).suffix in (".jsonl", ".json", ".gz", ".parquet")
+    if choice is None or not is_path or any((folder / group / f"{value}.yaml").is_file() for folder in folders):
         return [override]
     return [f"{group}={choice}", f"{group}.path={value}"]
+
+
+def _user_config_dirs(arguments: list[str]) -> list[Path]:
+    """The folders that Hydra's ``--config-dir DIR`` and ``--config-path DIR`` name, in all their spellings."""
+    names = ("--config-dir", "-cd", "--config-path", "-cp")
+    apart = [following for flag, following in itertools.pairwise(arguments) if flag in names]
+    joined = [argument.partition("=")[2] for argument in arguments if argument.partition("=")[0] in names]
+    return [Path(folder) for folder in apart + joined if folder]
 
 
 def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
@@ -206,11 +217,11 @@ def check_types(name: str, node: dict[str, Any]) -> None:
             raise UserError(f"{name}.{key}: expected {expected}, got {value!r}")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what decides a run's figures."""
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of what decides a run's figures, and of ``more`` packages, those that are installed."""
     names = ("rrtf-trl", "trl", "transformers", "torch", "peft", "bitsandbytes", "hydra-core")
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in names:
+    for name in (*names, *more):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

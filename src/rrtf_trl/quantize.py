@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
@@ -74,7 +73,7 @@ def quantize_config(config: DictConfig, command: str) -> RunFolder:
             "benchmark": {"name": name, "prompt_form": plain["benchmark"].get("prompt_form", "as_is")},
             "decoding": {"temperature": 0.0, "max_new_tokens": config.max_new_tokens},
             "machine": _machine(),
-            "versions": versions() | _tool_versions(),
+            "versions": versions(*_TOOLS),
             "rows": rows,
         }
         folder.write_json("table.json", found)
@@ -131,13 +130,3 @@ def _machine() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
     return f"{len(os.sched_getaffinity(0))} CPU cores, {platform.machine()}"
-
-
-def _tool_versions() -> dict[str, str]:
-    found = {}
-    for name in _TOOLS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
