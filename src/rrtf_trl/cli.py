@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rrtf_trl.training.cli import main as trl_train
 
         return trl_train(arguments[1:])
+    if arguments and arguments[0] == "label":
+        return _guarded(lambda: _label(arguments[1:]))
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -77,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     comparison.add_argument("--measurement", default="greedy", help="of a folder, which samples; greedy by default")
     comparison.add_argument("--out", metavar="C.json", help="write the figures here too")
     commands.add_parser("quantize", help="export a policy as people deploy it, and measure each form", add_help=False)
+    commands.add_parser("label", help="people rank answers on a page; import, export, agreement", add_help=False)
     commands.add_parser("trl-train", help="RRTFTrainer by TRL's flags or YAML, as `trl dpo`", add_help=False)
     commands.add_parser("doctor", help="tell what this machine can do")
     return parser
@@ -102,6 +105,12 @@ def _run_tool(options: argparse.Namespace) -> int:
         memory_mb=options.memory_mb,
         workers=options.workers,
     )
+
+
+def _label(arguments: list[str]) -> int:
+    from rrtf_trl.labeling.cli import main as label
+
+    return label(arguments)
 
 
 def _run_stage(command: str, overrides: list[str]) -> int:

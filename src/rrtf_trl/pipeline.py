@@ -23,7 +23,7 @@ from rrtf_trl.evaluation.measure import pass_at_ks
 from rrtf_trl.feedback import Feedback
 from rrtf_trl.problems import InputError
 from rrtf_trl.ranking import Dropped, Ranking
-from rrtf_trl.records import Candidate, Problem, RankedGroup, content_hash, to_json
+from rrtf_trl.records import Candidate, Judgement, Problem, RankedGroup, content_hash, to_json
 from rrtf_trl.run_folder import RunFolder, json_line
 from rrtf_trl.samplers import Sampler
 from rrtf_trl.store import Store
@@ -148,6 +148,8 @@ class Pipeline:
             name: self.collector.draw(name, sampler, self._problems("problems.jsonl"))
             for name, sampler in self.samplers.items()
         }
+        drawn = (candidate for _, candidates in self._all_drawn() for candidate in candidates)
+        self.folder.write_jsonl("candidates.jsonl", map(to_json, drawn))
         return {**counts, "worked": any(count["drawn"] for count in counts.values())}
 
     def _problems(self, file: str) -> Problems:
@@ -164,7 +166,15 @@ class Pipeline:
             name: self.collector.judge(f"feedback {name}", source, self._all_drawn)
             for name, source in self.feedback.items()
         }
+        self.folder.write_jsonl("judgements.jsonl", map(to_json, self._verdicts_on_samples()))
         return {**counts, "worked": any(count["judged"] for count in counts.values())}
+
+    def _verdicts_on_samples(self) -> Iterator[Judgement]:
+        """Yield each candidate's verdicts, one a source."""
+        for problem, candidates in self._all_drawn():
+            for candidate in candidates:
+                for source in self.feedback.values():
+                    yield self.collector.verdict(source, problem, candidate)
 
     # -- Rank --------------------------------------------------------------------------------------------
 
@@ -174,15 +184,11 @@ class Pipeline:
         counts = {"groups": 0, "responses": 0, **dict.fromkeys(_DROP_REASONS, 0)}
         folder = self.folder
         with (
-            folder.writing("candidates.jsonl") as candidates_file,
-            folder.writing("judgements.jsonl") as judgements_file,
             folder.writing("ranked.jsonl") as ranked_file,
             folder.writing("dropped.jsonl") as dropped_file,
         ):
             for problem, candidates in self._all_drawn():
                 judged = [(candidate, self.collector.verdict(tests, problem, candidate)) for candidate in candidates]
-                candidates_file.writelines(json_line(to_json(candidate)) for candidate, _ in judged)
-                judgements_file.writelines(json_line(to_json(judgement)) for _, judgement in judged)
                 group, dropped = self.ranking.rank(problem, judged)
                 dropped_file.writelines(json_line(to_json(item)) for item in dropped)
                 _count(counts, group, dropped)

@@ -295,14 +295,15 @@ class Judgement:
         candidate_id: The candidate.
         feedback: The name of the source, for instance ``unit_tests``.
         state: For tests, what happened; ``None`` for sources that only score.
-        score: Larger is better. For tests the fraction of tests passed, in [0, 1].
+        score: Larger is better. For tests the fraction of tests passed, in [0, 1]. ``None`` where the source
+            abstained; ``detail["abstained"]`` says why.
         detail: Which test failed with what message, the judge's words, the annotator.
     """
 
     candidate_id: str
     feedback: str
     state: State | None
-    score: float
+    score: float | None
     detail: dict[str, Any] = field(default_factory=dict)
 
 
