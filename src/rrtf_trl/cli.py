@@ -19,7 +19,7 @@ _STAGES = {
     "feedback": "judge the answers",
     "rank": "put the answers in order",
     "train": "train the policy on the ranked answers",
-    "evaluate": "measure the policy before and after on held-out problems",
+    "evaluate": "measure the policy before and after on held-out problems; with benchmark=, any model on a benchmark",
     "report": "write the report of a run",
 }
 
@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     if arguments and arguments[0] in _STAGES:
         return _guarded(lambda: _run_stage(arguments[0], arguments[1:]))
+    if arguments and arguments[0] == "quantize":
+        return _guarded(lambda: _quantize(arguments[1:]))
     if arguments and arguments[0] == "trl-train":
         from rrtf_trl.training.cli import main as trl_train
 
@@ -90,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     decontaminate.add_argument(
         "--kinds", metavar="ngram,signature,ast,tests", help="what counts; by default all of it"
     )
+    comparison = commands.add_parser("compare", help="compare two or three models on the same problems")
+    comparison.add_argument(
+        "models", nargs="+", metavar="MODEL", help="folder of rrtf evaluate, or file with verdicts"
+    )
+    comparison.add_argument("--measurement", default="greedy", help="of a folder, which samples; greedy by default")
+    comparison.add_argument("--out", metavar="C.json", help="write the figures here too")
+    commands.add_parser("quantize", help="export a policy as people deploy it, and measure each form", add_help=False)
     commands.add_parser("label", help="people rank answers on a page; import, export, agreement", add_help=False)
     commands.add_parser("trl-train", help="RRTFTrainer by TRL's flags or YAML, as `trl dpo`", add_help=False)
     commands.add_parser("doctor", help="tell what this machine can do")
@@ -111,6 +120,10 @@ def _run_tool(options: argparse.Namespace) -> int:
             report=options.report,
             kinds=options.kinds.split(",") if options.kinds else None,
         )
+    if options.command == "compare":
+        from rrtf_trl.evaluate import compare_files
+
+        return compare_files(options.models, options.measurement, options.out)
     from rrtf_trl.check import check_samples
 
     return check_samples(
@@ -134,9 +147,19 @@ def _run_stage(command: str, overrides: list[str]) -> int:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         print(f"rrtf: `rrtf {command}` runs as one process; start it without a distributed launcher.", file=sys.stderr)
         return 2
+    if command == "evaluate" and any(value.lstrip("+").startswith("benchmark") for value in overrides):
+        from rrtf_trl.evaluate import evaluate_application
+
+        return evaluate_application(overrides)
     from rrtf_trl.application import run_application
 
     return run_application(command, overrides)
+
+
+def _quantize(overrides: list[str]) -> int:
+    from rrtf_trl.quantize import quantize_application
+
+    return quantize_application(overrides)
 
 
 def _guarded(work: Callable[[], int]) -> int:

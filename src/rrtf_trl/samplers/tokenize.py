@@ -24,7 +24,7 @@ def encode_prompt(problem: Problem, tokenizer: Any, model: str) -> list[int]:
     if tokenizer.chat_template is None:
         raise UserError(
             f"{problem.task_id}: the prompt is chat messages, but {model} has no chat template. "
-            "Use a chat model, or problems.prompt_form=paper for a base model."
+            "Use a chat model, or prompt_form=paper (of problems, or of benchmark) for a base model."
         )
     encoded = tokenizer.apply_chat_template(problem.prompt, add_generation_prompt=True, return_dict=True)
     return list(encoded["input_ids"])

@@ -31,6 +31,7 @@ class TransformersSampler:
         seed: Decides the draws, together with the batch.
         source: ``student`` for the policy that is trained, ``teacher`` for a stronger model.
         batch_size: Problems a call; a batch has ``batch_size × n`` sequences.
+        max_sequences: Sequences at a time, at most; a larger batch is drawn in several goes.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         device: Torch device; by default a GPU where there is one.
         quantization_config: bitsandbytes options, or ``None``.
@@ -53,6 +54,7 @@ class TransformersSampler:
         dtype: str = "auto",
         device: str | None = None,
         quantization_config: Any = None,
+        max_sequences: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError("n, max_new_tokens and batch_size must be at least 1")
@@ -63,13 +65,17 @@ class TransformersSampler:
         self.dtype = dtype
         self.device = device
         self.quantization_config = quantization_config
+        self.max_sequences = max_sequences
         self.draws = self.decoding.draws
         self._loaded: tuple[Any, Any] | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return the model's content hash and all decoding options."""
         quantization = self.quantization_config
+        several_goes = self._draws_at_once(self.batch_size, self.decoding.n) < self.decoding.n
         return {
+            # Where it matters, it decides which random numbers a draw gets.
+            **({"max_sequences": self.max_sequences} if several_goes else {}),
             "sampler": "transformers",
             "model": model_identity(self.model),
             **self.decoding.identity(),
@@ -152,21 +158,29 @@ class TransformersSampler:
         if temperature > 0:
             # transformers would add its own top_k of 50, which no paper's decoding has.
             decoding = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
-        with torch.inference_mode():
-            output = model.generate(
-                **batch,
-                max_new_tokens=new_tokens,
-                num_return_sequences=draws,
-                pad_token_id=tokenizer.pad_token_id,
-                **decoding,
-            )
-        answers = output[:, batch["input_ids"].shape[1] :].tolist()
+        answers: list[list[list[int]]] = [[] for _ in prompts]
+        while len(answers[0]) < draws:
+            count = self._draws_at_once(len(prompts), draws - len(answers[0]))
+            with torch.inference_mode():
+                output = model.generate(
+                    **batch,
+                    max_new_tokens=new_tokens,
+                    num_return_sequences=count,
+                    pad_token_id=tokenizer.pad_token_id,
+                    **decoding,
+                )
+            sequences = output[:, batch["input_ids"].shape[1] :].tolist()
+            for index, drawn_now in enumerate(answers):
+                drawn_now += sequences[index * count : (index + 1) * count]
         ends = model.generation_config.eos_token_id
         eos = {tokenizer.eos_token_id} | (set(ends) if isinstance(ends, list) else {ends})
-        finished = [_until_end(ids, eos) for ids in answers]
+        finished = [_until_end(ids, eos) for prompt in answers for ids in prompt]
         texts = tokenizer.batch_decode([ids for ids, _ in finished], skip_special_tokens=True)
         drawn = [(text, stopped) for text, (_, stopped) in zip(texts, finished, strict=True)]
         return [drawn[start : start + draws] for start in range(0, len(drawn), draws)]
+
+    def _draws_at_once(self, prompts: int, draws: int) -> int:
+        return draws if self.max_sequences is None else min(draws, max(1, self.max_sequences // prompts))
 
     def _candidate(self, problem: Problem, text: str, stopped: bool, sampling: dict[str, Any]) -> Candidate:
         extracted = extract_code(text, problem.prompt, problem.entry_point)
