@@ -61,14 +61,11 @@ def test_wandb(
     assert "eval/rank_loss" in summary
 
 
-def test_trackio(
-    trainer: Build, llama_path: str, ranked: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # read on import
+def test_trackio(trainer: Build, llama_path: str, ranked: Dataset) -> None:
     trackio = pytest.importorskip("trackio", reason="trackio is not installed: pip install trackio")
     logged = trained(trainer, llama_path, ranked, "trackio")
     trackio.finish()
-    [database] = (tmp_path / "trackio").glob("*.db")
+    [database] = Path(os.environ["TRACKIO_DIR"]).glob("*.db")
     rows = [json.loads(row) for (row,) in sqlite3.connect(database).execute("SELECT metrics FROM metrics ORDER BY id")]
     last = [row for row in rows if "train/rank_loss" in row][-1]
     assert {name: last[f"train/{name}"] for name in OURS} == pytest.approx(logged)
