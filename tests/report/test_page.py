@@ -313,7 +313,7 @@ def test_who_judged_and_where_they_disagree(run):
         json.dumps({"alpha_ranks": 0.8123, "people": [{"name": "ann", "labels": 7, "earlier": None}]})
     )
     standing = {"candidate_id": "c0", "score": 3.0, "opinions": {"unit_tests": 3.0, "teacher": 0.5, "human": None}}
-    jsonl(run / "standings.jsonl", [{"task_id": "t/0", "standings": [standing]}])
+    jsonl(run / "standings.jsonl", [{"task_id": "t/0" + HOSTILE, "standings": [standing]}])
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", write_report(run).read_text()))
     assert "Who judged" in text
     assert "position, first wins 75% (60 to 86; of 40, expected 50%)" in text
