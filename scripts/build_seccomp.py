@@ -171,7 +171,9 @@ def main() -> int:
             stale.append(path.name)
             if not check:
                 path.write_bytes(program)
-    print("out of date: " + ", ".join(stale) if stale and check else f"{len(stale)} written" if stale else "up to date")
+    print(
+        "out of date: " + ", ".join(stale) if stale and check else f"{len(stale)} written" if stale else "up to date"
+    )
     return 1 if stale and check else 0
 
 

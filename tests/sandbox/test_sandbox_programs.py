@@ -195,14 +195,12 @@ def test_asserts_of_a_function_named_like_a_builtin(sandbox: Sandbox) -> None:
     assert judge(sandbox, liar, AssertTests(["assert sum(1, 2) == len([1])"])).state == "partial"
 
 
-def test_objects_of_the_programs_classes_are_refused(sandbox: Sandbox) -> None:
+def test_objects_of_the_programs_classes_live_where_the_program_is(sandbox: Sandbox) -> None:
     tests = AssertTests(["assert height(root) == 1"], "root = Node(1)")
     outcome = judge(sandbox, "class Node:\n    def __init__(self, v): pass\ndef height(n): return 1\n", tests)
-    assert outcome.state == "refused"
-    assert "Node" in outcome.message
+    assert outcome.state == "passed"
     outcome = judge(sandbox, "def apply(g): return g()", AssertTests(["assert apply(lambda: 1) == 1"]))
-    assert outcome.state == "refused"
-    assert "cannot cross" in outcome.message
+    assert outcome.state == "passed"
 
 
 def test_stdio_compares_lines(sandbox: Sandbox) -> None:

@@ -30,12 +30,14 @@ class Alarm:
     Args:
         server_pid: The fork server, whose descendants are the program; 0 where that is not known.
         memory_mb: What they may hold together.
+        on_tick: Called at each look, besides.
     """
 
-    def __init__(self, server_pid: int, memory_mb: int) -> None:
+    def __init__(self, server_pid: int, memory_mb: int, on_tick: Callable[[], None]) -> None:
         global _alarm
         self._server = server_pid
         self._memory_mb = memory_mb
+        self._on_tick = on_tick
         self._deadline = 0.0
         self._on_fault: Callable[[Fault], BaseException] | None = None
         self._own_mb = _anonymous_mb(server_pid)
@@ -62,6 +64,7 @@ class Alarm:
         """Raise where a limit is passed."""
         if self._on_fault is None:
             return
+        self._on_tick()
         if time.monotonic() > self._deadline:
             raise self._on_fault(Fault("timeout", "no answer in time"))
         held, tasks = self._held()
@@ -71,7 +74,7 @@ class Alarm:
             raise self._on_fault(Fault("memory", f"it has {tasks} processes and threads"))
 
     def _held(self) -> tuple[float, int]:
-        """The memory that the program's processes hold beyond what they share with the fork server, and their number."""
+        """What the program's processes hold beyond what they share with the fork server, and how many they are."""
         held, tasks, waiting = 0.0, 0, _children(self._server) if self._server else []
         while waiting and tasks < 10 * _MAX_TASKS:
             pid = waiting.pop()

@@ -174,7 +174,11 @@ def _pack_standard(value: Any, kind: type) -> list[str] | None:
         if isinstance(known, type) and kind is known:
             return ["D" if module == "decimal" else "F", str(value)]
     dates = sys.modules.get("datetime")
-    if dates is not None and kind in (dates.datetime, dates.date, dates.time) and getattr(value, "tzinfo", None) is None:
+    if (
+        dates is not None
+        and kind in (dates.datetime, dates.date, dates.time)
+        and getattr(value, "tzinfo", None) is None
+    ):
         return ["M", f"{kind.__name__} {value.isoformat()}"]
     if dates is not None and kind is dates.timedelta:
         return ["M", f"timedelta {value.days} {value.seconds} {value.microseconds}"]
@@ -203,9 +207,7 @@ def _unpack(item: Any, depth: int, references: References | None) -> Any:
     deeper = depth + 1
     make = _CONTAINERS.get(tag)
     if make is not None and type(payload) is list:
-        return make(
-            [inner if type(inner) in _SCALARS else _unpack(inner, deeper, references) for inner in payload]
-        )
+        return make([inner if type(inner) in _SCALARS else _unpack(inner, deeper, references) for inner in payload])
     if tag == "d" and type(payload) is list:
         return {_unpack(key, deeper, references): _unpack(inner, deeper, references) for key, inner in payload}
     if tag == "h" and references is not None:

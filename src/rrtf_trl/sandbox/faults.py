@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 FaultKind = Literal["timeout", "memory", "refused", "ended", "raised", "unsupported"]
 
@@ -49,8 +48,7 @@ class BadTests(Exception):
     """The tests themselves are at fault, whatever the program."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What one job may use.
 
     Args:

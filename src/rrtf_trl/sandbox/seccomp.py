@@ -6,9 +6,9 @@ past by the 32-bit or x32 calls of the same processor.
 
 from __future__ import annotations
 
-import platform
-from pathlib import Path
-_FOLDER = Path(__file__).parent / "filters"
+import os
+
+_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "filters")
 
 
 def load(variant: str) -> bytes | None:
@@ -17,5 +17,8 @@ def load(variant: str) -> bytes | None:
     Args:
         variant: ``namespaces``, ``landlock`` or ``bare``.
     """
-    path = _FOLDER / f"{platform.machine()}-{variant}.bpf"
-    return path.read_bytes() if path.exists() else None
+    path = os.path.join(_FOLDER, f"{os.uname().machine}-{variant}.bpf")
+    if not os.path.exists(path):
+        return None
+    with open(path, "rb") as file:
+        return file.read()

@@ -10,7 +10,7 @@ import subprocess
 
 from . import isolation
 from .faults import Broken
-from .forkserver import Report
+from .forkserver import REPORT_FORMAT, Report
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}  # the same program gets the same verdict every time
 _PATIENCE = 60
@@ -34,6 +34,9 @@ class ForkServer:
         Unavailable: If none of the tiers can be had.
         Broken: If it does not start for another reason.
     """
+
+    _control: socket.socket
+    _process: subprocess.Popen[bytes]
 
     def __init__(self, tiers: list[isolation.Tier], cpu_seconds: int, memory_mb: int, empty: str) -> None:
         reasons = []
@@ -65,30 +68,16 @@ class ForkServer:
         self._running = True
         return ours
 
-    def end(self) -> None:
-        """Have whatever runs killed and cleaned up after; returns at once, and the next program waits for it."""
-        if self._running:
-            self._running = False
-            if self._owed:
-                self.report()
-            try:
-                self._control.send(b"e")
-            except OSError as error:
-                raise Broken(f"the fork server is gone: {error}") from error
-            self._owed = True
-
-    def settle(self) -> None:
-        """Wait until nothing runs and nothing is to be told."""
-        self.end()
-        if self._owed:
-            self.report()
-
-    def report(self) -> Report:
-        """Wait until the latest program that was ended is no more, and return how it ended."""
+    def end(self) -> Report | None:
+        """Have whatever runs killed and cleaned up after; return, when nothing of it is left, how it ended."""
+        if not self._running:
+            return None
+        self._running = False
         data = b""
         try:
-            while len(data) < Report.FORMAT.size:
-                part = self._control.recv(Report.FORMAT.size - len(data))
+            self._control.send(b"e")
+            while len(data) < REPORT_FORMAT.size:
+                part = self._control.recv(REPORT_FORMAT.size - len(data))
                 if not part:
                     raise Broken("the fork server is gone")
                 data += part
@@ -96,8 +85,7 @@ class ForkServer:
             raise Broken("the fork server does not answer") from None
         except OSError as error:
             raise Broken(f"the fork server is gone: {error}") from error
-        self._owed = False
-        return Report(*Report.FORMAT.unpack(data))
+        return Report(*REPORT_FORMAT.unpack(data))
 
     def stop(self) -> None:
         """End the fork server and all below it."""
@@ -109,7 +97,7 @@ class ForkServer:
             self._process.wait()
 
     def _start(self, arguments: str) -> None:
-        self._running = self._owed = False
+        self._running = False
         self._control, theirs = socket.socketpair()
         code = f"from rrtf_trl.sandbox.forkserver import main; sys.exit(main({theirs.fileno()}, {arguments}))"
         with theirs:
@@ -141,7 +129,6 @@ class ForkServer:
 
 def _child_of(pid: int) -> int:
     """The only child of a process: process 1 of the namespaces, as its warden's pid is known here."""
-    with contextlib.suppress(OSError, ValueError):
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            return int(file.read().split()[0])
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/task/{pid}/children") as file:
+        return int(file.read().split()[0])
     return 0

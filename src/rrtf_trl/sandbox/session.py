@@ -19,9 +19,10 @@ from typing import Any
 
 from . import codec, protocol
 from .faults import Broken, Diverged, Fault, FaultKind, Limits, LoadError
+from .forkserver import Report
+from .guest import EXIT_OUT_OF_TIME
 from .messages import cut, short
 from .remote import BORROWED, EXPECTED, UNKNOWN, Remote, RemoteCoroutine
-from .forkserver import Report
 from .server import ForkServer
 from .trace import Trace, call_frame
 
@@ -34,7 +35,7 @@ _NEVER_RAISED = {
     "KeyboardInterrupt",
 }
 """Exceptions of the program that would mean something else inside a test: a verdict, or the end of a loop."""
-_KINDS = {"function", "class", "iterator", "coroutine", "object", "value", "exception"}
+_KINDS = {"function", "class", "iterator", "coroutine", "module", "object", "value", "exception"}
 _ARITHMETIC = {"add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow"}
 _MAX_NESTED = 50
 _UNHINDERED = 0.9
@@ -100,7 +101,10 @@ class Session:
         found: dict[str, Any] = {}
         for name in names:
             if name in payload:
-                found[name] = self._global(name, payload[name])
+                value = self._global(name, payload[name])
+                # A module that the program imports is not of its making, and must not be had from its hands.
+                if not (isinstance(value, Remote) and value._kind == "module"):
+                    found[name] = value
         return found
 
     def run_program(self, code: str) -> None:
@@ -135,13 +139,9 @@ class Session:
     def end(self) -> None:
         """Have the process killed and cleaned up after."""
         self._channel.close()
-        self._server.end()
-        if self._end is None or self.diverged:
-            return
-        assert isinstance(self._end, Fault)
-        if self._end.kind == "timeout":
-            report = self._report or self._server.report()
-            self.accident = report.cpu < _UNHINDERED * (self._stopped - self._started)
+        self._report = self._server.end() or self._report
+        if self._report is not None and isinstance(self._end, Fault) and self._end.kind == "timeout":
+            self.accident = self._report.cpu < _UNHINDERED * (self._stopped - self._started)
 
     # -- Operations ------------------------------------------------------------------------------------
 
@@ -281,10 +281,7 @@ class Session:
         self._answering = ("", None)
         self._depth += 1
         try:
-            if kind == "k":
-                value = lent(*operands, **named)
-            else:
-                value = next(([item] for item in lent), [])
+            value = lent(*operands, **named) if kind == "k" else next(([item] for item in lent), [])
             reply = codec.dump({"value": codec.pack(value, self)})
         except AssertionError as error:
             # A test that asserts inside of what it passes has failed, whatever the program makes of it.
@@ -354,7 +351,7 @@ class Session:
         operation, target = self._answering
         if not isinstance(target, Remote):
             return UNKNOWN
-        origin = target._origin
+        origin: int = target._origin
         if operation == "call" and target._reference[0] == "g" and target._kind != "class":
             return EXPECTED if target._reference[1] in self._trace.facts().objects else UNKNOWN
         if operation == "getattr" and origin == UNKNOWN:
@@ -414,21 +411,21 @@ class Session:
             raise self._fail("refused", f"the program wrote to the judge's channel: {error}") from None
         except MemoryError:
             raise self._fail("refused", "an answer too large to read") from None
-        if type(reply) is list and len(reply) == 3 and type(reply[1]) is str:
-            if reply[0] == number or (reply[0] == 0 and reply[1] in ("k", "i")):
-                return reply[1], reply[2]
+        shaped = type(reply) is list and len(reply) == 3 and type(reply[1]) is str
+        if shaped and (reply[0] == number or (reply[0] == 0 and reply[1] in ("k", "i"))):
+            return reply[1], reply[2]
         raise self._fail("refused", "the program wrote to the judge's channel: a reply to no call")
 
     def _why(self) -> Fault | None:
         """Why the channel closed, told by the fork server, not by the program; None for an end with status 0."""
-        self._server.end()
-        self._report = report = self._server.report()
-        if report.never_ran:
+        self._report = report = self._server.end()
+        if report is None or report.never_ran:
             raise Broken("the machine has no room for another process")
         status = report.exit
         if status == 0:
             return None
-        if status == -signal.SIGXCPU or (status == -signal.SIGKILL and report.cpu >= self._limits.cpu):
+        timed_out = report.cpu >= _UNHINDERED * self._limits.cpu
+        if status == -signal.SIGXCPU or (timed_out and status in (-signal.SIGKILL, EXIT_OUT_OF_TIME)):
             return Fault("timeout", f"used up {report.cpu:.1f} s of processor time")
         if status < 0 and report.peak_mb > 0.8 * self._limits.memory_mb:
             return Fault("memory", f"was killed at {report.peak_mb} MiB")
@@ -483,8 +480,8 @@ class Session:
         if fault.fatal:
             self._end = fault
             self._stopped = time.monotonic()
-            killed_in_time = self._report is not None and self._report.exit == -signal.SIGXCPU
-            if self._asked_ahead and fault.kind != "refused" and not killed_in_time:
+            said_all = self._report is not None and self._report.exit == EXIT_OUT_OF_TIME
+            if self._asked_ahead and fault.kind != "refused" and not said_all:
                 self.diverged = True  # some answers may have been on their way: which, only asking one by one tells
         return fault
 

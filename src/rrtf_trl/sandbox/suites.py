@@ -44,10 +44,13 @@ class Suite(Protocol):
     """What the kinds of tests have in common."""
 
     names: list[str]
-    entry: str | None
     context: Context
     total: int
     must_define: bool
+
+    @property
+    def entry(self) -> str | None:
+        """The function or class that is judged."""
 
     def tests(self, found: Scope, blind: bool = False) -> Iterator[Test]:
         """Give the tests, with what was found in the program, or stands in its place."""
@@ -96,7 +99,8 @@ class CheckSuite:
         self._source: str = tests["check"]
         self._code = {False: compile_trusted(self._source, "check")}
         self._facts = facts
-        self.entry, self.context = entry, context
+        self.entry: str = entry
+        self.context = context
         self.names = list(dict.fromkeys([entry, *_class_names(context.source)]))
         self.total = 1
         self.must_define = True
@@ -123,7 +127,9 @@ class CheckSuite:
                 line = _failing_line(error, self._source)
                 raise AssertionError(f"{line} ({error})" if str(error) else line) from error
 
-        yield Test("check", run, lambda error: _expected(error, self._source, "<check>", set(self.names) | {"candidate"}))
+        yield Test(
+            "check", run, lambda error: _expected(error, self._source, "<check>", set(self.names) | {"candidate"})
+        )
 
 
 class AssertSuite:
@@ -135,7 +141,8 @@ class AssertSuite:
         self._setup = compile_trusted(self._setup_source, "setup")
         self._asserts = {False: [compile_trusted(line, f"test {at}") for at, line in enumerate(self._sources)]}
         self._facts = facts
-        self.entry, self.context = entry, context
+        self.entry: str | None = entry
+        self.context = context
         self.names = _called_names(self._setup_source, self._sources, entry)
         self.total = len(self._sources)
         self.must_define = False
@@ -172,7 +179,8 @@ class CaseSuite:
     def __init__(self, tests: dict[str, Any], entry: str, context: Context) -> None:
         self._cases: list[dict[str, Any]] = tests["cases"]
         self._atol: float = tests["atol"]
-        self.entry, self.context = entry, context
+        self.entry: str = entry
+        self.context = context
         self.names = [entry]
         self.total = len(self._cases)
         self.must_define = True

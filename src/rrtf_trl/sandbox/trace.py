@@ -80,16 +80,15 @@ def _look(*_: object) -> Any:
     raise BlindAnswer
 
 
-Unseen = type("Unseen", (), {name: _look for name in (
-    *("__bool__", "__str__", "__repr__", "__format__", "__hash__", "__len__", "__iter__", "__next__", "__getattr__"),
-    *("__getitem__", "__setitem__", "__delitem__", "__contains__", "__call__", "__enter__", "__await__", "__index__"),
-    *("__int__", "__float__", "__complex__", "__bytes__", "__round__", "__abs__", "__neg__", "__pos__", "__invert__"),
-    *("__reversed__", "__setattr__", "__delattr__"),
-    *(f"__{side}{operator}__" for side in ("", "r") for operator in (
-        "add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "rshift", "and", "or",
-        "xor")),
-    *(f"__{comparison}__" for comparison in ("eq", "ne", "lt", "le", "gt", "ge")),
-)})  # fmt: skip
+_LOOKS = (
+    *("bool", "str", "repr", "format", "hash", "len", "iter", "next", "getattr", "getitem", "setitem", "delitem"),
+    *("contains", "call", "enter", "await", "index", "int", "float", "complex", "bytes", "round", "abs", "neg", "pos"),
+    *("invert", "reversed", "setattr", "delattr", "eq", "ne", "lt", "le", "gt", "ge"),
+    *("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "rshift", "and", "or"),
+    *("radd", "rsub", "rmul", "rmatmul", "rtruediv", "rfloordiv", "rmod", "rdivmod", "rpow", "rlshift", "rrshift"),
+    *("xor", "rand", "ror", "rxor"),
+)
+Unseen = type("Unseen", (), {f"__{name}__": _look for name in _LOOKS})
 """The class of answers that raise, whatever is done with them."""
 
 
@@ -106,7 +105,8 @@ class _Blindfold(ast.NodeTransformer):
 
 def blindfold(tree: ast.Module) -> ast.Module:
     """Return the tests with asserts that let everything pass."""
-    return ast.fix_missing_locations(_Blindfold().visit(tree))
+    blind: ast.Module = ast.fix_missing_locations(_Blindfold().visit(tree))
+    return blind
 
 
 class Recorder:

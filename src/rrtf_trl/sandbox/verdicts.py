@@ -28,8 +28,8 @@ from . import codec, pytest_files
 from .clock import Alarm
 from .compare import first_difference
 from .faults import BadTests, Broken, Diverged, Fault, Limits, LoadError
-from .server import ForkServer
 from .messages import cut
+from .server import ForkServer
 from .session import Session
 from .suites import Suite, Test
 from .trace import Trace, no_trace
@@ -188,11 +188,10 @@ def _judge(suite: Suite, code: str, session: Session) -> Verdict:
                 break
         verdict = tally.verdict()
         if session.calls == 0 and verdict.state in ("passed", "partial", "runtime_error"):
-            text = "the tests called nothing of the program"
-            if missing and not suite.must_define:
-                text = f"the program does not define {', '.join(missing)}"
-            state = "partial" if suite.must_define else "runtime_error"
-            return Verdict(state, 0, suite.total, verdict.message or text, verdict.test)
+            if suite.must_define:
+                return Verdict("partial", 0, suite.total, verdict.message or "the check made no call", verdict.test)
+            text = f"the program does not define {', '.join(missing)}" if missing else ""
+            return Verdict("runtime_error", 0, suite.total, text or "the tests called nothing of the program")
         return verdict
     except LoadError as error:
         if session.diverged:
@@ -321,5 +320,5 @@ def judge_weakly(kind: str, tests: dict[str, Any], entry: str | None, code: str,
 
 def _file() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
-        return open(os.memfd_create("rrtf"), "wb+")  # noqa: SIM115
+        return open(os.memfd_create("rrtf"), "wb+")
     return tempfile.TemporaryFile()

@@ -135,6 +135,7 @@ class _Worker:
             memory_mb=settings["memory_mb"],
             output_bytes=settings["output_kb"] * 1024,
         )
+        self._pid = os.getpid()
         self._last_beat = time.monotonic()
         self._server: ForkServer | None = None
         self._bench = self._start()
@@ -295,10 +296,8 @@ class _Worker:
             nothing = os.open(os.devnull, os.O_RDWR)
             for number in (0, 1, 2):
                 os.dup2(nothing, number)
-            assert self._server is not None
             try:
                 row = run(folder).to_json()
-                self._server.settle()
             except BadTests as error:
                 row = {"bad_tests": str(error)}
             except BaseException as error:
@@ -330,6 +329,10 @@ class _Worker:
         if os.getppid() != self._settings["caller"]:
             raise _CallerGone
 
+    def _leave_with_caller(self) -> None:
+        if os.getppid() not in (self._settings["caller"], self._pid):
+            os._exit(0)  # the fork server sees it, cleans up and ends
+
     def _beat(self) -> None:
         """Let the caller know, now and then, that a long job makes headway."""
         now = time.monotonic()
@@ -343,7 +346,7 @@ class _Worker:
             tiers: list[isolation.Tier] = self._settings["tiers"]
             self._server = ForkServer(tiers, cpu_seconds, self._limits.memory_mb, self._settings["empty"])
             tiers[:] = [self._server.tier]  # type: ignore[list-item]  # what did not work once will not the next time
-            alarm = Alarm(self._server.pid, self._limits.memory_mb)
+            alarm = Alarm(self._server.pid, self._limits.memory_mb, self._leave_with_caller)
             self._bench = verdicts.Bench(self._server, alarm, self._limits, self._beat)
         return self._bench
 
