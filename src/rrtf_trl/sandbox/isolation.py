@@ -32,7 +32,7 @@ SCRATCH = "/box/job"
 """The one writable folder of the private root; a new one for every program that finds or leaves it not empty."""
 FILE_BYTES = 16 * 2**20
 _SCRATCH_OPTIONS = "size=64m,nr_inodes=4096,mode=0777"
-_MAX_PROCESSES = 128
+_MAX_PROCESSES = 64
 """Processes and threads of one program, as far as the kernel counts them for it alone."""
 _MAX_DESCRIPTORS = 128
 
