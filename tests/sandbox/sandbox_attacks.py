@@ -285,9 +285,7 @@ class World:
             "files": sorted(os.listdir(self.folder)),
             "precious": (self.precious.read_text(), self._metadata(self.precious)),
             "library": self._metadata(Path(os.__file__).with_name("string.py")),
-            "bytecode": sorted(
-                path.name for path in (Path(os.__file__).parent / "__pycache__").glob("string*.x")
-            ),
+            "bytecode": sorted(path.name for path in (Path(os.__file__).parent / "__pycache__").glob("string*.x")),
             "leftovers": sorted(
                 str(path)
                 for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run", "/", os.path.expanduser("~"))

@@ -135,7 +135,7 @@ def _execute(source: str, module: types.ModuleType) -> tuple[str, BaseException]
     sys.modules[module.__name__] = module
     stage = "compile"
     try:
-        code = compile(source, "<solution>", "exec", dont_inherit=True)
+        code = compile(source.removeprefix("\ufeff"), "<solution>", "exec", dont_inherit=True)
         stage = "load"
         exec(code, module.__dict__)
     except BaseException as error:

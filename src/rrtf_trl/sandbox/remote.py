@@ -185,6 +185,12 @@ class RemoteCoroutine(Remote, collections.abc.Coroutine[Any, Any, Any]):
         """Run it; the answer comes as the value of StopIteration, as that of a coroutine does."""
         raise StopIteration(self._asker.ask("await", self))
 
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)  # event loops look for the insides of coroutines
+
     def throw(self, *error: Any) -> Any:
         """A test that cancels it means that it should not go on."""
         raise error[0]

@@ -37,6 +37,7 @@ _NEVER_RAISED = {
 """Exceptions of the program that would mean something else inside a test: a verdict, or the end of a loop."""
 _KINDS = {"function", "class", "iterator", "coroutine", "module", "object", "value", "exception"}
 _ARITHMETIC = {"add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow"}
+_PLAIN = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float)
 _MAX_NESTED = 50
 _UNHINDERED = 0.9
 """The part of the wall time that a busy program computes when it has a processor for itself."""
@@ -324,7 +325,10 @@ class Session:
         by_name = _standard_name(value)
         if by_name is not None:
             return ["n", *by_name]
-        if isinstance(value, types.FunctionType | types.MethodType):
+        of_plain_data = isinstance(value, types.BuiltinMethodType) and isinstance(
+            value.__self__, _PLAIN
+        )  # seen.append
+        if of_plain_data or isinstance(value, types.FunctionType | types.MethodType):
             self._lent.append(value)
             return ["k", len(self._lent) - 1]
         if isinstance(value, Iterator) and not isinstance(value, type | io.IOBase):

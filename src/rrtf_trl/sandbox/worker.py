@@ -24,6 +24,7 @@ import tempfile
 import time
 import traceback
 import types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,7 @@ def main(caller_fd: int) -> int:
     settings = json.loads(caller.receive())
     for name in _WARM:
         importlib.import_module(name)
+    warnings.simplefilter("ignore")  # of the tests' own code, which its author should see and nobody else
     memory = _TEST_MEMORY_MB * 2**20
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
