@@ -7,11 +7,10 @@ import platform
 from collections.abc import Iterator
 
 import pytest
+from sandbox_attacks import ATTACKS, BOMBS, World
 
 from rrtf_trl.records import CaseTests
 from rrtf_trl.sandbox import Job, Outcome, Sandbox
-
-from sandbox_attacks import ATTACKS, BOMBS, World
 
 ONE = CaseTests([{"args": [], "expected": 1}])
 ONLY_ON = {"uses the 32-bit calls": "x86_64", "uses the x32 calls": "x86_64"}  # others name calls by x86_64's numbers

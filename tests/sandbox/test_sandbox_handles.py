@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the programs are as they are
 """Objects, generators and callables of a program live where the program is; its verdicts stay the judge's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the programs are as they are
 """Right programs, some of them unusual. All must pass, with namespaces or without."""
 
 from __future__ import annotations

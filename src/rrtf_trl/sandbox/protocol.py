@@ -75,6 +75,13 @@ class Channel:
         while not self._buffer and not poll.poll(HEARTBEAT * 1000):
             meanwhile()
 
+    def has_more(self) -> bool:
+        """Whether something has come that was not received yet."""
+        try:
+            return bool(self._buffer) or bool(self.stream.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Close the socket."""
         self.stream.close()

@@ -137,6 +137,16 @@ class Session:
             raise self._load_error(payload)
         return payload
 
+    def said_too_much(self) -> bool:
+        """Whether the program sent more than answers to what it was asked.
+
+        Raises:
+            Diverged: If more was asked ahead than the tests wanted to know in the end.
+        """
+        if self._asked_ahead:
+            raise self._diverge()
+        return self._channel.has_more()
+
     def end(self) -> None:
         """Have the process killed and cleaned up after."""
         self._channel.close()

@@ -187,6 +187,8 @@ def _judge(suite: Suite, code: str, session: Session) -> Verdict:
             if not tally.test(session, test):
                 break
         verdict = tally.verdict()
+        if verdict.state == "passed" and session.said_too_much():
+            return Verdict("refused", 0, suite.total, "the program wrote to the judge's channel: a reply to no call")
         if session.calls == 0 and verdict.state in ("passed", "partial", "runtime_error"):
             if suite.must_define:
                 return Verdict("partial", 0, suite.total, verdict.message or "the check made no call", verdict.test)

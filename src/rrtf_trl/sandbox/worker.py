@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import importlib
 import json
 import math
@@ -89,6 +90,8 @@ class _Problem:
         self.entry: str | None = body["entry_point"]
         self.context_source: str = body["context"]
         self.weak: bool = body["trust"] == "weak"
+        # Of all that the problem is: the same each time, and not to be guessed by a program, which sees none of it.
+        self.seed = int.from_bytes(hashlib.sha256(repr(body).encode("utf-8", "surrogatepass")).digest()[:8], "big")
         self.runs = 0
         self.count = -1
         self.own_process = self.kind == "pytest"
@@ -110,7 +113,7 @@ class _Problem:
             if self.suite is not None:
                 state, modules = random.getstate(), {name: sys.modules.get(name) for name in suites.SCOPES}
                 try:
-                    self._facts = suites.rehearse(self.suite, start_chance)
+                    self._facts = suites.rehearse(self.suite, lambda: start_chance(self.seed))
                 finally:
                     random.setstate(state)
                     sys.modules.update({name: module for name, module in modules.items() if module is not None})
@@ -212,7 +215,7 @@ class _Worker:
             self._tidy(problem, first)
 
     def _run(self, problem: _Problem, code: str, folder: str) -> Verdict:
-        start_chance()
+        start_chance(problem.seed)
         if problem.suite is None:
             trace = suites.trace_without_suite(problem.context_source)
             files = problem.tests["files"]
@@ -224,7 +227,7 @@ class _Worker:
             trace = suites.trace_of(problem.suite, problem.facts, ahead)
             return verdicts.judge(problem.suite, code, self._bench, trace)
         except Diverged:
-            start_chance()
+            start_chance(problem.seed)
             trace = suites.trace_of(problem.suite, problem.facts, ahead=False)
             return verdicts.judge(problem.suite, code, self._bench, trace)
 
@@ -359,9 +362,9 @@ class _Worker:
             server.stop()
 
 
-def start_chance() -> None:
+def start_chance(seed: int) -> None:
     """Put random numbers back to their start, so that the same program meets the same tests."""
-    random.seed(0)
+    random.seed(seed)
     numpy = sys.modules.get("numpy")
     if numpy is not None:
-        numpy.random.seed(0)
+        numpy.random.seed(seed % 2**32)
