@@ -124,6 +124,7 @@ class ProxyModule(types.ModuleType):
     def __init__(self, session: Session) -> None:
         super().__init__("solution", "The program.")
         self.__dict__["_session"] = session
+        self.__dict__["_before"] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
@@ -135,5 +136,11 @@ class ProxyModule(types.ModuleType):
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("__"):
             super().__setattr__(name, value)
-        else:
-            self._session.set_attribute(name, value)
+            return
+        if name not in self._before:
+            self._before[name] = self._session.attribute(name)
+        self._session.set_attribute(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Undo: pytest's monkeypatch takes back by deleting what it finds in no ``__dict__``."""
+        self._session.set_attribute(name, self._before.pop(name))

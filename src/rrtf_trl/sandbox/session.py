@@ -58,7 +58,7 @@ class Session:
         self._limits = limits
         self._trace = trace
         self._channel = protocol.Channel(server.run(files))
-        self._module = Remote(self, ["m"], "module", "module", EXPECTED)
+        self._module = Remote(self, ["m", ""], "module", "module", EXPECTED)
         self._number = 0
         self._asked_ahead = 0
         self._depth = 0
