@@ -13,7 +13,7 @@ from sandbox_mutants import mutants, passes, plain_asserts, plain_check
 from rrtf_trl.records import AssertTests, CheckTests
 from rrtf_trl.sandbox import Job, Sandbox
 
-SECONDS = 2.0
+SECONDS = 1.0
 ALL = os.environ.get("RRTF_MUTANTS") == "all"
 
 
@@ -29,7 +29,7 @@ def differences(jobs: dict[str, Job], expected: dict[str, bool]) -> list[str]:
 
 def test_humaneval(humaneval: list[dict[str, Any]]) -> None:
     jobs, expected = {}, {}
-    for row in humaneval if ALL else humaneval[2::9]:
+    for row in humaneval if ALL else humaneval[2::12]:
         reference = row["prompt"] + row["canonical_solution"]
         tests = CheckTests(row["test"])
         for index, program in enumerate(mutants(reference, 6 if ALL else 4, seed=1)):
@@ -38,7 +38,7 @@ def test_humaneval(humaneval: list[dict[str, Any]]) -> None:
             if verdict is not None:
                 jobs[name] = Job(name, program, tests, row["entry_point"], reference)
                 expected[name] = verdict
-    assert len(jobs) > 50
+    assert len(jobs) > 40
     assert differences(jobs, expected) == []
 
 

@@ -17,10 +17,10 @@ it may is for a :class:`References` to say; without one it is refused by the nam
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
+from json import dumps, loads  # by name: tests may patch the module
 from typing import Any, Protocol
 
 MAX_DEPTH = 150
@@ -37,7 +37,12 @@ _TYPES: dict[str, type] = {
     )
 }
 _NAMES = {kind: name for name, kind in _TYPES.items()}
-_CONTAINERS: dict[str, Any] = {"l": list, "t": tuple, "s": set, "f": frozenset}
+_CONTAINERS: dict[str, Any] = {
+    "l": list,
+    "t": tuple,
+    "s": lambda items: set(frozenset(items)),  # built as a set display is, whose order a program may lean on
+    "f": frozenset,
+}
 _SCALARS = frozenset({type(None), bool, str, float})
 _DTYPE = re.compile(r"[<>|][biufcSU][0-9]{1,6}|[<>][mM]8(\[[0-9]{0,9}[A-Za-z]{1,2}\])?")
 
@@ -80,13 +85,13 @@ def decode(data: bytes, references: References | None = None) -> Any:
 
 def dump(packed: Any) -> bytes:
     """Return packed values, and lists and dicts around them, as bytes."""
-    return json.dumps(packed, separators=(",", ":")).encode("ascii")
+    return dumps(packed, separators=(",", ":")).encode("ascii")
 
 
 def parse(data: bytes) -> Any:
     """The inverse of :func:`dump`; raises :class:`Malformed`."""
     try:
-        return json.loads(data.decode("ascii"))
+        return loads(data.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise Malformed(f"not plain data: {type(error).__name__}") from None
 

@@ -40,7 +40,7 @@ class Diverged(BaseException):
     """The tests asked something else than what was asked ahead for them: all must be asked anew, one by one."""
 
 
-class Broken(Exception):
+class Broken(BaseException):
     """Our own machinery failed; says nothing about the program."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -20,7 +21,9 @@ from . import codec, isolation, protocol
 from .job import Job, Outcome, suite_body
 from .server import ENVIRONMENT
 
-_ATTEMPTS = 3
+_ATTEMPTS = 5
+_STARTS = 10
+"""How often a worker is started anew where it does not come to life, before this is taken for more than bad luck."""
 _KEPT_SUITES = 1024
 """Problems that a worker remembers, at most."""
 _SILENCE = 10.0
@@ -90,8 +93,9 @@ class Sandbox:
         try:
             while len(self._pool) < self.workers:
                 self._pool.append(_Worker(self._settings))
-            for worker in self._pool:
-                worker.greet()
+            for index, worker in enumerate(self._pool):
+                if not worker.greet():
+                    self._replace(index)
         except BaseException:
             self.close()
             raise
@@ -159,23 +163,26 @@ class Sandbox:
                                 again.append(_Pending(job, *self._suites.of(job)))
                         if not again:
                             break
-                        self._give(index, again.pop())
+                        again += self._give(index, again.pop())
                         worker = self._pool[index]
                 busy = [index for index, worker in enumerate(self._pool) if worker.pending]
                 if not busy:
                     if not alone:
                         return
-                    self._give(0, alone.pop(0))
+                    again += self._give(0, alone.pop(0))
                     busy = [0]
                 for index in self._wait(selector, busy):
                     yield from self._take(index, again, alone)
 
-    def _give(self, index: int, pending: _Pending) -> None:
-        for _ in range(2):
+    def _give(self, index: int, pending: _Pending) -> list[_Pending]:
+        """Give a job to a worker, or to the one that takes the place of a dead one; return what that had before."""
+        lost: list[_Pending] = []
+        for _ in range(_STARTS):
             if self._pool[index].give(pending, next(self._numbers)):
-                return
+                return lost
+            lost += self._pool[index].pending
             self._replace(index)
-        raise RuntimeError("the sandbox cannot start a worker that lives")
+        raise SandboxUnavailable("the sandbox cannot start a worker that lives")
 
     def _wait(self, selector: selectors.BaseSelector, busy: list[int]) -> list[int]:
         """Wait until a busy worker has something to say, or one was silent for too long; return which."""
@@ -222,9 +229,12 @@ class Sandbox:
         yield Outcome(job_id=lost.job.job_id, trust=lost.job.trust, **row)
 
     def _replace(self, index: int) -> None:
-        self._pool[index].stop()
-        self._pool[index] = _Worker(self._settings)
-        self._pool[index].greet()
+        for _ in range(_STARTS):
+            self._pool[index].stop()
+            self._pool[index] = _Worker(self._settings)
+            if self._pool[index].greet():
+                return
+        raise SandboxUnavailable("the sandbox's worker process does not start; see above for its last words")
 
 
 class _Suites:
@@ -277,22 +287,22 @@ class _Worker:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C at the terminal is the caller's affair
             )
-        self.channel.send(json.dumps({**settings, "caller": os.getpid()}).encode())
+        with contextlib.suppress(protocol.Closed):
+            self.channel.send(json.dumps({**settings, "caller": os.getpid()}).encode())
 
-    def greet(self) -> None:
-        """Wait until it is ready.
+    def greet(self) -> bool:
+        """Wait until it is ready; False where it died before.
 
         Raises:
             SandboxUnavailable: If the machine does not offer the walls that were asked for.
         """
         try:
             self.hello = json.loads(self.channel.receive())
-        except protocol.Closed:
-            raise SandboxUnavailable(
-                "the sandbox's worker process did not start; see above for its last words"
-            ) from None
+        except (protocol.Closed, OSError):
+            return False
         if "unavailable" in self.hello:
             raise SandboxUnavailable(_advice(self.hello["unavailable"]))
+        return True
 
     def give(self, pending: _Pending, sequence: int) -> bool:
         """Send a job; False where the worker is dead."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import struct
 import subprocess
+from json import loads  # by name: tests may patch the module
 
 from . import isolation
 from .faults import Broken
@@ -123,7 +123,7 @@ class ForkServer:
         if not line.endswith(b"\n"):
             self.stop()
             raise Broken("the fork server did not start: no word from it")
-        hello: dict[str, str] = json.loads(line)
+        hello: dict[str, str] = loads(line)
         return hello
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import builtins
 import io
-import json
 import signal
 import sys
-import time
 import types
 from collections.abc import Iterator
+from json import dumps  # these by name: tests may patch the modules
+from time import monotonic
 from typing import Any
 
 from . import codec, protocol
@@ -38,6 +38,8 @@ _NEVER_RAISED = {
 _KINDS = {"function", "class", "iterator", "coroutine", "module", "object", "value", "exception"}
 _ARITHMETIC = {"add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow"}
 _PLAIN = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float)
+_FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+"""Signals that end a process on behalf of others, as far as anyone can tell."""
 _MAX_NESTED = 50
 _UNHINDERED = 0.9
 """The part of the wall time that a busy program computes when it has a processor for itself."""
@@ -69,7 +71,7 @@ class Session:
         self._last_call: tuple[str, Any, Any] | None = None
         self._last_answer: tuple[Any] | None = None
         self._end: BaseException | None = None
-        self._started = time.monotonic()
+        self._started = monotonic()
         self._stopped = 0.0
         self._report: Report | None = None
         self.calls = 0
@@ -77,6 +79,8 @@ class Session:
         """Whether the end may have been an accident of the machine, known after :meth:`end`: the process was killed
         by nobody knows whom, or was out of time while it had less of a processor than it could have used."""
         self.diverged = False
+        self.broken: Broken | None = None
+        """Our own failure, even if the test swallowed it: then no verdict holds."""
         self.fault: Fault | None = None
         """The last fault, even if the test swallowed it; whoever runs the tests looks here and clears it."""
 
@@ -91,8 +95,8 @@ class Session:
         """
         self._asked_ahead = len(self._trace.frames)
         request = b'{"id":0,"names":%b,"calls":%b,"code":%b}'
-        named = json.dumps(names).encode("ascii")
-        self._send(request % (named, self._trace.calls, json.dumps(code).encode("ascii")))
+        named = dumps(names).encode("ascii")
+        self._send(request % (named, self._trace.calls, dumps(code).encode("ascii")))
         kind, payload = self._exchange(0)
         if kind == "f":
             raise self._load_error(payload)
@@ -432,9 +436,13 @@ class Session:
 
     def _why(self) -> Fault | None:
         """Why the channel closed, told by the fork server, not by the program; None for an end with status 0."""
-        self._report = report = self._server.end()
-        if report is None or report.never_ran:
-            raise Broken("the machine has no room for another process")
+        try:
+            self._report = report = self._server.end()
+            if report is None or report.never_ran:
+                raise Broken("the machine has no room for another process")
+        except Broken as error:
+            self.broken = self._end = error
+            raise
         status = report.exit
         if status == 0:
             return None
@@ -443,8 +451,8 @@ class Session:
             return Fault("timeout", f"used up {report.cpu:.1f} s of processor time")
         if status < 0 and report.peak_mb > 0.8 * self._limits.memory_mb:
             return Fault("memory", f"was killed at {report.peak_mb} MiB")
+        self.accident = -status in _FROM_OUTSIDE
         if status == -signal.SIGKILL:
-            self.accident = True
             return Fault("ended", "the program was killed by SIGKILL, or closed its channel")
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
         return Fault("ended", f"the program {how}")
@@ -493,7 +501,7 @@ class Session:
         self.fault = fault
         if fault.fatal:
             self._end = fault
-            self._stopped = time.monotonic()
+            self._stopped = monotonic()
             said_all = self._report is not None and self._report.exit == EXIT_OUT_OF_TIME
             if self._asked_ahead and fault.kind != "refused" and not said_all:
                 self.diverged = True  # some answers may have been on their way: which, only asking one by one tells

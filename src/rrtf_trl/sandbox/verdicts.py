@@ -115,6 +115,8 @@ class Tally:
             if isinstance(caught, LoadError) and caught.stage == "compile":
                 raise
             error = caught
+        if session.broken is not None:
+            raise session.broken
         if session.diverged:
             raise Diverged
         fault = session.fault  # also where the test swallowed it and went on
@@ -237,7 +239,7 @@ def judge_program(tests: dict[str, Any], code: str, bench: Bench) -> Verdict:
                 return Verdict("compile_error", 0, len(cases), str(error))
             finally:
                 bench.end(session)
-            accident = session.accident
+            accident |= session.accident
             if not goes_on:
                 break
     verdict = tally.verdict()
@@ -270,6 +272,8 @@ def judge_files(files: dict[str, str], code: str, bench: Bench, trace: Trace, fo
         return Verdict(state.replace("unsupported", "refused"), 0, max(1, count), fault.text)
     finally:
         bench.end(session)
+    if session.broken is not None:
+        raise session.broken
     total = max(counts.collected, count, 1)
     verdict = Verdict("partial", counts.passed, total, counts.message, counts.test, again=session.accident)
     stop = session.stopped_by or end

@@ -11,7 +11,6 @@ import contextlib
 import gc
 import hashlib
 import importlib
-import json
 import math
 import os
 import random
@@ -27,6 +26,7 @@ import traceback
 import types
 import warnings
 from collections.abc import Callable
+from json import dumps, loads  # by name: tests may patch the module
 from typing import Any
 
 from . import codec, isolation, kernel, protocol, suites, verdicts
@@ -38,7 +38,7 @@ from .trace import Facts
 from .verdicts import Verdict
 
 _WARM = ("collections", "copy", "functools", "hashlib", "heapq", "itertools", "re", "string", "typing", "unicodedata")
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 _TEST_MEMORY_MB = 4096
 _MOST_KEPT_MB = 1024
 """What the tests of a job may leave allocated before the worker is replaced, MiB."""
@@ -53,7 +53,7 @@ def main(caller_fd: int) -> int:
     caller = protocol.Channel(stream)
     if sys.platform == "linux":
         kernel.hide_memory()
-    settings = json.loads(caller.receive())
+    settings = loads(caller.receive())
     for name in _WARM:
         importlib.import_module(name)
     warnings.simplefilter("ignore")  # of the tests' own code, which its author should see and nobody else
@@ -62,10 +62,13 @@ def main(caller_fd: int) -> int:
         resource.setrlimit(resource.RLIMIT_AS, (memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
     try:
         worker = _Worker(caller, settings)
-    except (Unavailable, Broken) as error:
-        caller.send(json.dumps({"unavailable": str(error)}).encode())
+    except Unavailable as error:
+        caller.send(dumps({"unavailable": str(error)}).encode())
         return 1
-    caller.send(json.dumps(worker.hello()).encode())
+    except Broken as error:  # an accident: the caller starts another worker
+        print(f"rrtf sandbox: {error}", file=sys.stderr)
+        return 1
+    caller.send(dumps(worker.hello()).encode())
     gc.collect()
     gc.freeze()
     try:
@@ -168,7 +171,7 @@ class _Worker:
                 "seq": frame["seq"],
                 "seconds": time.monotonic() - start,
             }
-            self._caller.send(json.dumps(outcome).encode())
+            self._caller.send(dumps(outcome).encode())
 
     def _problem(self, body: dict[str, Any]) -> _Problem | str:
         try:
@@ -286,7 +289,7 @@ class _Worker:
             if data is None:
                 return Verdict("timeout", 0, 1, "the tests did not end in time")
             raise Broken("the process that ran the tests ended early")
-        row = json.loads(data)
+        row = loads(data)
         if "broken" in row:
             raise Broken(row["broken"])
         if "bad_tests" in row:
@@ -307,7 +310,7 @@ class _Worker:
                 row = {"bad_tests": str(error)}
             except BaseException as error:
                 row = {"broken": f"{error}; {traceback.format_exc()[-600:]}"}
-            data = json.dumps(row).encode() + b"\n"
+            data = dumps(row).encode() + b"\n"
             while data:
                 data = data[os.write(result, data) :]
         finally:
