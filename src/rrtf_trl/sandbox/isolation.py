@@ -271,6 +271,8 @@ def _map_from_outside(target: int) -> Callable[[], bool]:
         os.close(ready_read)
         os.close(ready_write)
         status = os.waitstatus_to_exitcode(os.waitpid(helper, 0)[1])
+        if status < 0:
+            raise SystemExit("the helper was killed")  # an accident, and no reason to take a lower tier
         if status not in (0, 2):
             raise OSError("the user map of the namespace could not be written")
         return status == 0

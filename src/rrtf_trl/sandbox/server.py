@@ -13,7 +13,7 @@ from .faults import Broken
 from .forkserver import REPORT_FORMAT, Report
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}  # the same program gets the same verdict every time
-_PATIENCE = 60
+_PATIENCE = 30
 """Seconds for the fork server to start, or to clean up after a program."""
 
 

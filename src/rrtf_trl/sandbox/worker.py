@@ -39,6 +39,8 @@ from .verdicts import Verdict
 
 _WARM = ("collections", "copy", "functools", "hashlib", "heapq", "itertools", "re", "string", "typing", "unicodedata")
 _ATTEMPTS = 5
+_KILLED_FROM_OUTSIDE = 2
+"""How often a program is run again whose process was killed by nobody knows whom; it may have been itself."""
 _TEST_MEMORY_MB = 4096
 _MOST_KEPT_MB = 1024
 """What the tests of a job may leave allocated before the worker is replaced, MiB."""
@@ -183,7 +185,7 @@ class _Worker:
         """Judge a program; where our own side fails, again on a new fork server."""
         if isinstance(problem, str):
             return Verdict("infrastructure", 0, 0, problem)
-        failure, killed = "", False
+        failure, killed = "", 0
         for _ in range(_ATTEMPTS):
             try:
                 self._bench = self._start()
@@ -194,9 +196,9 @@ class _Worker:
                 failure = str(error)
                 self.stop()
                 continue
-            if not verdict.again or verdict.state == "timeout" or killed:
+            killed += 1
+            if not verdict.again or verdict.state == "timeout" or killed > _KILLED_FROM_OUTSIDE:
                 return verdict  # a timeout is for the caller to try once more, when nothing else runs
-            killed = True
         return Verdict("infrastructure", 0, 0, failure)
 
     def _attempt(self, problem: _Problem, code: str) -> Verdict:
