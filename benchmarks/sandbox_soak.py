@@ -53,13 +53,12 @@ def main() -> None:
             mistakes += (outcome.state == "passed") is not outcome.job_id.endswith("right")
             if done % max(1, options.checks // 10) == 0 or done == min(1000, options.checks):
                 processes = [os.getpid(), *below(os.getpid())]
+                own = f"{resident_mb(os.getpid()):.0f} MiB, {len(descriptors_of(os.getpid()))} descriptors"
                 memory = sum(resident_mb(pid) for pid in processes)
-                own = len(os.listdir("/proc/self/fd"))
                 descriptors = sum(len(descriptors_of(pid)) for pid in processes)
                 print(
-                    f"{done} checks, {done / (time.monotonic() - start):.0f}/s, {mistakes} mistakes: caller "
-                    f"{resident_mb(os.getpid()):.0f} MiB, {own} descriptors; all {len(processes)} processes {memory:.0f} "
-                    f"MiB, {descriptors} descriptors",
+                    f"{done} checks, {done / (time.monotonic() - start):.0f}/s, {mistakes} mistakes: caller {own}; "
+                    f"all {len(processes)} processes {memory:.0f} MiB, {descriptors} descriptors",
                     flush=True,
                 )
 

@@ -96,8 +96,10 @@ BY_ARGUMENT = {
     "prlimit64": ((302, 261), 0, [0]),  # of oneself
     "sched_getaffinity": ((204, 123), 0, [0]),
     "sched_setaffinity": ((203, 122), 0, [0]),
-    "socketpair": ((53, 199), 0, [1]),  # AF_UNIX
 }
+# A pair of datagram sockets could send to any socket of the machine that has a name.
+SOCKETPAIR, AF_UNIX = (53, 199), 1
+STREAMS = [os_flags | 1 for os_flags in (0, 0x800, 0x80000, 0x80800)]  # with and without NONBLOCK and CLOEXEC
 assert CLONE_NEW & CLONE_THREAD == 0
 
 Line = tuple[int, int, int, int]
@@ -127,6 +129,8 @@ def build(architecture: int, variant: str) -> bytes:
     for numbers, argument, values in BY_ARGUMENT.values():
         choices = [(EQUAL, len(values) - place, 0, value) for place, value in enumerate(values)]
         when(numbers, word(argument), *choices, deny, ALLOW)
+    streams = [(EQUAL, len(STREAMS) - place, 0, value) for place, value in enumerate(STREAMS)]
+    when(SOCKETPAIR, word(0), (EQUAL, 0, len(STREAMS) + 1, AF_UNIX), word(1), *streams, deny, ALLOW)
     when(CLONE3, (RETURN, 0, 0, NO_SUCH_CALL))  # its flags are out of reach here; the C library falls back to clone
     if inside:
         when(CLONE, word(0), (ANY_BIT, 0, 1, CLONE_NEW), deny, ALLOW)

@@ -107,10 +107,16 @@ ATTACKS = {
     ),
     "opens a raw socket": "import socket\ndef f(): return bool(socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) + 0",
     "speaks to the kernel by netlink": "import socket\ndef f(): return bool(socket.socket(16, socket.SOCK_RAW, 0)) + 0",
-    "uses a pair as a datagram socket": (
+    "sends from a pair to an abstract socket": (
         "import socket\ndef f():\n    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
-        "    a.sendto(b'x', chr(0) + {abstract!r})\n    return 1\n"
+        "    a.sendto(b'x', chr(0) + {abstract!r} + '-datagrams')\n    return 1\n"
     ),
+    "sends from a pair to a socket file": (
+        "import socket\ndef f():\n    for kind in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_STREAM):\n"
+        "        try: socket.socketpair(socket.AF_UNIX, kind)[0].sendto(b'x', {unix!r} + '-datagrams')\n"
+        "        except OSError: continue\n        return 1\n    return 0\n"
+    ),
+    "changes a device": "import os\ndef f():\n    os.chmod('/dev/null', 0o600)\n    os.utime('/dev/null', (1, 1))\n    return 1\n",
     # Other processes
     "kills a stranger": "import os\ndef f():\n    os.kill({victim}, 9)\n    return 1\n",
     "stops a stranger": "import os, signal\ndef f():\n    os.kill({victim}, signal.SIGSTOP)\n    return 1\n",
@@ -259,6 +265,10 @@ class World:
         self.abstract.bind("\0" + self.abstract_name)
         for one in (self.unix, self.abstract):
             one.listen()
+        self.datagrams = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+        self.datagrams[0].bind(str(folder / "socket-datagrams"))
+        (folder / "socket-datagrams").chmod(0o777)
+        self.datagrams[1].bind(f"\0{self.abstract_name}-datagrams")
         self.victim = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         self._before = self._state()
 
@@ -278,7 +288,7 @@ class World:
     def close(self) -> None:
         self.victim.kill()
         self.victim.wait()
-        for one in (self.tcp, self.udp, self.unix, self.abstract):
+        for one in (self.tcp, self.udp, self.unix, self.abstract, *self.datagrams):
             one.close()
 
     def _state(self) -> dict[str, object]:
@@ -295,7 +305,8 @@ class World:
             "System V": [Path(f"/proc/sysvipc/{name}").read_text() for name in ("sem", "msg")],
             "System V memory": len(Path("/proc/sysvipc/shm").read_text().splitlines()),
             "queues": sorted(os.listdir("/dev/mqueue")) if os.path.isdir("/dev/mqueue") else [],
-            "heard": [self._heard(one) for one in (self.tcp, self.udp, self.unix, self.abstract)],
+            "heard": [self._heard(one) for one in (self.tcp, self.udp, self.unix, self.abstract, *self.datagrams)],
+            "devices": self._metadata(Path("/dev/null"))[:3],
             "victim": self._victim(),
             "daemons": processes_named("rrtfdaemon"),
             "host name": socket.gethostname(),

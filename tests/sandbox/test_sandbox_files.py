@@ -145,6 +145,27 @@ def test_no_hack_passes(name: str, sandbox: Sandbox) -> None:
         assert outcome.state not in ("passed", "infrastructure"), outcome
 
 
+def test_a_star_import_covers_nothing_of_the_tests(sandbox: Sandbox) -> None:
+    files = {
+        "helper.py": "def close(a, b): return abs(a - b) < 1e-6\n",
+        "test_it.py": "import pytest\nfrom helper import close\nfrom solution import *\n"
+        "def test_a(): assert abs(square(2) - 4) < 1e-6\n"
+        "def test_b():\n    with pytest.raises(ValueError): square(-1)\n"
+        "def test_c(): assert close(square(3), 9)\n",
+    }
+    liar = (
+        "def abs(x): return 0.0\ndef close(a, b): return True\nclass pytest:\n    @staticmethod\n    def raises(*a):\n"
+        "        import contextlib\n        return contextlib.nullcontext()\ndef square(x): return 5\n"
+        "class T:\n    def __sub__(self, other): return self\ndef test_a(): pass\ntest_b = test_c = test_a\n"
+    )
+    assert judge(sandbox, RIGHT, files).state == "passed"
+    assert judge(sandbox, RIGHT, files, RIGHT).state == "passed"
+    assert judge(sandbox, liar, files, RIGHT).passed == 0
+    outcome = judge(sandbox, liar, files)
+    assert outcome.state != "passed"
+    assert outcome.passed <= 1  # a helper is the program's word where there is no reference
+
+
 def test_all_tests_of_the_reference_must_be_collected(sandbox: Sandbox) -> None:
     files = {
         "test_it.py": "import pytest, solution\n@pytest.mark.parametrize('x', solution.CASES)\ndef test(x): assert x == 1\n"

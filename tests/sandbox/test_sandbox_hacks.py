@@ -256,6 +256,9 @@ def f(x): return np.zeros(1).view(A)
     "masked array": "import numpy as np\ndef f(x): return np.ma.masked_all(1)\n",
     "NumPy objects": "import numpy as np\ndef f(x): return np.array([object()], dtype=object)\n",
     "numbers whose hashes collide": "def f(x): return {n * (2**61 - 1): 0 for n in range(20000)}\n",
+    "a range of everything": "def f(x): return range(10**18)\n",
+    "a decimal of everything": "from decimal import Decimal\ndef f(x): return Decimal('1e999999999')\n",
+    "a set that collides": "def f(x): return {n * (2**61 - 1) for n in range(30000)}\n",
     "a set of everything": "def f(x): return {None, True, 2, 3.0, '4', b'9', (4,), frozenset()}\n",
     "f is an exception": "class f(Exception):\n    def __eq__(self, other): return True\n",
     "f is a metaclass trick": """

@@ -75,7 +75,11 @@ def test_only_what_is_named_is_allowed(filtered: tuple[str, str, bytes]) -> None
     column = list(ARCHITECTURES).index(name)
     tables = build.ALLOWED + (build.ALLOWED_INSIDE if variant == "namespaces" else "")
     allowed = {numbers[column] for numbers in build.calls(tables)} - {None}
-    special = {numbers[column] for numbers, _, _ in build.BY_ARGUMENT.values()} | {build.CLONE[column], 435}
+    special = {numbers[column] for numbers, _, _ in build.BY_ARGUMENT.values()} | {
+        build.CLONE[column],
+        build.SOCKETPAIR[column],
+        435,
+    }
     special |= {build.OPEN[column], build.OPENAT[column]} - {None}
     for number in range(1000):
         if number in special - allowed:
@@ -95,6 +99,9 @@ def test_arguments_that_decide(filtered: tuple[str, str, bytes]) -> None:
             arguments[argument] = value
             expected = ALLOW if value in values else EPERM
             assert run(program, architecture, numbers[column], *arguments) == expected, (numbers, value)
+    for family, kind in ((1, 1), (1, 0x80801), (1, 2), (1, 5), (2, 1), (1, 3), (16, 3), (40, 1)):
+        expected = ALLOW if family == 1 and kind & 0xF == 1 else EPERM
+        assert run(program, architecture, build.SOCKETPAIR[column], family, kind) == expected
     thread, fork = 0x3D0F00, 0x1200011  # what the C library's pthread_create and fork ask for
     assert run(program, architecture, build.CLONE[column], thread) == ALLOW
     assert run(program, architecture, build.CLONE[column], fork) == (ALLOW if variant == "namespaces" else EPERM)

@@ -204,9 +204,22 @@ class Session:
         return value
 
     def public_names(self) -> list[str]:
-        """The names that ``from solution import *`` brings."""
+        """The names that ``from solution import *`` brings.
+
+        They must not cover what the tests have of elsewhere: with a reference, they are those that it has too;
+        without one, no built-in's and no module's name, and nothing that looks like a test.
+        """
         names = self.ask("public", self._module)
-        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        known = self._trace.facts().names
+        if known:
+            return [name for name in names if name in known]
+        taken = sys.stdlib_module_names | {"pytest", "solution"}
+        return [
+            name
+            for name in names
+            if not hasattr(builtins, name) and name not in taken and not name.lower().startswith(("test", "pytest"))
+        ]
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Set a name of the program's module."""

@@ -239,7 +239,7 @@ def trace_of(suite: Suite, facts: Callable[[], Facts], ahead: bool) -> Trace:
 
 def trace_without_suite(context: str) -> Trace:
     """What a session needs to know where the tests are files, which are not rehearsed call by call."""
-    facts = Facts(classes=set(_class_names(context)))
+    facts = Facts(classes=set(_class_names(context)), names=_defined_names(context))
     return Trace([], lambda: facts, bool(context))
 
 
@@ -298,6 +298,21 @@ def _class_names(source: str) -> list[str]:
     if "class " not in source:
         return []
     return [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+
+
+def _defined_names(source: str) -> set[str]:
+    """What a module's own statements define, imports apart."""
+    found: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif not isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {
+                inner.id
+                for inner in ast.walk(node)
+                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
+            }
+    return found
 
 
 def _called_names(setup: str, asserts: list[str], entry_point: str | None) -> list[str]:

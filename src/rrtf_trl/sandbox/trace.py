@@ -28,6 +28,7 @@ class Facts:
         objects: Those that give objects, generators, functions.
         shared: Classes of the reference whose objects the tests pass to the program, get from it, or catch.
         classes: The reference's classes.
+        names: All that it defines.
     """
 
     frames: list[bytes] = field(default_factory=list)
@@ -35,6 +36,7 @@ class Facts:
     objects: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
     classes: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
 
 
 class Trace:
