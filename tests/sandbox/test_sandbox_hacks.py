@@ -399,7 +399,7 @@ def test_states_of_some_hacks(outcomes: dict[tuple[str, str, str], Outcome]) -> 
         "SystemExit in call": "runtime_error",
         "endless recursion": "runtime_error",
         "returns a generator": "partial",
-        "patched math and json": "refused",
+        "patched math and json": "partial",
         "huge length": "refused",
         "reply sent before the call": "refused",
     }

@@ -181,9 +181,9 @@ def f(x): return B().g() * x * x
     "metaclass": "class M(type): pass\nclass A(metaclass=M): v = 1\ndef f(x): return A.v * x * x\n",
     "decorator with state": """
 def counted(g):
-    def h(*a):
+    def h(*a, **k):
         h.calls += 1
-        return g(*a)
+        return g(*a, **k)
     h.calls = 0
     return h
 @counted

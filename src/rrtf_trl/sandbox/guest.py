@@ -54,6 +54,8 @@ def become(walls: isolation.Walls, cpu_seconds: int, descriptors: list[int]) -> 
         os.chdir(isolation.SCRATCH)
     else:
         os.setsid()
+        if sys.platform == "linux":
+            kernel.die_with_parent(signal.SIGKILL)  # where there is a namespace, all in it ends with its process 1
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
     hard = cpu_seconds + 1 if most == resource.RLIM_INFINITY else min(cpu_seconds + 1, most)
     resource.setrlimit(resource.RLIMIT_CPU, (min(cpu_seconds, hard), hard))

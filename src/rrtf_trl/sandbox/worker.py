@@ -89,14 +89,14 @@ class _CallerGone(Exception):
 class _Problem:
     """What a worker knows of a problem: its tests, compiled, and what their rehearsal told."""
 
-    def __init__(self, body: dict[str, Any]) -> None:
+    def __init__(self, body: dict[str, Any], digest: bytes) -> None:
         self.kind: str = body["kind"]
         self.tests: dict[str, Any] = body["tests"]
         self.entry: str | None = body["entry_point"]
         self.context_source: str = body["context"]
         self.weak: bool = body["trust"] == "weak"
         # Of all that the problem is: the same each time, and not to be guessed by a program, which sees none of it.
-        self.seed = int.from_bytes(hashlib.sha256(repr(body).encode("utf-8", "surrogatepass")).digest()[:8], "big")
+        self.seed = int.from_bytes(digest[:8], "big")
         self.runs = 0
         self.count = -1
         self.own_process = self.kind == "pytest"
@@ -164,7 +164,7 @@ class _Worker:
                 self._problems.pop(number, None)
             number = frame["suite"]
             if "body" in frame:
-                self._problems[number] = self._problem(codec.unpack(frame["body"]))
+                self._problems[number] = self._problem(frame["body"])
             start = self._last_beat = time.monotonic()
             verdict = self._judge(self._problems[number], frame["code"])
             outcome = {
@@ -175,9 +175,9 @@ class _Worker:
             }
             self._caller.send(dumps(outcome).encode())
 
-    def _problem(self, body: dict[str, Any]) -> _Problem | str:
+    def _problem(self, packed: Any) -> _Problem | str:
         try:
-            return _Problem(body)
+            return _Problem(codec.unpack(packed), hashlib.sha256(codec.dump(packed)).digest())
         except BadTests as error:
             return f"the tests are broken: {error}"
 
@@ -196,6 +196,13 @@ class _Worker:
                 failure = str(error)
                 self.stop()
                 continue
+            except (
+                Exception
+            ):  # a mistake of ours, or of the tests' in our process: the row says so, and the rest goes on
+                failure = traceback.format_exc()[-1000:]
+                self.stop()
+                self._retire = True
+                break
             killed += 1
             if not verdict.again or verdict.state == "timeout" or killed > _KILLED_FROM_OUTSIDE:
                 return verdict  # a timeout is for the caller to try once more, when nothing else runs
