@@ -1,18 +1,23 @@
-"""How many response tokens a second of CPU time trains on: ours with prompts shared and padded, TRL's DPO and SFT.
+"""How many response tokens a second are trained on: ours with prompts shared and padded, TRL's DPO and SFT.
 
-    python benchmarks/train_throughput.py --responses 4 8
+    python benchmarks/train_throughput.py                                              # on a CPU
+    python benchmarks/train_throughput.py --shape 0.5b --weights full lora 4bit        # on a GPU
 
 A step of every contestant is the same group: a prompt and its responses. DPO sees it as pairs of the best response
-with each other one, SFT as its best response. Contestants take turns within one process, and what counts is CPU time
-on one core, from the beginning to the end of a step (forward, backward, optimizer), so that other work on the machine
-disturbs little; medians over all steps but the first of a turn. DPO's reference scores, where they are computed in
-advance, cost nothing here. Peak memory is that of a process with one contestant alone. Useful tokens are the
-responses', each counted once however often it is computed.
+with each other one, SFT as its best response. Contestants take turns; what counts is the time from the beginning to
+the end of a step (forward, backward, optimizer), the median over all steps but the first two of a turn. On a CPU that
+is CPU time on one core, which other work on the machine disturbs little; on a GPU it is wall time. DPO's reference
+scores, where they are computed in advance, cost nothing here. Peak memory is that of a process with one contestant
+alone, on a GPU the card's. Useful tokens are the responses', each counted once however often it is computed.
+
+Writes a table (Markdown), the figures (JSON) and a plot (SVG) next to each other: `--out NAME` without an ending.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import itertools
 import json
 import os
 import statistics
@@ -21,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -29,219 +34,224 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
 import transformers
-from datasets import Dataset, disable_progress_bars
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-)
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+import trl
+from contestants import CONTESTANTS, SHAPES, Work, make_trainer, save_model
+from datasets import disable_progress_bars
+from transformers import PrinterCallback, TrainerCallback
 
-from rrtf_trl import RRTFConfig, RRTFTrainer
-
-Rows = list[dict[str, Any]]
+Result = dict[str, Any]
+_UNCOUNTED = 2  # first steps of a turn, in which kernels are compiled and memory is first asked for
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--responses", type=int, nargs="+", default=[4, 8], help="k, responses to a prompt")
-    parser.add_argument("--prompt", type=int, default=512, help="tokens of a prompt")
-    parser.add_argument("--response", type=int, default=128, help="tokens of a response")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each contestant")
-    parser.add_argument("--steps", type=int, default=4, help="steps of a turn, the first of which does not count")
-    parser.add_argument("--only", nargs="*", help=f"some of: {', '.join(map(repr, CONTESTANTS))}")
-    parser.add_argument("--no-memory", action="store_true", help="do not measure memory")
-    parser.add_argument("--out", help="JSON file to write the figures to")
-    options = parser.parse_args()
+    options = parse()
     torch.set_num_threads(1)
     disable_progress_bars()
     transformers.logging.set_verbosity_error()
-    names = options.only or list(CONTESTANTS)
-    results = []
-    for count in options.responses:
-        seconds = measure(names, count, options)
-        for name in names:
-            useful = options.response * (1 if name.startswith("SFT") else count)
-            memory = None if options.no_memory else peak_memory(name, count, options)
-            result = {"responses": count, "contestant": name, "seconds": seconds[name], "peak_mib": memory}
-            results.append({**result, "tokens_per_second": useful / seconds[name]})
-    report(results)
-    if options.out:
-        with open(options.out, "w", encoding="utf-8") as file:
-            json.dump({"options": vars(options), "results": results}, file, indent=2)
-    if options.only and options.no_memory and len(results) == 1:
-        print(own_peak())  # what `peak_memory` reads
-
-
-def report(results: list[dict[str, Any]]) -> None:
-    print("| k | contestant | CPU s / step | useful tokens / CPU s | ours shared is faster by | peak MiB |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for result in results:
-        ours = [r for r in results if r["responses"] == result["responses"] and r["contestant"] == "ours, shared"]
-        factor = f"{ours[0]['tokens_per_second'] / result['tokens_per_second']:.2f}" if ours else ""
-        print(
-            f"| {result['responses']} | {result['contestant']} | {result['seconds']:.3f} | "
-            f"{result['tokens_per_second']:.0f} | {factor} | {result['peak_mib'] or ''} |"
+    works = [
+        Work(*setting)
+        for setting in itertools.product(
+            options.shape, options.weights, options.responses, options.prompt, options.response
         )
+    ]
+    if options.memory_of:  # a process that `peak_memory` has started
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = make_trainer(options.memory_of, options.model, works[0], _UNCOUNTED, options.recompute, folder)
+            trainer.train()
+        print(own_peak())
+        return
+    ceiling = matmul_flops()
+    print(f"{device_name()}: matrix products run at {ceiling / 1e12:.3g} TFLOP/s", flush=True)
+    results: list[Result] = []
+    for work in works:
+        results += measure(work, options, ceiling)
+        print(table(results[-len(options.only) :], head=work is works[0]), flush=True)
+        if options.out:
+            write(results, ceiling, options)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", nargs="+", default=["tiny"], choices=list(SHAPES), help="of the model")
+    parser.add_argument("--weights", nargs="+", default=["full"], choices=["full", "lora", "4bit"])
+    parser.add_argument("--responses", type=int, nargs="+", default=[4, 8], help="k, responses to a prompt")
+    parser.add_argument("--prompt", type=int, nargs="+", default=[128, 512], help="tokens of a prompt")
+    parser.add_argument("--response", type=int, nargs="+", default=[64, 128], help="tokens of a response")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each contestant")
+    parser.add_argument("--steps", type=int, default=5, help="steps of a turn")
+    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing")
+    parser.add_argument("--only", nargs="+", default=list(CONTESTANTS), choices=list(CONTESTANTS))
+    parser.add_argument("--out", help="where to write the table, figures and plot, without an ending")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    parser.add_argument("--model", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+# -- Measuring -------------------------------------------------------------------------------------------
 
 
 class Stopwatch(TrainerCallback):
-    """CPU seconds of each step."""
+    """Seconds of each step: of the processor, or of the wall where a GPU works."""
 
     def __init__(self) -> None:
-        self.turns: list[list[float]] = []
-
-    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Begin a turn."""
-        self.turns.append([])
+        self.seconds: list[float] = []
 
     def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
         """Take the time."""
-        self.start = time.process_time()
+        self.start = now()
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         """Keep the time taken."""
-        self.turns[-1].append(time.process_time() - self.start)
+        self.seconds.append(now() - self.start)
 
 
-def measure(names: list[str], count: int, options: argparse.Namespace) -> dict[str, float]:
-    """Return each contestant's median CPU seconds of a step."""
+def now() -> float:
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(work: Work, options: argparse.Namespace, ceiling: float) -> list[Result]:
+    """Return a result for each contestant."""
+    watches = {name: Stopwatch() for name in options.only}
     with tempfile.TemporaryDirectory() as folder:
-        rows = make_rows(count, options)
-        trainers, watches = {}, {name: Stopwatch() for name in names}
-        for name in names:
-            trainers[name] = CONTESTANTS[name](rows, count, common(options, folder))
-            trainers[name].add_callback(watches[name])
-            trainers[name].remove_callback(PrinterCallback)
+        dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+        save_model(work.shape, folder, dtype)
         for _ in range(options.rounds):
-            for trainer in trainers.values():
+            for name, watch in watches.items():
+                trainer = make_trainer(name, folder, work, options.steps, options.recompute, folder + "/out")
+                turn = Stopwatch()
+                trainer.add_callback(turn)
+                trainer.remove_callback(PrinterCallback)
                 trainer.train()
-    return {name: statistics.median(t for turn in watch.turns for t in turn[1:]) for name, watch in watches.items()}
+                watch.seconds += turn.seconds[_UNCOUNTED:]
+                del trainer
+                gc.collect()
+        memory = {name: peak_memory(name, folder, work, options) for name in watches}
+    results = []
+    for name, watch in watches.items():
+        seconds = statistics.median(watch.seconds)
+        useful = work.response * (1 if name.startswith("SFT") else work.responses)
+        flops = work.flops(name, options.recompute) / seconds
+        results.append(
+            {
+                **vars(work),
+                "contestant": name,
+                "seconds": seconds,
+                "tokens_per_second": useful / seconds,
+                "tflops": flops / 1e12,
+                "of_ceiling": flops / ceiling,
+                "peak_mib": memory[name],
+            }
+        )
+    ours = next((r for r in results if r["contestant"] == "ours, shared"), None)
+    for result in results:
+        if ours:
+            result["faster_by"] = ours["tokens_per_second"] / result["tokens_per_second"]
+            result["memory_by"] = ours["peak_mib"] / result["peak_mib"]
+    return results
 
 
 def own_peak() -> int:
-    """Return this process's peak memory, MiB; ``ru_maxrss`` would not do: it starts with the parent's."""
+    """Return the peak memory, MiB, of the card or of this process; ``ru_maxrss`` starts with the parent's."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() // 2**20
     with open("/proc/self/status", encoding="utf-8") as status:
         (kilobytes,) = (line.split()[1] for line in status if line.startswith("VmHWM:"))
     return int(kilobytes) // 1024
 
 
-def peak_memory(name: str, count: int, options: argparse.Namespace) -> int:
+def peak_memory(name: str, model: str, work: Work, options: argparse.Namespace) -> int:
     """Return MiB."""
-    command = [sys.executable, __file__, "--only", name, "--no-memory", "--rounds", "1", "--steps", "2"]
-    command += ["--responses", str(count), "--prompt", str(options.prompt), "--response", str(options.response)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    command = [sys.executable, __file__, "--memory-of", name, "--model", model]
+    for option, value in vars(work).items():
+        command += [f"--{option}", str(value)]
+    command += ["--recompute"] if options.recompute else []
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"measuring the memory of {name!r} failed:\n{done.stderr[-2000:]}")
+    return int(done.stdout.splitlines()[-1])
 
 
-# -- The work --------------------------------------------------------------------------------------------
-
-VOCABULARY = 8192
-
-
-def make_rows(count: int, options: argparse.Namespace) -> Rows:
-    """Return as many rows of random words, a token each, as a turn has steps."""
-    draw = torch.Generator().manual_seed(0)
-
-    def words(length: int) -> str:
-        return " ".join(f"w{token}" for token in torch.randint(3, VOCABULARY, (length,), generator=draw).tolist())
-
-    return [
-        {
-            "prompt": words(options.prompt) + " ",
-            "responses": [words(options.response - 1) for _ in range(count)],  # the end token comes on top
-            "scores": [float(-place) for place in range(count)],
-        }
-        for _ in range(options.steps)
-    ]
+def matmul_flops() -> float:
+    """Return the rate at which matrices are multiplied here, operations a second: the best of several tries."""
+    on_gpu = torch.cuda.is_available()
+    size, dtype = (8192, torch.bfloat16) if on_gpu else (1024, torch.float32)
+    matrix = torch.randn(size, size, dtype=dtype, device="cuda" if on_gpu else "cpu")
+    best = float("inf")
+    for _ in range(10):
+        start = now()
+        matrix @ matrix
+        best = min(best, now() - start)
+    return float(2 * size**3 / best)
 
 
-def make_model() -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=256,
-        intermediate_size=1024,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    return LlamaForCausalLM(config)
+def device_name() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "one CPU core"
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    names = ["<pad>", "<unk>", "</s>", *(f"w{token}" for token in range(3, VOCABULARY))]
-    words = Tokenizer(models.WordLevel({name: token for token, name in enumerate(names)}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    words.add_special_tokens(names[:3])
-    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", unk_token="<unk>", eos_token="</s>")
+# -- Reporting -------------------------------------------------------------------------------------------
 
-
-# -- The contestants -------------------------------------------------------------------------------------
-
-
-def common(options: argparse.Namespace, folder: str) -> dict[str, Any]:
-    """Return the options that all trainers have."""
-    return {
-        "output_dir": folder,
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "dataloader_pin_memory": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "disable_tqdm": True,
-        "logging_strategy": "no",
-        "max_steps": options.steps,
-        "max_length": options.prompt + options.response,
-    }
-
-
-def ours(rows: Rows, count: int, options: dict[str, Any], share_prefix: bool) -> Trainer:
-    args = RRTFConfig(**options, per_device_train_batch_size=1, share_prefix=str(share_prefix))
-    return RRTFTrainer(
-        make_model(), args=args, train_dataset=Dataset.from_list(rows), processing_class=make_tokenizer()
-    )
-
-
-def dpo(rows: Rows, count: int, options: dict[str, Any], precomputed: bool) -> Trainer:
-    pairs = [
-        {"prompt": row["prompt"], "chosen": row["responses"][0], "rejected": rejected}
-        for row in rows
-        for rejected in row["responses"][1:]
-    ]
-    args = DPOConfig(**options, per_device_train_batch_size=count - 1, precompute_ref_log_probs=precomputed)
-    # All responses are of one length: the order, which is random, changes nothing.
-    return DPOTrainer(
-        make_model(),
-        None if precomputed else make_model(),
-        args,
-        train_dataset=Dataset.from_list(pairs),
-        processing_class=make_tokenizer(),
-    )
-
-
-def sft(rows: Rows, count: int, options: dict[str, Any]) -> Trainer:
-    best = [{"prompt": row["prompt"], "completion": row["responses"][0]} for row in rows]
-    args = SFTConfig(**options, per_device_train_batch_size=1)
-    return SFTTrainer(
-        make_model(), args=args, train_dataset=Dataset.from_list(best), processing_class=make_tokenizer()
-    )
-
-
-CONTESTANTS: dict[str, Callable[[Rows, int, dict[str, Any]], Trainer]] = {
-    "ours, shared": partial(ours, share_prefix=True),
-    "ours, padded": partial(ours, share_prefix=False),
-    "DPO": partial(dpo, precomputed=False),
-    "DPO, reference precomputed": partial(dpo, precomputed=True),
-    "SFT on the best": sft,
+_COLUMNS: dict[str, Callable[[Result], str]] = {
+    "model": lambda r: f"{r['shape']}, {r['weights']}",
+    "k": lambda r: str(r["responses"]),
+    "prompt": lambda r: str(r["prompt"]),
+    "response": lambda r: str(r["response"]),
+    "contestant": lambda r: r["contestant"],
+    "s a step": lambda r: f"{r['seconds']:.3f}",
+    "useful tokens/s": lambda r: f"{r['tokens_per_second']:.0f}",
+    "ours shared is faster by": lambda r: f"{r['faster_by']:.2f}" if "faster_by" in r else "",
+    "peak MiB": lambda r: str(r["peak_mib"]),
+    "ours shared takes": lambda r: f"{r['memory_by']:.2f}" if "memory_by" in r else "",
+    "TFLOP/s": lambda r: f"{r['tflops']:.3g}",
+    "of the ceiling": lambda r: f"{r['of_ceiling']:.0%}",
 }
+
+
+def table(results: list[Result], head: bool = True) -> str:
+    """Return the rows of a Markdown table."""
+    lines = [" | ".join(_COLUMNS), " | ".join("---" for _ in _COLUMNS)] if head else []
+    lines += [" | ".join(column(result) for column in _COLUMNS.values()) for result in results]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def write(results: list[Result], ceiling: float, options: argparse.Namespace) -> None:
+    """Write the table, the figures and the plot."""
+    out = Path(options.out)
+    versions = ", ".join(f"{m.__name__} {m.__version__}" for m in (torch, transformers, trl))
+    command = " ".join(["python benchmarks/train_throughput.py", *sys.argv[1:]])
+    head = (
+        f"# Response tokens trained on a second\n\n`{command}`\n\n{time.strftime('%Y-%m-%d')}, {device_name()}, "
+        f"{versions}. Matrix products run at {ceiling / 1e12:.3g} TFLOP/s here. How it is measured is told at the top "
+        f"of the script.\n\n![Useful tokens a second]({out.name}.svg)\n\n"
+    )
+    out.with_name(out.name + ".md").write_text(head + table(results) + "\n", encoding="utf-8")
+    figures = {"device": device_name(), "matmul_flops": ceiling, "results": results}
+    out.with_name(out.name + ".json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    plot(results, out.with_name(out.name + ".svg"))
+
+
+def plot(results: list[Result], path: Path) -> None:
+    """Draw the useful tokens a second of each contestant, a group of bars for each setting."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    names = list(dict.fromkeys(r["contestant"] for r in results))
+    settings = list(dict.fromkeys(tuple(r[key] for key in list(r)[:5]) for r in results))
+    figure, axes = pyplot.subplots(figsize=(max(7.0, 1.5 + 1.1 * len(settings)), 4.2), layout="constrained")
+    for index, name in enumerate(names):
+        rates = [r["tokens_per_second"] for r in results if r["contestant"] == name]
+        places = [place + (index - (len(names) - 1) / 2) * 0.16 for place in range(len(settings))]
+        axes.bar(places, rates, width=0.15, label=name)
+    labels = [f"{shape}, {weights}\nk={k}\n{prompt}+{response}" for shape, weights, k, prompt, response in settings]
+    axes.set_xticks(range(len(settings)), labels, fontsize=8)
+    axes.set_ylabel("response tokens a second")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.16))
+    figure.savefig(path, metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ def test_a_wheel_brings_its_configuration_and_its_policy(unpacked_wheel: Path, t
     assert (paths[1] / "experiment" / "quickstart.yaml").is_file()
     assert (paths[2] / "model.safetensors").stat().st_size > 1_000_000
     assert (unpacked_wheel / "rrtf_trl" / "py.typed").is_file()
+    for room, name in (("feedback/teacher", "grade"), ("samplers", "answer"), ("problems/evolution", "evolve")):
+        assert (unpacked_wheel / "rrtf_trl" / room / "prompts" / f"{name}.jinja").is_file()
+    page = unpacked_wheel / "rrtf_trl" / "labeling" / "page"
+    assert {path.suffix for path in page.iterdir()} == {".css", ".jinja", ".js", ".svg"}
     shown = subprocess.run(
         [sys.executable, "-m", "rrtf_trl.cli", "run", "--cfg", "job"],
         env=environment,

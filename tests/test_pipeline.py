@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rrtf_trl.evaluation import Estimate
+from rrtf_trl.evaluation import Estimate, Evaluation, Measurement
 from rrtf_trl.feedback import FeedbackError, UnitTests
-from rrtf_trl.pipeline import Evaluation, NothingToTrainOn, Pipeline
+from rrtf_trl.pipeline import NothingToTrainOn, Pipeline
 from rrtf_trl.problems import InputError
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, Source
@@ -82,13 +82,17 @@ def pipeline(tmp_path: Path, **changes: Any) -> Pipeline:
         "train": lambda folder: [],
         "train_key": "key",
         "evaluation": Evaluation(
-            greedy=lambda model: Answers(RIGHT if model != "base" else WRONG),
-            sampled=lambda model: Answers(RIGHT, RIGHT if model != "base" else BROKEN),
-            ks=[1, 2],
+            sampler=sampler_of,
+            measurements={"greedy": Measurement(), "sampled": Measurement(n=2, temperature=1.0, ks=[1, 2])},
         ),
         "console": Console(file=io.StringIO(), soft_wrap=True),
     }
     return Pipeline(**(parts | changes))
+
+
+def sampler_of(model: str, n: int, **decoding: Any) -> Answers:
+    answer = RIGHT if model != "base" else WRONG
+    return Answers(answer) if n == 1 else Answers(RIGHT, answer if model != "base" else BROKEN)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -184,7 +188,9 @@ def test_results_hold_before_after_and_paired_gain(tmp_path: Path) -> None:
     assert results["sampled pass@1"]["base"]["value"] == 0.5
     assert results["sampled pass@2"]["base"]["value"] == 1.0
     samples = rows(tmp_path / "run" / "evaluation" / "base.greedy.jsonl")
-    assert [(row["completion"], row["passed"], row["result"]) for row in samples] == [(WRONG, False, "partial")] * 2
+    assert [(row["completion"], row["passed"], row["state"]) for row in samples] == [
+        (f"# heldout {index}\ndef f(x):\n{WRONG}", False, "partial") for index in range(2)
+    ]
 
 
 def test_a_problem_that_cannot_be_sampled_counts_as_not_solved_and_is_told(tmp_path: Path) -> None:

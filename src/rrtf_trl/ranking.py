@@ -124,6 +124,7 @@ class Ranking:
 
     def _own_score(self, judgement: Judgement) -> float:
         assert judgement.state is not None, "unit tests give every candidate a state"
+        assert judgement.score is not None, "unit tests never abstain"
         slope = self.partial_slope * judgement.score if judgement.state == "partial" else 0.0
         return self.scores[judgement.state] + slope
 

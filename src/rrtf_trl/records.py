@@ -36,6 +36,17 @@ SOURCES: tuple[str, ...] = get_args(Source)
 STATES: tuple[str, ...] = get_args(State)
 
 
+BASE_TESTS = "base_tests"
+"""In a problem's metadata: how many of its tests, from the first on, are the benchmark's own, where others extend
+them (EvalPlus)."""
+
+PUBLISHED_PROMPT = "published_prompt"
+"""In a problem's metadata: its prompt as it was published, where a model is asked in another form."""
+
+SIGNATURE = "signature"
+"""In a problem's metadata: the head of the function or class that is asked for, as a hint."""
+
+
 class RecordError(ValueError):
     """A record that cannot be read: the message names the field and what was expected there."""
 
@@ -195,9 +206,13 @@ class Problem:
         task_id: Unique within a data set, for instance ``HumanEval/0``.
         prompt: Text that a response continues, or chat messages that it answers.
         tests: How a candidate is judged.
-        entry_point: The function that the tests call; ``None`` for whole programs.
+        entry_point: The function that the tests call, or a method as ``Solution.two_sum``; ``None`` for whole
+            programs.
         reference: A known good answer as a whole program, or ``None``.
         metadata: Anything else worth keeping, for instance the composition of an exercise.
+        files: Modules that the program may import, file name to text (``geometry/area.py``).
+        preamble: Code that stands before the program when it is run, for instance the imports that a contest
+            site makes for its users.
     """
 
     task_id: str
@@ -206,6 +221,8 @@ class Problem:
     entry_point: str | None = None
     reference: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    preamble: str = ""
 
     @classmethod
     def from_json(cls, row: Any) -> Problem:
@@ -221,6 +238,12 @@ class Problem:
             value = getattr(problem, name)
             _expect(value is None or isinstance(value, str), name, "a string or null", value)
         _expect(isinstance(problem.metadata, dict), "metadata", "an object", problem.metadata)
+        _expect(isinstance(problem.files, dict), "files", "an object of files", problem.files)
+        for name, text in problem.files.items():
+            fine = name.endswith(".py") and all(part.isidentifier() for part in name.removesuffix(".py").split("/"))
+            _expect(fine, "files", "names of modules, as 'area.py' or 'geometry/area.py'", name)
+            _expect(isinstance(text, str), f"files[{name!r}]", "a string", text)
+        _expect(isinstance(problem.preamble, str), "preamble", "a string", problem.preamble)
         needs_entry = isinstance(problem.tests, CheckTests | CaseTests)
         _expect(not needs_entry or bool(problem.entry_point), "entry_point", "a function's name for these tests", None)
         return problem
@@ -228,7 +251,8 @@ class Problem:
     @property
     def content_key(self) -> str:
         """A hash of all that decides a verdict or a sample; ``metadata`` is left out."""
-        return content_hash(self.task_id, self.prompt, to_json(self.tests), self.entry_point)
+        around = [self.files, self.preamble] if self.files or self.preamble else []
+        return content_hash(self.task_id, self.prompt, to_json(self.tests), self.entry_point, *around)
 
 
 @dataclass(frozen=True)
@@ -281,14 +305,15 @@ class Judgement:
         candidate_id: The candidate.
         feedback: The name of the source, for instance ``unit_tests``.
         state: For tests, what happened; ``None`` for sources that only score.
-        score: Larger is better. For tests the fraction of tests passed, in [0, 1].
+        score: Larger is better. For tests the fraction of tests passed, in [0, 1]. ``None`` where the source
+            abstained; ``detail["abstained"]`` says why.
         detail: Which test failed with what message, the judge's words, the annotator.
     """
 
     candidate_id: str
     feedback: str
     state: State | None
-    score: float
+    score: float | None
     detail: dict[str, Any] = field(default_factory=dict)
 
 

@@ -3,9 +3,11 @@
 config.yaml        the resolved configuration; `rrtf run --config-path RUN --config-name config` runs it again
 run.json           the command, versions, and for each stage its key, time and counts
 problems.jsonl     what was trained on            heldout.jsonl    what was evaluated on
+contaminated.jsonl which problems were left out, for they are in what is measured, and why
 candidates.jsonl   which answers                  judgements.jsonl which verdicts
 ranked.jsonl       the groups, the trainer's rows pairs.jsonl      which pairs, with their weights
 dropped.jsonl      what did not go into training, and why
+feedback/          what a source of judgements tells of itself, for instance how biased it is
 checkpoints/       training, resumable            train_log.jsonl  its losses
 policy/            the trained model              evaluation/      samples and figures, before and after
 results.json       the figures                    report.html      all of it as one page

@@ -33,11 +33,22 @@ CREATE TABLE IF NOT EXISTS verdicts (
     key TEXT PRIMARY KEY,
     feedback TEXT NOT NULL,
     state TEXT,
-    score REAL NOT NULL,
+    score REAL,
     detail TEXT NOT NULL
 ) WITHOUT ROWID;
 """
-_VERSION = 1
+_VERSION = 2
+
+# Version 1 knew no abstentions: its scores could not be null.
+_FROM_VERSION_1 = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE verdicts RENAME TO verdicts_1;
+{_SCHEMA}
+INSERT INTO verdicts SELECT * FROM verdicts_1;
+DROP TABLE verdicts_1;
+PRAGMA user_version={_VERSION};
+COMMIT;
+"""
 
 
 class StoreError(RuntimeError):
@@ -62,10 +73,12 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
+            if version not in (0, 1, _VERSION):
                 raise StoreError(
                     f"{path} was written by another version of rrtf-trl (format {version}, not {_VERSION})"
                 )
+            if version == 1:
+                self._db.executescript(_FROM_VERSION_1)
             self._db.executescript(_SCHEMA)
             self._db.execute(f"PRAGMA user_version={_VERSION}")
         except sqlite3.DatabaseError as error:

@@ -96,3 +96,23 @@ def test_humanevals_answers_are_found_in_every_dress() -> None:
         for response in (body, f"Sure!\n```python\n{problem.reference}```\nDone.", f"```python\n{body}```"):
             code = extract_code(response, problem.prompt, problem.entry_point).code
             assert ast.dump(ast.parse(code)) == ast.dump(ast.parse(problem.reference)), problem.task_id
+
+
+def test_the_next_task_that_a_base_model_makes_up_is_left_out() -> None:
+    prompt = '"""\nWrite a function to add.\nassert add(1, 2) == 3\n"""\n'
+    answer = 'import math\n\ndef add(a, b):\n    """Add."""\n    return a + b\n\n"""\nWrite a function to'
+    extracted = extract_code(answer, prompt, "add")
+    assert extracted.code.rstrip().endswith("return a + b")
+    assert extracted.ended
+
+
+def test_a_method_is_found_by_its_class() -> None:
+    answer = "Sure:\n\n```python\nx = 1\n```\n\n```python\nclass Solution:\n    def two_sum(self, a): ...\n```\n"
+    assert extract_code(answer, "Add two.", "Solution.two_sum").code.startswith("class Solution:")
+    stub = "class Solution:\n    def two_sum(self, a):\n"
+    assert extract_code("        return a\n\nprint(1)", stub, "Solution.two_sum").code == stub + "        return a\n"
+
+
+def test_prose_that_reads_like_an_import_is_prose() -> None:
+    prompt = "Count the paths.\nfrom the first cell to the last\nimport nothing, print one number:"
+    assert extract_code("print(1)\n", prompt, None).code == "print(1)\n"

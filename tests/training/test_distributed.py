@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -40,13 +41,20 @@ METRICS = [
 ]
 
 
+ONE_BATCH: tuple[int, list[int]] = (1, [])
+TWO_BATCHES = (2, [1, 3, 5])  # and none of one process has a pair in the first step
+
+
 @pytest.mark.parametrize(
-    ("accumulate", "tied"),
-    [(1, []), (2, [1, 3, 5])],
-    ids=["one batch", "two batches, and none of one process has a pair"],
+    ("engine", "share_prefix", "batches"),
+    [
+        pytest.param(engine, share, batches, id=f"{engine}-{share}-{batches[0]}")
+        for engine in WRAPPERS
+        for share, batches in itertools.product(("true", "false"), (ONE_BATCH, TWO_BATCHES))
+        # How a model is spread and how its batches are made do not meet: one of each is enough.
+        if engine == "ddp" or (share == "true") == (batches is TWO_BATCHES)
+    ],
 )
-@pytest.mark.parametrize("engine", WRAPPERS)
-@pytest.mark.parametrize("share_prefix", ["true", "false"], ids=["shared", "padded"])
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_give_the_losses_metrics_and_weights_of_one(
     llama_path: str,
@@ -55,9 +63,9 @@ def test_two_processes_give_the_losses_metrics_and_weights_of_one(
     tmp_path: Path,
     share_prefix: str,
     engine: str,
-    accumulate: int,
-    tied: list[int],
+    batches: tuple[int, list[int]],
 ) -> None:
+    accumulate, tied = batches
     if engine.startswith("zero"):
         pytest.importorskip("deepspeed", reason="DeepSpeed is not installed: pip install 'rrtf-trl[deepspeed]'")
     # Seven groups of 2 to 5 responses. The processes take turns in twos, so in the second step one has two

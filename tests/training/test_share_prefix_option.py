@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from datasets import Dataset
 from peft import LoraConfig, PromptTuningConfig, TaskType
 from tiny_models import FAMILIES, VOCABULARY, make, naive
 from torch import Tensor
@@ -99,11 +100,27 @@ def test_a_window_that_does_not_reach_the_attention_function_is_noticed() -> Non
         share_prefixes(model, "true")
 
 
-def test_a_chosen_attention_is_left_alone() -> None:
+def test_an_attention_of_ones_own_is_left_alone() -> None:
     model = make("Llama", {})
-    model.config._attn_implementation = "flex_attention"
-    with pytest.raises(ValueError, match=r'chosen to be "flex_attention".*attn_implementation="sdpa"'):
+    model.config._attn_implementation = "mine"
+    with pytest.raises(ValueError, match=r'chosen to be "mine".*attn_implementation="sdpa"'):
         share_prefixes(model, "true")
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
+def test_every_attention_gives_the_same_loss_shared_and_padded(
+    trainer: Build, llama_path: str, ranked: Dataset, implementation: str
+) -> None:
+    losses = [
+        trainer(
+            llama_path,
+            eval_dataset=ranked,
+            share_prefix=share,
+            model_init_kwargs={"attn_implementation": name, "dtype": "float32"},
+        ).evaluate()["eval_loss"]
+        for share, name in (("true", implementation), ("false", implementation), ("false", "eager"))
+    ]
+    assert losses == pytest.approx([losses[-1]] * 3, abs=1e-5)
 
 
 def test_false_never_shares() -> None:

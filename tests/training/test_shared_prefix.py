@@ -13,9 +13,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from trl.trainer.utils import add_fused_lm_head
 
+from rrtf_trl.training import prefix_attention
 from rrtf_trl.training.losses import rrtf_loss
 from rrtf_trl.training.packing import PackedCollator
-from rrtf_trl.training.prefix_attention import PrefixLayout
+from rrtf_trl.training.prefix_attention import PrefixLayout, attend_by_groups
+from rrtf_trl.training.prefix_flex import attend_by_blocks
 from rrtf_trl.training.scoring import score_responses
 from rrtf_trl.training.shared_prefix import share_prefixes
 
@@ -73,6 +75,72 @@ def test_log_probabilities_and_gradients_equal_one_sequence_at_a_time(family: st
         pytest.skip("transformers has no soft-capped sdpa attention")
     model = make(name, options, implementation)
     assert_equal_to_naive(prepared(model), EXAMPLES, model)
+
+
+# FlexAttention is one kernel on GPUs; uncompiled, it gives values from the same block mask here, and no gradients.
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_flex_attention_gives_the_same(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(*args: Any, **kwargs: Any) -> Tensor:
+        calls.append(kwargs)
+        return attend_by_blocks(*args, **kwargs)
+
+    monkeypatch.setattr(prefix_attention, "flex_works", lambda *args: True)
+    monkeypatch.setattr(prefix_attention, "attend_by_blocks", counted)
+    name, options = FAMILIES[family]
+    model = make(name, options, "eager")
+    with torch.no_grad():
+        expected, entropies = naive(model, EXAMPLES)
+        scored = score_responses(prepared(model), PackedCollator()(EXAMPLES))
+    torch.testing.assert_close(scored.logps, expected, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(scored.entropy, entropies.sum(), atol=2e-4, rtol=1e-5)
+    assert calls
+
+
+def test_flex_attention_computes_as_autocast_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    dtypes = set()
+
+    def seen(layout: PrefixLayout, *inputs: Tensor, **options: Any) -> Tensor:
+        dtypes.update(rows.dtype for rows in inputs)
+        return attend_by_groups(layout, *inputs, **options)
+
+    monkeypatch.setattr(prefix_attention, "flex_works", lambda *args: True)
+    monkeypatch.setattr(prefix_attention, "attend_by_blocks", seen)
+    model = prepared(make("Qwen3", {}))  # it normalises queries and keys in float32
+    dtypes.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        score_responses(model, PackedCollator()(EXAMPLES))
+    assert dtypes == {torch.bfloat16}
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="FlexAttention as one kernel needs a GPU")
+
+
+@needs_gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("softcap", [None, 20.0])
+def test_flex_attention_works_on_the_gpu(dtype: torch.dtype, softcap: float | None) -> None:
+    assert prefix_attention.flex_works(torch.device("cuda", 0), dtype, (8, 2), (64, 64), softcap)
+
+
+@needs_gpu
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gemma3", "mistral", "gpt2", "qwen3_moe"])
+def test_gradients_on_the_gpu_equal_those_of_the_cpu(family: str) -> None:
+    name, options = FAMILIES[family]
+    sizes = {} if name == "GPT2" else {"head_dim": 16}  # the least that the kernel takes
+    model = make(name, {**options, **sizes}, "eager")
+    losses = []
+    for ours in (prepared(model), prepared(copy.deepcopy(model).cuda())):
+        device = next(ours.parameters()).device
+        batch = {key: values.to(device) for key, values in PackedCollator()(EXAMPLES).items()}
+        loss = score_responses(ours, batch).logps.mean()
+        loss.backward()
+        losses.append((loss.item(), [p.grad.cpu() for p in ours.parameters() if p.grad is not None]))
+    assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-3)
+    for on_gpu, on_cpu in zip(losses[1][1], losses[0][1], strict=True):
+        assert (on_gpu - on_cpu).norm() < 0.01 * on_cpu.norm() + 1e-5
 
 
 @pytest.mark.parametrize("reentrant", [False, True])

@@ -30,6 +30,7 @@ both_paths = pytest.mark.parametrize("share_prefix", [True, False], ids=["shared
 
 LORA = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj"])
 SGD = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}  # an update is 0.1 times the gradient
+DORA = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], r=4, use_dora=True)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -411,8 +412,9 @@ def test_a_peft_model_goes_on_training_its_adapter(trainer: Build, llama: PreTra
         LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], modules_to_save=["lm_head"]),
         PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=3),
         PrefixTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=3),
+        DORA,
     ],
-    ids=["LM head trained whole", "prompt tuning", "prefix tuning"],
+    ids=["LM head trained whole", "prompt tuning", "prefix tuning", "DoRA"],
 )
 def test_the_loss_under_an_adapter_equals_one_sequence_at_a_time(
     trainer: Build, llama_path: str, peft_config: Any
@@ -451,19 +453,28 @@ def test_an_adapter_on_the_lm_head_is_refused(trainer: Build, llama_path: str) -
 
 
 @both_paths
+@pytest.mark.parametrize("adapter", [LORA, DORA], ids=["LoRA", "DoRA"])
 @pytest.mark.parametrize(
     "quantization",
-    [{"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, {"load_in_8bit": True}],
-    ids=["4 bit NF4", "8 bit"],
+    [
+        {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+        {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
+        {"load_in_8bit": True},
+    ],
+    ids=["4 bit NF4", "4 bit NF4, double quantization", "8 bit"],
 )
 def test_an_adapter_trains_on_a_quantized_model(
-    trainer: Build, llama_path: str, quantization: dict[str, Any], share_prefix: bool
+    trainer: Build, llama_path: str, quantization: dict[str, Any], adapter: LoraConfig, share_prefix: bool
 ) -> None:
     bitsandbytes = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    if adapter is DORA and "load_in_8bit" in quantization:
+        with pytest.raises(ValueError, match="DoRA on 8-bit weights does not train on a CPU"):
+            trainer(llama_path, quantization_config=BitsAndBytesConfig(**quantization), peft_config=adapter)
+        return
     ours = trainer(
         llama_path,
         quantization_config=BitsAndBytesConfig(**quantization),
-        peft_config=LORA,
+        peft_config=adapter,
         max_steps=3,
         per_device_train_batch_size=2,
         logging_steps=1,
@@ -658,3 +669,18 @@ def test_callbacks_are_called(trainer: Build, llama_path: str) -> None:
 
     trainer(llama_path, callbacks=[Steps()], max_steps=2).train()
     assert steps == [1, 2]
+
+
+def test_offloading_without_a_gpu_is_refused(trainer: Build, llama_path: str) -> None:
+    with pytest.raises(ValueError, match="there is no GPU here"):
+        trainer(llama_path, activation_offloading=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="offloading activations needs a GPU")
+def test_offloading_changes_no_update_on_the_gpu(trainer: Build, llama_path: str) -> None:
+    updated = []
+    for offloading in (False, True):
+        ours = trainer(llama_path, use_cpu=False, activation_offloading=offloading)
+        ours.train()
+        updated.append(weights(ours.model))
+    assert_same_weights(updated[1], updated[0], atol=1e-6)

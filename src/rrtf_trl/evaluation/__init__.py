@@ -1,5 +1,25 @@
-"""Evaluation: pass@k, its intervals, and paired comparison."""
+"""Evaluation: pass@k and its intervals, benchmarks, and paired comparison of models."""
 
+from .compare import Comparison, Overlap, compare, mcnemar
+from .failures import Failure, count_failures
+from .measure import Evaluation, Measured, Measurement, estimate, figures, measure
 from .pass_at_k import Estimate, mean_interval, paired_gain, pass_at_k
 
-__all__ = ["Estimate", "mean_interval", "paired_gain", "pass_at_k"]
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "Evaluation",
+    "Failure",
+    "Measured",
+    "Measurement",
+    "Overlap",
+    "compare",
+    "count_failures",
+    "estimate",
+    "figures",
+    "mcnemar",
+    "mean_interval",
+    "measure",
+    "paired_gain",
+    "pass_at_k",
+]

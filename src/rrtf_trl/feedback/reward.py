@@ -24,8 +24,8 @@ def as_reward_func(feedback: Feedback, extract: Extract | None = None) -> Callab
     ``entry_point``, and, where there are any, ``task_id`` and ``reference``. JSON text is the safe form of
     ``tests``: a column of objects gets one type for all rows, which many tests do not fit.
 
-    The reward is the score of the judgement; ``None``, which GRPO leaves out, where a row has no ``tests`` or
-    the source failed for a reason of its own.
+    The reward is the score of the judgement; ``None``, which GRPO leaves out, where a row has no ``tests``,
+    the source abstained, or it failed for a reason of its own.
 
     Args:
         feedback: The source; its name is the reward's in the logs.

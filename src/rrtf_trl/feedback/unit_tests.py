@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
+from rrtf_trl.program import called_name, whole_program
 from rrtf_trl.records import Candidate, Judgement, Problem
 from rrtf_trl.sandbox import Executor, Job, Outcome, Sandbox, SandboxUnavailable, check_job
 
@@ -94,9 +95,9 @@ def job_for(problem: Problem, *, code: str, job_id: str, trust: Literal["strict"
     """
     return Job(
         job_id=job_id,
-        code=code,
+        code=whole_program(problem, code),
         tests=problem.tests,
-        entry_point=problem.entry_point,
-        context=problem.reference or "",
+        entry_point=called_name(problem),
+        context=whole_program(problem, problem.reference) if problem.reference else "",
         trust=trust,
     )

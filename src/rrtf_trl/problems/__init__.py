@@ -1,6 +1,19 @@
-"""Problems: read from files, or generated."""
+"""Problems: read from files or a hub, or generated."""
 
-from .files import InputError, ProblemFile, problem_from_row, read_jsonl
+from .contests import NoTests
+from .decontamination import Decontaminator
+from .files import ProblemFile, problem_from_row
 from .prompts import PromptForm, render_prompt
+from .rows import InputError, read_jsonl, read_rows
 
-__all__ = ["InputError", "ProblemFile", "PromptForm", "problem_from_row", "read_jsonl", "render_prompt"]
+__all__ = [
+    "Decontaminator",
+    "InputError",
+    "NoTests",
+    "ProblemFile",
+    "PromptForm",
+    "problem_from_row",
+    "read_jsonl",
+    "read_rows",
+    "render_prompt",
+]

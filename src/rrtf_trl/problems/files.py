@@ -1,4 +1,4 @@
-"""Read problems from files: our own JSONL, HumanEval's and MBPP's, plain or gzipped.
+"""Read problems from files or a hub: our own rows, HumanEval's, MBPP's, EvalPlus', APPS' and LiveCodeBench's.
 
 The format is told by the fields of a row. A row that cannot be read is refused by file, line and field,
 and the whole file is read before any work starts, so that a bad last line costs nothing.
@@ -7,55 +7,35 @@ and the whole file is read before any work starts, so that a bad last line costs
 from __future__ import annotations
 
 import ast
-import gzip
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rrtf_trl.records import AssertTests, CheckTests, Problem, RecordError
 
+from .contests import NoTests, from_apps, from_livecodebench
+from .evalplus import from_evalplus
 from .prompts import PromptForm, render_prompt
-
-
-class InputError(ValueError):
-    """A file that cannot be used; the message names file, line and field, and what was expected."""
-
-
-def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object) for each non-blank line of a JSONL file, plain or ``.gz``.
-
-    Raises:
-        InputError: If the file is missing, is no UTF-8 text, or a line is no JSON object.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    open_text = gzip.open if path.suffix == ".gz" else open
-    number = 0
-    try:
-        with open_text(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise InputError(f"{path}:{number}: not JSON: {error.msg} at column {error.colno}") from None
-                if not isinstance(row, dict):
-                    raise InputError(f"{path}:{number}: expected a JSON object, got {type(row).__name__}")
-                yield number, row
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}:{number + 1}: not UTF-8 text ({error.reason})") from None
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise InputError(f"{path}: not a whole gzip file ({error})") from None
+from .rows import InputError, read_rows
 
 
 def problem_from_row(row: dict[str, Any]) -> Problem:
-    """Build a problem from a row in our, HumanEval's or MBPP's form; raises :class:`RecordError`."""
+    """Build a problem from a row in any known form.
+
+    Raises:
+        RecordError: If the row is in no known form, or a field is wrong; the message names it.
+        NoTests: If the row is one of a contest set without tests.
+    """
     if "tests" in row:
         return Problem.from_json(row)
+    if "plus_input" in row:
+        return from_evalplus(row)
+    if "public_test_cases" in row:
+        return from_livecodebench(row)
+    if "input_output" in row:
+        return from_apps(row)
     if "canonical_solution" in row or "entry_point" in row:
         return _from_humaneval(row)
     if "test_list" in row:
@@ -67,43 +47,97 @@ class ProblemFile:
     """The problems of one file, in its order.
 
     Args:
-        path: The file.
+        path: The file: ``.jsonl``, ``.json`` or ``.parquet``; or ``hub:NAME`` for a data set of a hub.
         limit: Take only this many, from the start.
         prompt_form: How the prompt is put to a model, see :func:`~rrtf_trl.problems.prompts.render_prompt`.
+        task_range: Take only tasks whose number, at the end of ``task_id``, is within these two, both included.
+        since: Take only problems of this date (``2024-07-01``) or later, where the set has dates.
+        until: Take only problems of this date or earlier.
+        subset: Of a hub's data set, where it has several.
+        split: Of a hub's data set; ``test`` by default.
 
     Raises:
         InputError: On iteration, before the first problem is handed out, if any row cannot be read, a
             ``task_id`` stands twice, or the file has no problem.
     """
 
-    def __init__(self, path: str | Path, limit: int | None = None, prompt_form: PromptForm = "as_is") -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: str | Path,
+        limit: int | None = None,
+        prompt_form: PromptForm = "as_is",
+        task_range: Sequence[int] | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        subset: str | None = None,
+        split: str | None = None,
+    ) -> None:
+        if task_range is not None and len(task_range) != 2:
+            raise InputError(f"task_range: expected the first and the last number, got {list(task_range)}")
+        self.path = path
         self.limit = limit
         self.prompt_form = prompt_form
+        self.task_range = task_range
+        self.since, self.until = str(since or ""), str(until or "")
+        self.subset, self.split = subset, split
+        self.without_tests: list[str] = []
 
     def __iter__(self) -> Iterator[Problem]:
         """Check every row, then yield the problems."""
-        lines: dict[str, int] = {}
-        for number, problem in self._read():
-            if problem.task_id in lines:
-                first = lines[problem.task_id]
-                raise InputError(
-                    f"{self.path}:{number}: field task_id: {problem.task_id!r} stands on line {first} too"
-                )
-            lines[problem.task_id] = number
-        if not lines:
-            raise InputError(f"{self.path}: no problems in this file")
-        for index, (_, problem) in enumerate(self._read()):
+        for _ in self._read():
+            pass
+        yield from self.once()
+
+    def once(self) -> Iterator[Problem]:
+        """Yield the problems as they are read; what is wrong with a later row is told only then."""
+        for index, problem in enumerate(self._read()):
             if self.limit is not None and index >= self.limit:
                 return
             yield problem
 
-    def _read(self) -> Iterator[tuple[int, Problem]]:
-        for number, row in read_jsonl(self.path):
+    def _read(self) -> Iterator[Problem]:
+        seen: dict[str, str] = {}
+        self.without_tests = []
+        chosen = 0
+        for where, row in read_rows(self.path, self.subset, self.split):
             try:
-                yield number, render_prompt(problem_from_row(row), self.prompt_form)
+                problem = render_prompt(problem_from_row(row), self.prompt_form)
+                if not self._wanted(problem):
+                    continue
+            except NoTests as error:
+                self.without_tests.append(str(error))
+                continue
             except RecordError as error:
-                raise InputError(f"{self.path}:{number}: {error}") from None
+                raise InputError(f"{where}: {error}") from None
+            if problem.task_id in seen:
+                first = seen[problem.task_id]
+                raise InputError(f"{where}: field task_id: {problem.task_id!r} stands on {_place(first)} too")
+            seen[problem.task_id] = where
+            chosen += 1
+            yield problem
+        if not chosen:
+            why = " that is asked for" if seen or self.task_range or self.since or self.until else ""
+            raise InputError(f"{self.path}: no problems in this file{why}")
+
+    def _wanted(self, problem: Problem) -> bool:
+        if self.task_range is not None:
+            number = problem.task_id.rpartition("/")[2]
+            if not number.isdigit():
+                raise RecordError(f"field task_id: task_range needs a number at its end, got {problem.task_id!r}")
+            if not self.task_range[0] <= int(number) <= self.task_range[1]:
+                return False
+        if self.since or self.until:
+            date = str(problem.metadata.get("date", ""))[:10]
+            if not date:
+                raise RecordError(f"{problem.task_id} has no date, by which since and until could choose")
+            return (not self.since or date >= self.since) and (not self.until or date <= self.until)
+        return True
+
+
+def _place(where: str) -> str:
+    """``line 3`` for ``file.jsonl:3``, ``row 3`` for ``file.json: row 3``."""
+    last = where.rpartition(":")[2].strip()
+    return f"line {last}" if last.isdigit() else last
 
 
 def _from_humaneval(row: dict[str, Any]) -> Problem:
@@ -121,6 +155,8 @@ def _from_humaneval(row: dict[str, Any]) -> Problem:
 
 
 def _from_mbpp(row: dict[str, Any]) -> Problem:
+    if "test" in row:
+        raise RecordError("field test: this is EvalPlus' MBPP+ as a hub has it; use its published file MbppPlus.jsonl")
     prompt_field = "text" if "text" in row else "prompt"
     _need_text(row, prompt_field, "code")
     code = row["code"].replace("\r\n", "\n")  # MBPP is published with CRLF line ends

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import warnings
-from typing import Literal
+from typing import Literal, get_args
 
-from rrtf_trl.records import Problem, RecordError
+from rrtf_trl.program import is_code
+from rrtf_trl.records import PUBLISHED_PROMPT, SIGNATURE, AssertTests, Problem, RecordError, StdioTests
 
-PromptForm = Literal["as_is", "paper", "chat"]
+PromptForm = Literal["as_is", "completion", "paper", "chat"]
 
 _CHAT = "Solve this task with a Python program. Answer with the code alone, in one fenced block.\n\n{prompt}"
+_CHAT_STDIO = (
+    "Solve this task with a whole Python program that reads its standard input and writes the answer to its "
+    "standard output. Answer with the code alone, in one fenced block.\n\n{prompt}"
+)
 
 
 def render_prompt(problem: Problem, form: PromptForm) -> Problem:
@@ -20,23 +26,73 @@ def render_prompt(problem: Problem, form: PromptForm) -> Problem:
     Args:
         problem: A problem whose prompt is plain text, either an instruction in prose or the head of a
             function with a docstring.
-        form: ``as_is`` leaves the prompt alone. ``paper`` is PanGu-Coder2's: the instruction in triple
-            quotes before the signature, so that the response is the function's body. ``chat`` makes one
-            user message, for models with a chat template.
+        form: ``as_is`` leaves the prompt alone. ``completion`` is for base models: code to be continued; an
+            instruction in prose becomes a docstring that ends in the first assertion, from which the name of
+            the function is known (MBPP as the BigCode harness and EvalPlus ask it), followed by the
+            signature where the problem has one. ``paper`` is PanGu-Coder2's: the instruction in triple quotes
+            before the signature, so that the response is the function's body. ``chat`` makes one user message,
+            for models with a chat template, with the same hints.
 
     Raises:
         RecordError: If the prompt is a list of messages already, or the signature cannot be found.
     """
+    if form not in get_args(PromptForm):
+        raise RecordError(f"prompt form {form!r} is not one of {', '.join(get_args(PromptForm))}")
     if form == "as_is":
         return problem
     if not isinstance(problem.prompt, str):
         raise RecordError(f"field prompt: the form {form!r} is made from text, but this prompt is chat messages")
     if form == "chat":
-        content = _CHAT.format(prompt=problem.prompt)
-        return dataclasses.replace(problem, prompt=[{"role": "user", "content": content}])
-    if form != "paper":
-        raise RecordError(f"prompt form {form!r} is not one of as_is, paper, chat")
-    return dataclasses.replace(problem, prompt=_paper_prompt(problem))
+        prompt = [{"role": "user", "content": _chat_text(problem)}]
+        return _with_prompt(problem, prompt)
+    return _with_prompt(problem, _paper_prompt(problem) if form == "paper" else _completion_prompt(problem))
+
+
+def _with_prompt(problem: Problem, prompt: str | list[dict[str, str]]) -> Problem:
+    if prompt == problem.prompt:
+        return problem
+    metadata = {PUBLISHED_PROMPT: problem.prompt, **problem.metadata}
+    return dataclasses.replace(problem, prompt=prompt, metadata=metadata)
+
+
+def _chat_text(problem: Problem) -> str:
+    prompt = str(problem.prompt).rstrip() + "\n"
+    text = (_CHAT_STDIO if isinstance(problem.tests, StdioTests) else _CHAT).format(prompt=prompt)
+    if is_code(str(problem.prompt)):
+        return text
+    if example := _example(problem):
+        text += f"\nYour code should pass this test:\n\n{example}\n"
+    if signature := _signature(problem):
+        text += f"\nComplete this code:\n\n```python\n{signature.rstrip()}\n```\n"
+    return text
+
+
+def _completion_prompt(problem: Problem) -> str:
+    prompt = str(problem.prompt)
+    if is_code(prompt):
+        return prompt
+    signature = _signature(problem)
+    # With the signature, the answer is the body; an example would only show the name again.
+    example = "" if signature else _example(problem)
+    lines = [_quotable(prompt.strip()), _quotable(example)] if example else [_quotable(prompt.strip())]
+    return '"""\n' + "\n".join(lines) + '\n"""\n' + (signature.rstrip() + "\n" if signature else "")
+
+
+def _example(problem: Problem) -> str:
+    """The first assertion, where the prompt does not say how the function is called."""
+    if not isinstance(problem.tests, AssertTests) or not problem.entry_point:
+        return ""
+    name = problem.entry_point.rpartition(".")[2]
+    return "" if re.search(rf"\b{re.escape(name)}\(", str(problem.prompt)) else problem.tests.asserts[0].strip()
+
+
+def _signature(problem: Problem) -> str:
+    signature = problem.metadata.get(SIGNATURE) or ""
+    return signature if isinstance(signature, str) else ""
+
+
+def _quotable(text: str) -> str:
+    return text.replace('"""', "'''")
 
 
 def _paper_prompt(problem: Problem) -> str:
@@ -45,13 +101,22 @@ def _paper_prompt(problem: Problem) -> str:
     if head is not None:
         before, signature, docstring = head
         return f'{before}"""{docstring or problem.prompt.strip()}"""\n{signature}\n'
+    instruction = _quotable(_unquoted(problem.prompt.strip()))
+    if given := _signature(problem):
+        return f'"""{instruction}"""\n{given.rstrip()}\n'
     known = _function(problem.reference or "", problem.entry_point)
     if known is None:
         raise RecordError(
             f"field prompt: no signature of {problem.entry_point!r} in the prompt or the reference, which the form "
             "'paper' needs; use prompt_form=chat or as_is"
         )
-    return f'"""{problem.prompt.strip()}"""\n{known[1]}\n'
+    return f'"""{instruction}"""\n{known[1]}\n'
+
+
+def _unquoted(text: str) -> str:
+    """Take the instruction out of a prompt that is a docstring and nothing else, as EvalPlus' of MBPP are."""
+    match = re.fullmatch(r'"""(.*)"""', text, re.DOTALL)
+    return match[1].strip() if match and '"""' not in match[1] else text
 
 
 def _function(code: str, name: str | None) -> tuple[str, str, str] | None:

@@ -241,4 +241,8 @@ def _kind(before: bool, after: bool) -> str:
 
 
 def _sample(row: dict[str, Any]) -> Answer:
-    return Answer(clip(row["completion"], 1400), clip(row["result"], 40), clip(row.get("message", ""), 400))
+    return Answer(
+        clip(row.get("response", row["completion"]), 1400),
+        clip(row.get("state", row["result"]), 40),
+        clip(row.get("message", ""), 400),
+    )

@@ -32,9 +32,9 @@ def results_table(results: dict[str, Any]) -> Table:
 def figure_label(name: str, row: dict[str, Any]) -> str:
     """Return a figure's name with its decoding, for instance ``pass@1, n=8, T=0.8``."""
     decoding, figure = name.split(" ", 1)
-    if decoding == "greedy":
-        return f"{figure}, greedy"
     settings = row["decoding"]
+    if decoding == "greedy" or settings.get("temperatures") == [0.0]:
+        return f"{figure}, greedy"
     temperatures = ",".join(f"{value:g}" for value in settings.get("temperatures", []))
     nucleus = "".join(f", top_p={value:g}" for value in settings.get("top_ps", []) if value != 1)
     return f"{figure}, n={row['n']}, T={temperatures}{nucleus}"

@@ -88,7 +88,10 @@ def tallies(folder: RunFolder) -> list[Tally]:
         tally.counts[judgement["state"]] += 1
     found = list(by_source.values())
     for which, label in (("base", "held-out problems, before"), ("trained", "held-out problems, after")):
-        tally = Tally(label, Counter(row["result"] for row in rows(folder, f"evaluation/{which}.sampled.jsonl")))
+        tally = Tally(
+            label,
+            Counter(row.get("state", row["result"]) for row in rows(folder, f"evaluation/{which}.sampled.jsonl")),
+        )
         if tally.total:
             found.append(tally)
     return found

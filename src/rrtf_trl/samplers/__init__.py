@@ -2,7 +2,20 @@
 
 from .base import Sampler, Samples
 from .extract import Extracted, extract_code
+from .openai import OpenAISampler
 from .reference import ReferenceSampler
+from .replay import ReplaySampler
 from .transformers import TransformersSampler
+from .vllm import VLLMSampler
 
-__all__ = ["Extracted", "ReferenceSampler", "Sampler", "Samples", "TransformersSampler", "extract_code"]
+__all__ = [
+    "Extracted",
+    "OpenAISampler",
+    "ReferenceSampler",
+    "ReplaySampler",
+    "Sampler",
+    "Samples",
+    "TransformersSampler",
+    "VLLMSampler",
+    "extract_code",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rrtf_trl.program import is_code
 from rrtf_trl.records import Prompt
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
@@ -36,10 +37,12 @@ def extract_code(response: str, prompt: Prompt, entry_point: str | None) -> Extr
     Args:
         response: The answer as it came.
         prompt: What was asked. An answer to plain text may continue it.
-        entry_point: The function that the program should define; ``None`` for whole programs.
+        entry_point: The function that the program should define, or a method of the class that it should, as
+            ``Solution.two_sum``; ``None`` for whole programs.
     """
+    entry_point = entry_point and entry_point.partition(".")[0]
     head = prompt if isinstance(prompt, str) else ""
-    continues = bool(head) and not _is_instruction(head)
+    continues = bool(head) and is_code(head)
     blocks = list(_FENCE.finditer(response))
     if blocks and not (continues and _starts_indented(response)):
         block = _best_block(blocks, entry_point)
@@ -48,7 +51,7 @@ def extract_code(response: str, prompt: Prompt, entry_point: str | None) -> Extr
     if _defines(response, entry_point):
         start = _TOP_LEVEL_CODE.search(response)
         text = response[start.start() if start else 0 :]
-        program, ended = _until_prose(text)
+        program, ended = _until_prose(text, entry_point)
         return Extracted(_as_program(program, head, entry_point), ended)
     if continues:
         body, ended = _body(response)
@@ -72,15 +75,9 @@ def _defines(text: str, entry_point: str | None) -> bool:
     return re.search(rf"^(?:async )?(?:def|class) {re.escape(entry_point)}\b", text, re.MULTILINE) is not None
 
 
-def _is_instruction(head: str) -> bool:
-    """Whether a text prompt is prose, which an answer follows, and not code, which an answer continues."""
-    last = head.rstrip().rsplit("\n", 1)[-1]
-    return not (last.endswith((":", '"""', "'''")) or _TOP_LEVEL_CODE.search(head) or head.startswith("#"))
-
-
 def _as_program(code: str, head: str, entry_point: str | None) -> str:
     """Return a whole program from ``code``, which may define the function or be its body only."""
-    if not head or _is_instruction(head) or entry_point is None:
+    if not head or not is_code(head) or entry_point is None:
         return _one_newline(code)
     if code.startswith(head):
         return _one_newline(code)
@@ -89,7 +86,9 @@ def _as_program(code: str, head: str, entry_point: str | None) -> str:
             code = "".join("    " + line if line.strip() else line for line in code.splitlines(keepends=True))
         return head + _body(code)[0]
     # The function stands again: keep what the prompt has before it (imports, helpers), and the answer's own.
-    before = re.split(rf"^(?:async )?def {re.escape(entry_point)}\b", head, maxsplit=1, flags=re.MULTILINE)[0]
+    before = re.split(rf"^(?:(?:async )?def|class) {re.escape(entry_point)}\b", head, maxsplit=1, flags=re.MULTILINE)[
+        0
+    ]
     return _one_newline(_without_bare_strings(before) + code)
 
 
@@ -115,15 +114,20 @@ def _body(text: str) -> tuple[str, bool]:
     return _one_newline("".join(kept)), ended
 
 
-def _until_prose(text: str) -> tuple[str, bool]:
-    """Return ``text`` up to the first top-level line after a definition that does not read as code."""
+def _until_prose(text: str, entry_point: str | None) -> tuple[str, bool]:
+    """Return ``text`` up to the first top-level line after a definition that does not read as code.
+
+    A base model that was asked in a docstring goes on with the docstring of a next task, which may be cut off.
+    """
     kept: list[str] = []
     quote: str | None = None
     for line in text.splitlines(keepends=True):
         inside = quote is not None
         quote = _open_quote(line, quote)
         stripped = line.strip()
-        if kept and stripped and not inside and not line.startswith((" ", "\t", "#", "@")) and _is_prose(stripped):
+        top_level = bool(stripped) and not inside and not line.startswith((" ", "\t", "#", "@"))
+        next_task = line.startswith(('"""', "'''")) and _defines("".join(kept), entry_point)
+        if kept and top_level and (next_task or _is_prose(stripped)):
             return _one_newline("".join(kept)), True
         kept.append(line)
     return _one_newline("".join(kept)), False

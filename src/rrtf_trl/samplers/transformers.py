@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rrtf_trl.assets import model_path
-from rrtf_trl.errors import UserError
 from rrtf_trl.records import Candidate, Problem, Source, content_hash
 
 from .base import Samples
+from .decoding import Decoding
 from .extract import extract_code
+from .tokenize import encode_prompt
 from .weights import model_identity
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class TransformersSampler:
         seed: Decides the draws, together with the batch.
         source: ``student`` for the policy that is trained, ``teacher`` for a stronger model.
         batch_size: Problems a call; a batch has ``batch_size × n`` sequences.
+        max_sequences: Sequences at a time, at most; a larger batch is drawn in several goes.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         device: Torch device; by default a GPU where there is one.
         quantization_config: bitsandbytes options, or ``None``.
@@ -52,39 +54,31 @@ class TransformersSampler:
         dtype: str = "auto",
         device: str | None = None,
         quantization_config: Any = None,
+        max_sequences: int | None = None,
     ) -> None:
-        self.temperatures = [1.0] if temperatures is None else list(temperatures)
-        top_ps = [1.0] if top_ps is None else list(top_ps)
-        self.top_ps = top_ps * len(self.temperatures) if len(top_ps) == 1 else top_ps
-        if n < 1 or max_new_tokens < 1 or batch_size < 1:
+        if batch_size < 1:
             raise ValueError("n, max_new_tokens and batch_size must be at least 1")
-        if not self.temperatures or any(t < 0 for t in self.temperatures):
-            raise ValueError(f"temperatures must be numbers >= 0, got {self.temperatures}")
-        if len(self.top_ps) != len(self.temperatures) or any(not 0 < p <= 1 for p in self.top_ps):
-            raise ValueError(f"top_ps must be one number in (0, 1], or one for each temperature, got {top_ps}")
+        self.decoding = Decoding.checked(n, temperatures, top_ps, max_new_tokens, seed)
         self.model = model_path(model)
-        self.n = n
-        self.max_new_tokens = max_new_tokens
-        self.seed = seed
         self.source = source
         self.batch_size = batch_size
         self.dtype = dtype
         self.device = device
         self.quantization_config = quantization_config
-        self.draws = sum(1 if t == 0 else n for t in self.temperatures)
+        self.max_sequences = max_sequences
+        self.draws = self.decoding.draws
         self._loaded: tuple[Any, Any] | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return the model's content hash and all decoding options."""
         quantization = self.quantization_config
+        several_goes = self._draws_at_once(self.batch_size, self.decoding.n) < self.decoding.n
         return {
+            # Where it matters, it decides which random numbers a draw gets.
+            **({"max_sequences": self.max_sequences} if several_goes else {}),
             "sampler": "transformers",
             "model": model_identity(self.model),
-            "n": self.n,
-            "temperatures": self.temperatures,
-            "top_ps": self.top_ps,
-            "max_new_tokens": self.max_new_tokens,
-            "seed": self.seed,
+            **self.decoding.identity(),
             "source": self.source,
             "dtype": self.dtype,
             "quantization": None if quantization is None else quantization.to_dict(),
@@ -99,7 +93,7 @@ class TransformersSampler:
         encoded: list[tuple[Problem, list[int]]] = []
         window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         for problem in problems:
-            ids = self._encode(problem, tokenizer)
+            ids = encode_prompt(problem, tokenizer, self.model)
             if window is not None and len(ids) >= window:
                 samples.skipped[problem.task_id] = f"the prompt has {len(ids)} tokens, the model's window {window}"
             else:
@@ -107,16 +101,19 @@ class TransformersSampler:
         if not encoded:
             return samples
         longest = max(len(ids) for _, ids in encoded)
-        new_tokens = self.max_new_tokens if window is None else min(self.max_new_tokens, window - longest)
-        batch_key = content_hash(self.seed, [problem.content_key for problem in problems])
-        for position, (temperature, top_p) in enumerate(zip(self.temperatures, self.top_ps, strict=True)):
+        new_tokens = self.decoding.max_new_tokens
+        if window is not None:
+            new_tokens = min(new_tokens, window - longest)
+        batch_key = content_hash(self.decoding.seed, [problem.content_key for problem in problems])
+        for position, (temperature, top_p, draws) in enumerate(self.decoding):
             # One stream of random numbers a batch: a run that was killed draws the rest as it would have.
             with torch.random.fork_rng():
                 torch.manual_seed(int(content_hash(batch_key, position), 16) % 2**63)
-                draws = self._generate(model, tokenizer, [ids for _, ids in encoded], temperature, top_p, new_tokens)
-            for (problem, _), sequences in zip(encoded, draws, strict=True):
+                prompts = [ids for _, ids in encoded]
+                drawn = self._generate(model, tokenizer, prompts, temperature, top_p, draws, new_tokens)
+            for (problem, _), sequences in zip(encoded, drawn, strict=True):
                 for index, (text, stopped) in enumerate(sequences):
-                    decoding = {"temperature": temperature, "top_p": top_p, "seed": self.seed, "index": index}
+                    decoding = {"temperature": temperature, "top_p": top_p, "seed": self.decoding.seed, "index": index}
                     decoding["max_new_tokens"] = new_tokens
                     samples.candidates.append(self._candidate(problem, text, stopped, decoding))
         return samples
@@ -143,17 +140,6 @@ class TransformersSampler:
             self._loaded = (model if self.quantization_config is not None else model.to(device), tokenizer)
         return self._loaded
 
-    def _encode(self, problem: Problem, tokenizer: Any) -> list[int]:
-        if isinstance(problem.prompt, str):
-            return list(tokenizer(problem.prompt)["input_ids"])
-        if tokenizer.chat_template is None:
-            raise UserError(
-                f"{problem.task_id}: the prompt is chat messages, but {self.model} has no chat template. "
-                "Use a chat model, or problems.prompt_form=paper for a base model."
-            )
-        encoded = tokenizer.apply_chat_template(problem.prompt, add_generation_prompt=True, return_dict=True)
-        return list(encoded["input_ids"])
-
     def _generate(
         self,
         model: Any,
@@ -161,32 +147,40 @@ class TransformersSampler:
         prompts: list[list[int]],
         temperature: float,
         top_p: float,
+        draws: int,
         new_tokens: int,
     ) -> list[list[tuple[str, bool]]]:
         """Return for each prompt its draws as (text, whether the model ended it itself)."""
         import torch
 
         batch = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt").to(model.device)
-        draws = 1 if temperature == 0 else self.n
         decoding: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if temperature > 0:
             # transformers would add its own top_k of 50, which no paper's decoding has.
             decoding = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
-        with torch.inference_mode():
-            output = model.generate(
-                **batch,
-                max_new_tokens=new_tokens,
-                num_return_sequences=draws,
-                pad_token_id=tokenizer.pad_token_id,
-                **decoding,
-            )
-        answers = output[:, batch["input_ids"].shape[1] :].tolist()
+        answers: list[list[list[int]]] = [[] for _ in prompts]
+        while len(answers[0]) < draws:
+            count = self._draws_at_once(len(prompts), draws - len(answers[0]))
+            with torch.inference_mode():
+                output = model.generate(
+                    **batch,
+                    max_new_tokens=new_tokens,
+                    num_return_sequences=count,
+                    pad_token_id=tokenizer.pad_token_id,
+                    **decoding,
+                )
+            sequences = output[:, batch["input_ids"].shape[1] :].tolist()
+            for index, drawn_now in enumerate(answers):
+                drawn_now += sequences[index * count : (index + 1) * count]
         ends = model.generation_config.eos_token_id
         eos = {tokenizer.eos_token_id} | (set(ends) if isinstance(ends, list) else {ends})
-        finished = [_until_end(ids, eos) for ids in answers]
+        finished = [_until_end(ids, eos) for prompt in answers for ids in prompt]
         texts = tokenizer.batch_decode([ids for ids, _ in finished], skip_special_tokens=True)
         drawn = [(text, stopped) for text, (_, stopped) in zip(texts, finished, strict=True)]
         return [drawn[start : start + draws] for start in range(0, len(drawn), draws)]
+
+    def _draws_at_once(self, prompts: int, draws: int) -> int:
+        return draws if self.max_sequences is None else min(draws, max(1, self.max_sequences // prompts))
 
     def _candidate(self, problem: Problem, text: str, stopped: bool, sampling: dict[str, Any]) -> Candidate:
         extracted = extract_code(text, problem.prompt, problem.entry_point)

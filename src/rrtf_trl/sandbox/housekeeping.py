@@ -19,6 +19,7 @@ class Housekeeping:
         self._environment = dict(self._variables())
         self._folder = os.getcwd()
         self._recursion = sys.getrecursionlimit()
+        self._finders = list(sys.meta_path)
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._modules: dict[str, tuple[types.ModuleType, list[int]]] = {}
 
@@ -48,6 +49,7 @@ class Housekeeping:
         if (sys.stdin, sys.stdout, sys.stderr) != self._streams:
             sys.stdin, sys.stdout, sys.stderr = self._streams
         sys.setrecursionlimit(self._recursion)
+        sys.meta_path[:] = self._finders
         os.chdir(self._folder)
         if threading.active_count() > 1:
             return "a thread"

@@ -106,7 +106,8 @@ def _train(script: Any, args: RRTFConfig, model: Any, mixture: Any) -> None:
     trainer.save_model(args.output_dir)
     trainer.accelerator.print(f"Model saved to {args.output_dir}.")
     if args.push_to_hub:
-        trainer.push_to_hub(dataset_name=script.dataset_name)
+        is_local = script.dataset_name is None or Path(script.dataset_name).exists()
+        trainer.push_to_hub(dataset_name=None if is_local else script.dataset_name)
         trainer.accelerator.print(f"Model pushed to the hub as {trainer.hub_model_id}.")
     trainer.end()
     if args.world_size > 1 and args.device.type == "cpu":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -169,6 +170,13 @@ class RRTFConfig(DPOOptions):
                 raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}.")
         if self.rank_weight == 0 and self.sft_weight == 0:
             raise ValueError("`rank_weight` and `sft_weight` are both 0: there is nothing to train on.")
+        if self.truncation_mode == "keep_end":
+            warnings.warn(
+                '`truncation_mode="keep_end"` is deprecated: TRL drops it in 2.0, and so will RRTFTrainer. Use "drop" '
+                'or "keep_start".',
+                FutureWarning,
+                stacklevel=3,
+            )
         if self.max_responses is not None and self.max_responses < 2:
             raise ValueError(f"`max_responses` must be at least 2, got {self.max_responses}: ranking needs a pair.")
         super().__post_init__()
@@ -177,3 +185,7 @@ class RRTFConfig(DPOOptions):
         elif isinstance(self.pad_to_multiple_of, str):  # from the command line
             none = self.pad_to_multiple_of.lower() in ("none", "null")
             self.pad_to_multiple_of = None if none else int(self.pad_to_multiple_of)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the hub's token out of `training_args.bin`, which goes into checkpoints and to the hub with them."""
+        return {**self.__dict__, "hub_token": None}

@@ -30,7 +30,9 @@ _PREFERENCE = ("chosen", "rejected")
 _OF_IDS = {"prompt_ids": "prompt", "response_ids": "responses", "chosen_ids": "chosen", "rejected_ids": "rejected"}
 
 
-def ranked_row(row: dict[str, Any], index: int, require_sources: bool = False) -> dict[str, Any]:
+def ranked_row(
+    row: dict[str, Any], index: int, require_sources: bool = False, with_images: bool = False
+) -> dict[str, Any]:
     """Bring an accepted row into the ranked form: ``prompt``, ``responses``, ``scores``, ``from_teacher``.
 
     Accepted are ranked rows (``prompt``, ``responses``, ``scores`` and optionally ``sources``) and TRL's
@@ -42,10 +44,10 @@ def ranked_row(row: dict[str, Any], index: int, require_sources: bool = False) -
     """
     # In a data set of mixed forms, a row has null in the columns of the other form.
     row = {name: value for name, value in row.items() if value is not None}
-    if "image" in row or row.get("images"):
+    if not with_images and ("image" in row or row.get("images")):
         raise ValueError(
-            f"Row {index} is vision-related: it has an image. RRTFTrainer trains on text only, with a vision-language "
-            "model too. Drop the rows or columns with images."
+            f"Row {index} is vision-related: it has an image. That takes a vision-language model, whose processor is "
+            "found with the model or given as `processing_class`, and a data set whose first row has the column too."
         )
     is_preference = "responses" not in row and ("chosen" in row or "rejected" in row)
     missing = [name for name in (_PREFERENCE if is_preference else _RANKED) if name not in row]
@@ -194,13 +196,27 @@ def fit_row(
             excess = len(prompt) + max(map(len, responses)) - max_length
             prompt, responses = prompt[max(excess, 0) :], [ids[-max_length:] for ids in responses]
         keep = [i for i in keep if responses[i] and len(prompt) + len(responses[i]) <= max_length]
-    if max_responses is not None and len(keep) > max_responses:
-        # Best first, and among equals a teacher's, which is the one that is imitated.
-        ranked = sorted(keep, key=lambda i: (-example["scores"][i], not example["from_teacher"][i]))
-        spaced = {round(i * (len(ranked) - 1) / (max_responses - 1)) for i in range(max_responses)}
-        keep = sorted(ranked[i] for i in spaced)
+    keep = choose_responses(example["scores"], example["from_teacher"], max_responses, keep)
     fitted = {name: [example[name][i] for i in keep] for name in ("scores", "from_teacher")}
     return {"prompt_ids": prompt, "response_ids": [responses[i] for i in keep], **fitted, "kept": keep}
+
+
+def choose_responses(
+    scores: list[float], from_teacher: list[bool], max_responses: int | None, among: list[int] | None = None
+) -> list[int]:
+    """Return the indices of at most ``max_responses`` responses: the best, the worst and evenly spaced ones between.
+
+    Args:
+        scores: One a response.
+        from_teacher: One a response; among equals a teacher's counts as better, because it is the one imitated.
+        max_responses: At least 2, or ``None`` for all.
+        among: The indices to choose from, by default all.
+    """
+    among = list(range(len(scores))) if among is None else among
+    if max_responses is None or len(among) <= max_responses:
+        return among
+    ranked = sorted(among, key=lambda i: (-scores[i], not from_teacher[i]))
+    return sorted({ranked[round(i * (len(ranked) - 1) / (max_responses - 1))] for i in range(max_responses)})
 
 
 def prepare_dataset(

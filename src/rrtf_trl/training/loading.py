@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import is_peft_model
 from torch import nn
 from transformers import (
-    AutoTokenizer,
+    AutoProcessor,
     BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -53,40 +53,71 @@ def load_model(
     return create_model_from_path(model, **options)
 
 
-def load_tokenizer(
+def load_processor(
     processing_class: PreTrainedTokenizerBase | ProcessorMixin | None,
     model: PreTrainedModel | PeftModel,
     args: RRTFConfig,
-) -> PreTrainedTokenizerBase:
-    """Return the tokenizer, by default the model's own; both agree on the padding token afterwards.
+) -> PreTrainedTokenizerBase | ProcessorMixin:
+    """Return the tokenizer, or the processor that has one, by default the model's own.
+
+    The tokenizer and the model agree on the padding token afterwards.
 
     Raises:
-        TypeError: If ``processing_class`` is neither a tokenizer nor a processor with one.
+        TypeError: If ``processing_class`` is neither a tokenizer nor a processor.
         ValueError: If ``pad_token`` is not in the vocabulary.
     """
     if processing_class is None:
         name = get_config_model_id(model.config)
         assert not isinstance(args.model_init_kwargs, str), "the base class parses it"
         revision = (args.model_init_kwargs or {}).get("revision")
-        processing_class = AutoTokenizer.from_pretrained(
+        processing_class = AutoProcessor.from_pretrained(
             name, revision=revision, trust_remote_code=args.trust_remote_code
         )
-    if isinstance(processing_class, ProcessorMixin):  # of a vision-language model, trained on text
-        template = processing_class.chat_template
-        processing_class = processing_class.tokenizer
-        processing_class.chat_template = processing_class.chat_template or template
-    if not isinstance(processing_class, PreTrainedTokenizerBase):
-        raise TypeError(f"`processing_class` must be a tokenizer, got `{type(processing_class).__name__}`.")
-    pad_token = args.pad_token or processing_class.pad_token or processing_class.eos_token
-    if pad_token not in processing_class.get_vocab():
+    if not isinstance(processing_class, PreTrainedTokenizerBase | ProcessorMixin):
+        raise TypeError(
+            f"`processing_class` must be a tokenizer or a processor, got `{type(processing_class).__name__}`."
+        )
+    tokenizer = tokenizer_of(processing_class)
+    pad_token = args.pad_token or tokenizer.pad_token or tokenizer.eos_token
+    if pad_token not in tokenizer.get_vocab():
         raise ValueError(
             f"`pad_token` {pad_token!r} is not in the tokenizer's vocabulary. Name a token that is, or add it first."
         )
-    processing_class.pad_token = pad_token
-    model.config.get_text_config().pad_token_id = processing_class.pad_token_id
+    tokenizer.pad_token = pad_token
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     if model.generation_config is not None:
-        model.generation_config.pad_token_id = processing_class.pad_token_id
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
     return processing_class
+
+
+def tokenizer_of(processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a processor, with its chat template, or a tokenizer itself."""
+    if not isinstance(processing_class, ProcessorMixin):
+        return processing_class
+    tokenizer = processing_class.tokenizer
+    tokenizer.chat_template = tokenizer.chat_template or processing_class.chat_template
+    return tokenizer
+
+
+def prepare_for_images(args: RRTFConfig, with_images: bool) -> None:
+    """Set what the training of a vision-language model needs.
+
+    Args:
+        args: The options.
+        with_images: Whether the rows have images.
+
+    Raises:
+        ValueError: If ``truncation_mode="keep_end"`` would cut images out of prompts.
+    """
+    # Rows without images leave the vision tower without gradients.
+    reentrant = (args.gradient_checkpointing_kwargs or {}).get("use_reentrant")
+    if args.ddp_find_unused_parameters is None and not reentrant:
+        args.ddp_find_unused_parameters = True
+    if with_images and args.max_length is not None and args.truncation_mode == "keep_end":
+        raise ValueError(
+            "truncation_mode='keep_end' is not supported for vision-language models: it would cut the images out of a "
+            "prompt. Use truncation_mode='keep_start', or set max_length=None."
+        )
 
 
 def add_adapter(
@@ -96,7 +127,7 @@ def add_adapter(
 
     Raises:
         ImportError: If peft is needed and missing.
-        ValueError: If the model has an adapter already.
+        ValueError: If the model has an adapter already, or cannot train with this one.
     """
     quantized = getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)
     if peft_config is not None:
@@ -113,6 +144,12 @@ def add_adapter(
             raise ValueError(
                 "The model has an adapter already and `peft_config` asks for another. Merge the first one into the "
                 "model, or leave `peft_config` out to go on training it."
+            )
+        on_cpu = next(model.parameters()).device.type == "cpu"
+        if getattr(peft_config, "use_dora", False) and getattr(model, "is_loaded_in_8bit", False) and on_cpu:
+            raise ValueError(
+                "DoRA on 8-bit weights does not train on a CPU: bitsandbytes loses the scale of its weights after the "
+                "first step. Use 4-bit weights, or LoRA (`use_dora=False`)."
             )
         # ZeRO-3 gathers parameters into buffers of one dtype: the adapter keeps that of the model.
         options = {"autocast_adapter_dtype": False} if _is_zero3(args) and not quantized else {}

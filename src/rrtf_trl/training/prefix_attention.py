@@ -1,11 +1,13 @@
 """Attention of a packed row: responses of one prompt each see that prompt and themselves, and not each other.
 
-The row is the one that :class:`~rrtf_trl.training.packing.PackedCollator` builds. Attention runs group by group, so
-its cost is that of the sequences and not of the row squared.
+The row is the one that :class:`~rrtf_trl.training.packing.PackedCollator` builds. Attention runs group by group, or on
+a GPU by :mod:`~rrtf_trl.training.prefix_flex`, so its cost is that of the sequences and not of the row squared.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,8 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AttentionInterface
+
+from .prefix_flex import attend_by_blocks
+
+logger = logging.getLogger(__name__)
 
 NAME = "rrtf_shared_prefix"
 """Under which transformers finds :func:`shared_prefix_attention`.
@@ -32,12 +39,14 @@ class PrefixLayout:
         groups: For each group the length of its prompt and of each of its responses.
         scored_positions: int `[S]`, the positions whose hidden states predict a token of a response.
         masks: Masks made so far, see :meth:`mask`.
+        block_masks: FlexAttention's masks made so far, by window.
         windows: The attention layers that have run, with their sliding windows.
     """
 
     groups: list[tuple[int, list[int]]]
     scored_positions: Tensor
     masks: dict[tuple[Any, ...], Tensor] = field(default_factory=dict, repr=False)
+    block_masks: dict[int | None, BlockMask] = field(default_factory=dict, repr=False)
     windows: dict[nn.Module, int | None] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -76,8 +85,6 @@ def shared_prefix_attention(
 ) -> tuple[Tensor, None]:
     """Attend within each response and from it to its prompt; the signature is that of transformers' functions.
 
-    On a GPU, one FlexAttention call with a block mask of the whole row could stand in for the loop.
-
     Args:
         module: The attention layer.
         query: float `[1, H, T, D]`.
@@ -103,6 +110,34 @@ def shared_prefix_attention(
         )
     window = kwargs["sliding_window"] if "sliding_window" in kwargs else getattr(module, "sliding_window", None)
     shared_prefix.windows[module] = window
+    options: dict[str, Any] = {"window": window, "scaling": scaling, "softcap": softcap}
+    device, dtype = query.device, query.dtype
+    if torch.is_autocast_enabled(device.type):  # which knows nothing of FlexAttention
+        dtype = torch.get_autocast_dtype(device.type)
+    heads, sizes = (query.size(1), key.size(1)), (query.size(3), value.size(3))
+    if not dropout and flex_works(device, dtype, heads, sizes, softcap):
+        inputs = (rows.to(dtype) for rows in (query, key, value))
+        out = attend_by_blocks(shared_prefix, *inputs, **options)
+    else:
+        out = attend_by_groups(shared_prefix, query, key, value, dropout=dropout, **options)
+    return out.transpose(1, 2), None
+
+
+def attend_by_groups(
+    layout: PrefixLayout,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    window: int | None,
+    scaling: float | None,
+    softcap: float | None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attend to one prompt after another, and from all of its responses at once.
+
+    Arguments and result are those of :func:`~rrtf_trl.training.prefix_flex.attend_by_blocks`.
+    """
     options: dict[str, Any] = {"window": window, "dropout": dropout, "scaling": scaling, "softcap": softcap}
     copies = query.size(1) // key.size(1)
     q, k, v = (rows.transpose(1, 2)[0] for rows in (query, key, value))  # [T, heads, D]
@@ -110,18 +145,18 @@ def shared_prefix_attention(
         k, v = k.repeat_interleave(copies, dim=1), v.repeat_interleave(copies, dim=1)
     parts: list[Tensor] = []
     start = 0
-    for prompt, responses in shared_prefix.groups:
+    for prompt, responses in layout.groups:
         end = start + prompt + sum(responses)
         sizes = [prompt, *responses]
         q_prompt, *q_own = torch.split(q[start:end], sizes)
         k_prompt, *k_own = torch.split(k[start:end], sizes)
         v_prompt, *v_own = torch.split(v[start:end], sizes)
         if prompt:
-            parts.append(_attend(shared_prefix, q_prompt[None], k_prompt[None], v_prompt[None], **options)[0])
+            parts.append(_attend(layout, q_prompt[None], k_prompt[None], v_prompt[None], **options)[0])
         # The first token of a response is the one to look furthest back, window − 1 positions.
         seen = prompt if window is None else min(prompt, window - 1)
         out = _attend(
-            shared_prefix,
+            layout,
             pad_sequence(q_own, batch_first=True),
             _after_prompt(k_prompt[prompt - seen :], k_own),
             _after_prompt(v_prompt[prompt - seen :], v_own),
@@ -130,7 +165,7 @@ def shared_prefix_attention(
         # Queries in the padding attend to something, and nothing attends to keys in the padding.
         parts += [own[:size] for own, size in zip(out, responses, strict=True)]
         start = end
-    return torch.cat(parts)[None], None
+    return torch.cat(parts).transpose(0, 1)[None]
 
 
 def _after_prompt(prompt: Tensor, own: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
@@ -167,6 +202,52 @@ def _attend(
         q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scaling
     )
     return out.transpose(1, 2)
+
+
+@functools.cache
+def flex_works(
+    device: torch.device, dtype: torch.dtype, heads: tuple[int, int], sizes: tuple[int, int], softcap: float | None
+) -> bool:
+    """Whether FlexAttention gives here what group by group attention gives, values and gradients; tried once.
+
+    Args:
+        device: Only GPUs have a fast one.
+        dtype: Of query, key and value.
+        heads: H and H_kv.
+        sizes: D and D_v.
+        softcap: As of the layer.
+    """
+    if device.type != "cuda":
+        return False
+    layout = PrefixLayout([(70, [40, 9, 130]), (3, [5, 64])], torch.empty(0))
+    total = sum(prompt + sum(responses) for prompt, responses in layout.groups)
+    draw = torch.Generator(device).manual_seed(0)
+    shapes = [(heads[0], sizes[0]), (heads[1], sizes[0]), (heads[1], sizes[1])]
+    options: dict[str, Any] = {"window": 50, "scaling": None, "softcap": softcap}
+    results = []
+    try:
+        for attend in (attend_by_blocks, attend_by_groups):
+            draw.manual_seed(0)
+            inputs = [
+                torch.randn(1, count, total, size, generator=draw, device=device, dtype=dtype).requires_grad_()
+                for count, size in shapes
+            ]
+            with torch.enable_grad():
+                out = attend(layout, *inputs, **options)
+                gradients = torch.autograd.grad(out.float().square().sum(), inputs)
+            results.append([out, *gradients])
+    except Exception as error:
+        logger.warning("FlexAttention does not run here (%s): prompts are shared group by group.", error)
+        return False
+    tolerance = 1e-3 if dtype in (torch.float32, torch.float64) else 0.05
+    pairs = zip(*results, strict=True)
+    distance: float = max(((ours - theirs).norm() / theirs.norm()).item() for ours, theirs in pairs)
+    if distance > tolerance:
+        logger.warning(
+            "FlexAttention gives other numbers here (relative error %.1e): prompts are shared group by group.",
+            distance,
+        )
+    return distance <= tolerance
 
 
 AttentionInterface.register(NAME, shared_prefix_attention)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from .prefix_attention import PrefixLayout
 
+_OF_THE_LOSS = {"completion_mask", "scores", "group_ids", "from_teacher"}
+
 
 @dataclass
 class ScoredResponses:
@@ -68,7 +70,7 @@ def _score_packed(model: nn.Module, batch: Mapping[str, Tensor], options: dict[s
 
 def _score_padded(model: nn.Module, batch: Mapping[str, Tensor], options: dict[str, bool]) -> ScoredResponses:
     labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
-    outputs = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels, **options)
+    outputs = model(**model_inputs(batch), labels=labels, **options)
     # Prompt-learning adapters put virtual tokens in front: the last positions are the real ones.
     positions = labels.size(1) - 1
     return ScoredResponses(
@@ -79,3 +81,8 @@ def _score_padded(model: nn.Module, batch: Mapping[str, Tensor], options: dict[s
         entropy=outputs.entropy[:, -positions:].detach().float().sum(),
         aux_loss=outputs.aux_loss,
     )
+
+
+def model_inputs(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what of a padded batch goes into the model: tokens, their mask, and what a processor made of images."""
+    return {name: values for name, values in batch.items() if name not in _OF_THE_LOSS}

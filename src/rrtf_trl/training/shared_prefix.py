@@ -22,7 +22,8 @@ from .prefix_attention import NAME, PrefixLayout
 
 logger = logging.getLogger(__name__)
 
-_REPLACEABLE = (None, "eager", "sdpa")
+# All of these compute the same; what another one does, nobody knows.
+_REPLACEABLE = (None, "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3")
 _LAYER_TYPES = {"full_attention", "sliding_attention"}
 _TRIAL: list[dict[str, Any]] = [
     {"prompt_ids": [3, 1, 2], "response_ids": [[4], [5, 6], [6, 5, 7]]},
@@ -30,12 +31,13 @@ _TRIAL: list[dict[str, Any]] = [
 ]
 
 
-def share_prefixes(model: Any, choice: str) -> bool:
+def share_prefixes(model: Any, choice: str, with_images: bool = False) -> bool:
     """Prepare a model with TRL's fused LM head to compute each prompt once, and say whether that could be done.
 
     Args:
         model: A causal language model, or a PEFT model of one.
         choice: ``auto``: do it where it is exact, and else log why not; ``true``; ``false``.
+        with_images: Whether prompts have images, which are not shared.
 
     Raises:
         ValueError: If ``choice`` is ``true`` and it cannot be done; the message says why.
@@ -43,7 +45,7 @@ def share_prefixes(model: Any, choice: str) -> bool:
     if choice == "false":
         return False
     base = model.get_base_model() if is_peft_model(model) else model
-    reason = _adapter_in_the_way(model) or _architecture_in_the_way(base)
+    reason = "the rows have images" if with_images else _adapter_in_the_way(model) or _architecture_in_the_way(base)
     if reason is None:
         switch = _Switch(base)
         reason = _failed_trial(base)
@@ -189,7 +191,7 @@ def _failed_trial(model: Any) -> str | None:
     return None if distance < tolerance else f"a trial on {name} gave other numbers (relative error {distance:.1e})"
 
 
-def _run_trial(backbone: nn.Module, embeddings: Tensor) -> tuple[Tensor, Tensor, PrefixLayout]:
+def _run_trial(backbone: Any, embeddings: Tensor) -> tuple[Tensor, Tensor, PrefixLayout]:
     """Return float `[S, D]` twice, hidden states under a layout and one sequence at a time, and that layout."""
     examples = [{**row, "scores": [0.0] * len(row["response_ids"]), "from_teacher": []} for row in _TRIAL]
     batch = {name: tensor.to(embeddings.device) for name, tensor in PackedCollator()(examples).items()}
@@ -197,11 +199,17 @@ def _run_trial(backbone: nn.Module, embeddings: Tensor) -> tuple[Tensor, Tensor,
     tokens, positions = batch["input_ids"] % len(embeddings), batch["position_ids"]
     shared = backbone(input_ids=tokens, position_ids=positions, shared_prefix=layout, use_cache=False)
     alone = []
-    for row in _TRIAL:
-        start = len(row["prompt_ids"])
-        for response in row["response_ids"]:
-            ids = torch.tensor([row["prompt_ids"] + response], device=embeddings.device) % len(embeddings)
-            alone.append(backbone(input_ids=ids, use_cache=False).last_hidden_state[0, start - 1 : -1])
+    chosen = backbone.config._attn_implementation
+    if chosen not in (None, "sdpa"):  # others compile a kernel for each length, or take no float32
+        backbone.config._attn_implementation = "eager"
+    try:
+        for row in _TRIAL:
+            start = len(row["prompt_ids"])
+            for response in row["response_ids"]:
+                ids = torch.tensor([row["prompt_ids"] + response], device=embeddings.device) % len(embeddings)
+                alone.append(backbone(input_ids=ids, use_cache=False).last_hidden_state[0, start - 1 : -1])
+    finally:
+        backbone.config._attn_implementation = chosen
     return shared.last_hidden_state[0], torch.cat(alone), layout
 
 

@@ -33,12 +33,22 @@ from trl.trainer.utils import (
 from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator, prepare_dataset
-from .loading import add_adapter, disable_dropout, keep_fused_head, load_model, load_tokenizer, router_loss_weight
+from .loading import (
+    add_adapter,
+    disable_dropout,
+    keep_fused_head,
+    load_model,
+    load_processor,
+    prepare_for_images,
+    router_loss_weight,
+    tokenizer_of,
+)
 from .losses import batch_loss
 from .metrics import Metrics
 from .packing import PackedCollator
-from .scoring import score_responses
+from .scoring import model_inputs, score_responses
 from .shared_prefix import share_prefixes
+from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -57,11 +67,11 @@ class RRTFTrainer(_BaseTrainer):
         args: Options; by default ``RRTFConfig`` with an output folder named after the model.
         data_collator: Makes a batch of tokenized rows; by default
             :class:`~rrtf_trl.training.packing.PackedCollator` where prompts are shared (see ``share_prefix``), and
-            else :class:`RankedCollator`.
+            else :class:`RankedCollator`, or :class:`~rrtf_trl.training.vision.VisionCollator` for rows with images.
         train_dataset: Rows of ``prompt``, ``responses``, ``scores`` and optionally ``sources``, or TRL's
-            preference rows; plain text or chat messages.
+            preference rows; plain text or chat messages; with ``image`` or ``images`` for a vision-language model.
         eval_dataset: The same, or a dict of such data sets.
-        processing_class: The tokenizer, or a processor that has one; by default the model's own.
+        processing_class: The tokenizer, or the processor of a vision-language model; by default the model's own.
         compute_metrics: As of DPOTrainer: gets the logits `[N, L, V]` of all responses, from a second forward
             pass, and their ``input_ids`` `[N, L]` as labels.
         callbacks: Callbacks to add.
@@ -111,16 +121,18 @@ class RRTFTrainer(_BaseTrainer):
 
         set_seed(args.seed)  # before adapters are made: they start from random weights
         model = load_model(model, args, quantization_config)
-        tokenizer = load_tokenizer(processing_class, model, args)
+        processing_class = load_processor(processing_class, model, args)
         model = add_adapter(model, args, peft_config)
-        own_collator = data_collator is None
         keep_fused_head(args)
         self.router_aux_loss_coef = router_loss_weight(model, args)
         self.aux_loss_enabled = self.router_aux_loss_coef != 0
+        self._tokenizer = tokenizer_of(processing_class)
+        self._with_images = isinstance(processing_class, ProcessorMixin) and has_images(train_dataset)
+        own_collator = data_collator is None
+        if isinstance(processing_class, ProcessorMixin):
+            prepare_for_images(args, self._with_images)
         if data_collator is None:
-            assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
-            data_collator = RankedCollator(tokenizer.pad_token_id, args.pad_to_multiple_of)
-        self._tokenizer = tokenizer
+            data_collator = self._padding_collator(processing_class, args)
         train_dataset = self._prepare(train_dataset, "train", args)
         eval_dataset = self._prepare_eval(eval_dataset, args)
 
@@ -130,11 +142,16 @@ class RRTFTrainer(_BaseTrainer):
             data_collator=data_collator,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            processing_class=tokenizer,
+            processing_class=processing_class,
             compute_metrics=compute_metrics,
             callbacks=callbacks,
             optimizers=optimizers,
         )
+        if args.activation_offloading and args.device.type == "cpu":
+            raise ValueError(
+                "`activation_offloading` keeps in CPU memory what a GPU's would hold, and there is no GPU here. Leave "
+                "it out."
+            )
         if args.n_gpu > 1:
             raise ValueError(
                 "RRTFTrainer does not run under `nn.DataParallel`. Start the script with `accelerate launch`, or show "
@@ -156,7 +173,7 @@ class RRTFTrainer(_BaseTrainer):
             )
         if own_collator and compute_metrics is None:
             with self.compute_loss_context_manager():
-                shared = share_prefixes(self.model, args.share_prefix)
+                shared = share_prefixes(self.model, args.share_prefix, with_images=self._with_images)
             if shared:
                 self.data_collator = PackedCollator()
         self._offloading = (
@@ -169,7 +186,23 @@ class RRTFTrainer(_BaseTrainer):
 
     # -- Data --------------------------------------------------------------------------------------------
 
+    def _padding_collator(
+        self, processing_class: PreTrainedTokenizerBase | ProcessorMixin, args: RRTFConfig
+    ) -> RankedCollator | VisionCollator:
+        assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
+        if not self._with_images:
+            return RankedCollator(self._tokenizer.pad_token_id, args.pad_to_multiple_of)
+        return VisionCollator(
+            processing_class,
+            max_length=args.max_length,
+            max_responses=args.max_responses,
+            pad_to_multiple_of=args.pad_to_multiple_of,
+            require_sources=args.pairs == "teacher_student",
+        )
+
     def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig) -> AnyDataset:
+        if self._with_images:
+            return number_rows(dataset)
         return prepare_dataset(
             dataset,
             self._tokenizer,
@@ -189,7 +222,7 @@ class RRTFTrainer(_BaseTrainer):
         return eval_dataset if is_ready else self._prepare(eval_dataset, "eval", args)
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = TOKENIZED_COLUMNS
+        self._signature_columns = VISION_COLUMNS if self._with_images else TOKENIZED_COLUMNS
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device
@@ -270,8 +303,8 @@ class RRTFTrainer(_BaseTrainer):
             loss = self.compute_loss(model, inputs).detach()
             if prediction_loss_only:
                 return loss, None, None
-            ids, mask = inputs["input_ids"], inputs["attention_mask"]
-            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            ids = inputs["input_ids"]
+            logits = model(**model_inputs(inputs), use_cache=False).logits
         return loss, logits[:, -ids.size(1) :].detach(), ids
 
     # -- Logging, evaluation and saving ---------------------------------------------------------------------------

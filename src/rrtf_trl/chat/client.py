@@ -1,0 +1,252 @@
+"""A server with OpenAI's API, as we talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import os
+import queue
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from rrtf_trl.errors import UserError
+
+from .budget import Budget, Spending
+from .cache import ReplyCache
+from .request import ChatRequest
+from .session import Session
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_REFUSES = {
+    "response_format": re.compile("response_format|json_schema|structured|grammar", re.IGNORECASE),
+    "seed": re.compile(r"\bseed\b", re.IGNORECASE),
+}
+_REFUSES_N = re.compile(r"""\bn\b *(?:=|>|must|is|should|:|param)|['"`]n['"`]""")
+
+_OPENAI = "https://api.openai.com/v1"
+
+
+class ChatClient:
+    """Asks a server many things at a time, and pays for nothing twice.
+
+    Args:
+        model: The model's name there.
+        base_url: The server's address, as ``http://localhost:8000/v1``; ``None`` for the environment variable
+            ``OPENAI_BASE_URL``, or OpenAI's own.
+        api_key_env: The environment variable that holds the key. The key itself is no option: it would stand
+            in logs and in the saved configuration. A server on this machine needs none.
+        concurrency: Requests at a time.
+        timeout: Seconds that a reply may take, from its first byte asked to its last one read.
+        retries: How often a request is tried again after a fault; the waits double from half a second to a
+            minute, or are what the server's ``Retry-After`` says.
+        cache: File that keeps replies and the account, see :mod:`.cache`; ``None`` keeps none.
+        budget: The most that may be spent.
+        extra_body: Further fields of each request, for instance ``{"top_k": 20}`` or vLLM's
+            ``chat_template_kwargs``.
+
+    Raises:
+        UserError: If the openai client is not installed, or the address or the key's variable cannot be used.
+        ValueError: If a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
+        concurrency: int = 16,
+        timeout: float = 120.0,
+        retries: int = 8,
+        cache: str | Path | None = None,
+        budget: Budget | None = None,
+        extra_body: dict[str, Any] | None = None,
+    ) -> None:
+        if importlib.util.find_spec("openai") is None:
+            raise UserError("the openai client is not installed: pip install 'rrtf-trl[openai]'")
+        if concurrency < 1 or retries < 0 or timeout <= 0:
+            raise ValueError("concurrency must be at least 1, retries at least 0, and timeout greater than 0")
+        if not re.fullmatch(r"[A-Za-z_]\w*", api_key_env):
+            # The value is not repeated: it may be a key.
+            raise UserError("api_key_env must be the name of an environment variable, not the key itself")
+        self.model = model
+        self.base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI).rstrip("/")
+        address = urlsplit(self.base_url)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise UserError(f"base_url must be as http://localhost:8000/v1, got {self.base_url!r}")
+        if address.username or address.password or address.query:
+            raise UserError("base_url must hold no user, password or query: keys come from the environment only")
+        self.api_key_env = api_key_env
+        self.concurrency = concurrency
+        self.timeout = timeout
+        self.retries = retries
+        self.cache = cache
+        self.budget = budget or Budget()
+        self.extra_body = dict(extra_body or {})
+        self.account = f"{self.base_url} {self.model}"
+        self.spent = Spending()  # by this object; the account has what all have spent
+        self.reused = 0
+        self.faults = 0
+        # What the server turned out not to support:
+        self.one_at_a_time = False
+        self._without: set[str] = set()
+        self._max_tokens = "max_tokens"
+        self._other_model: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return, as plain JSON, what decides a reply on the server's side."""
+        return {"base_url": self.base_url, "model": self.model, "extra_body": self.extra_body}
+
+    def describe_spending(self) -> str:
+        """Return in words what this object has spent, and what came from the cache; nothing if it never asked."""
+        if not self.spent.requests and not self.reused:
+            return ""
+        words = [self.budget.describe(self.spent)]
+        if self.reused:
+            words.append(f"{self.reused:,} replies re-used")
+        if self.faults:
+            words.append(f"{self.faults:,} faults overcome")
+        return f"{self.model}: " + ", ".join(words)
+
+    def tell_exhausted(self, total: Spending) -> str:
+        """Return what to say when the budget does not cover the next request."""
+        return (
+            f"the budget for {self.model} at {self.base_url} does not cover the next request: spent so far "
+            f"{self.budget.describe(total)}. What was answered is kept: the same command goes on with a larger budget."
+        )
+
+    def run(self, work: Callable[[Session, T], Awaitable[R]], items: Iterable[T]) -> Iterator[R]:
+        """Yield what ``work`` makes of each item, as they end, in any order, in constant memory.
+
+        The requests run in a thread of their own, so that they go on while the caller is busy; ``items`` is
+        iterated here. After an error no further item is begun; the requests under way end and are kept, what
+        they complete is yielded, and then the error is raised.
+
+        Args:
+            work: Asks through the session; several of it run at a time.
+            items: What to work on; taken as there is room.
+
+        Raises:
+            ChatError: As :meth:`Session.ask` does.
+        """
+        key = self._key()
+        cache = ReplyCache(self.cache)
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="rrtf-chat", daemon=True)
+        thread.start()
+        session: Session | None = None
+        ended: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
+        under_way = 0
+        try:
+            session = asyncio.run_coroutine_threadsafe(_make(self, cache, key), loop).result()
+            remaining: Iterator[T] | None = iter(items)
+            while True:
+                while remaining is not None and session.stopped is None and under_way < self.concurrency:
+                    try:
+                        item = next(remaining)
+                    except StopIteration:
+                        remaining = None
+                        break
+                    future = asyncio.run_coroutine_threadsafe(_call(work, session, item), loop)
+                    future.add_done_callback(ended.put)
+                    under_way += 1
+                if not under_way:
+                    break
+                ready = ended.get()
+                under_way -= 1
+                try:
+                    result = ready.result()
+                except CancelledError:
+                    continue  # it had nothing under way when another one failed
+                except Exception as error:
+                    session.stopped = session.stopped or error
+                    continue
+                yield result
+            if session.stopped is not None:
+                raise session.stopped
+        finally:
+            asyncio.run_coroutine_threadsafe(_shut_down(session), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+            cache.close()
+
+    # -- For the session -----------------------------------------------------------------------------------
+
+    def options(self, request: ChatRequest, draws: list[int]) -> dict[str, Any]:
+        """Return the fields of a request for some draws, less those that the server does not support."""
+        options: dict[str, Any] = {"model": self.model, "temperature": request.temperature}
+        options["prompt" if isinstance(request.prompt, str) else "messages"] = request.prompt
+        options[self._max_tokens] = request.max_tokens
+        if request.top_p != 1:
+            options["top_p"] = request.top_p
+        if request.seed is not None:
+            options["seed"] = request.seed + draws[0]
+        if len(draws) > 1 and not self.one_at_a_time:
+            options["n"] = len(draws)
+        if request.schema is not None:
+            schema = {"name": "answer", "schema": request.schema, "strict": True}
+            options["response_format"] = {"type": "json_schema", "json_schema": schema}
+        for name in self._without:
+            options.pop(name, None)
+        if self.extra_body:
+            options["extra_body"] = self.extra_body
+        return options
+
+    def do_without(self, options: dict[str, Any], status: int, words: str) -> bool:
+        """Note which field of ``options`` a server refuses that we can do without; return whether there is one."""
+        if status not in (400, 422, 500, 501):
+            return False
+        if "max_tokens" in options and "max_completion_tokens" in words:
+            self._max_tokens = "max_completion_tokens"
+            return True
+        if "n" in options and _REFUSES_N.search(words):
+            self.one_at_a_time = True
+            return True
+        for name, pattern in _REFUSES.items():
+            if name in options and pattern.search(words):
+                if name not in self._without:
+                    logger.warning("%s does without %s: %s", self.base_url, name, words)
+                self._without.add(name)
+                return True
+        return False
+
+    def look_at_model(self, model: str) -> None:
+        """Warn, once, if another model answers than the one that was asked for."""
+        asked = self.model.rsplit("/", 1)[-1].lower()
+        if asked not in model.lower() and self._other_model is None:
+            self._other_model = model
+            logger.warning("%s was asked for the model %s, and answers as %s", self.base_url, self.model, model)
+
+    def _key(self) -> str:
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key and self.base_url == _OPENAI:
+            raise UserError(f"the environment variable {self.api_key_env} is not set: it should hold the API key")
+        return key or "none"
+
+
+async def _make(client: ChatClient, cache: ReplyCache, key: str) -> Session:
+    return Session(client, cache, key)
+
+
+async def _call(work: Callable[[Session, T], Awaitable[R]], session: Session, item: T) -> R:
+    return await work(session, item)
+
+
+async def _shut_down(session: Session | None) -> None:
+    """Cancel what is under way, wait for its end, and close the connections."""
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if session is not None:
+        await session.close()

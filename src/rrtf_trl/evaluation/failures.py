@@ -1,0 +1,77 @@
+"""What went wrong, counted: the state, the exception, and the test that failed first."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from rrtf_trl.records import Judgement
+
+_EXCEPTION = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning|StopIteration))\b(?=:| |$|,|\))")
+_TEST = re.compile(r"^(?:test|case) (\d+)\b")
+
+WRONG_ANSWER = "wrong answer"
+"""Stands in place of an exception where the program answered, and the answer was wrong."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How one candidate failed.
+
+    Args:
+        state: The judgement's state.
+        exception: The exception's type, ``wrong answer`` where there was none, or empty where neither is known
+            (a timeout, for instance).
+        test: The index of the first test that failed; ``None`` where it is not known: the program did not
+            load, or the tests are one function, as HumanEval's.
+    """
+
+    state: str
+    exception: str
+    test: int | None
+
+    @classmethod
+    def of(cls, judgement: Judgement) -> Failure | None:
+        """Return how a candidate failed, or ``None`` if it passed.
+
+        Raises:
+            ValueError: If the judgement is not one of tests.
+        """
+        if judgement.state is None:
+            raise ValueError(f"{judgement.feedback} gives no state: failures are those of tests")
+        if judgement.state == "passed":
+            return None
+        message = str(judgement.detail.get("message", ""))
+        label = _TEST.match(str(judgement.detail.get("test") or message))
+        test = int(label[1]) if label else None
+        return cls(judgement.state, _exception(judgement.state, message), test)
+
+
+def _exception(state: str, message: str) -> str:
+    if state in ("timeout", "memory", "refused"):
+        return ""
+    if state == "partial":
+        # The text of an assertion may name an exception; one that ended a call stands after the label.
+        raised = re.match(
+            r"^(?:check|(?:test|case) \d+(?:: assert .*)?): (\w+(?:Error|Exception)): .* in \w+\(", message
+        )
+        return raised[1] if raised else WRONG_ANSWER
+    found = _EXCEPTION.search(message)
+    return found[1] if found else ""
+
+
+def count_failures(counts: Counter[Failure]) -> list[dict[str, Any]]:
+    """Return rows of ``state``, ``exception``, ``test`` and ``count``, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0].state, item[0].exception, item[0].test or 0))
+    return [
+        {"state": failure.state, "exception": failure.exception, "test": failure.test, "count": count}
+        for failure, count in ordered
+    ]
+
+
+def base_passed(judgement: Judgement, base_tests: int) -> bool:
+    """Return whether a candidate passes the first ``base_tests`` of its tests, as EvalPlus' base tests are."""
+    failure = Failure.of(judgement)
+    return failure is None or (failure.test is not None and failure.test >= base_tests)

