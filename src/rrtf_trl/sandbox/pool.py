@@ -40,8 +40,8 @@ class Sandbox:
     Args:
         workers: Worker processes; ``None`` for one a processor.
         timeout: Processor time that a program may use, seconds. Wall time is limited to three times this plus
-            one second for a whole job, or a case of a ``stdio`` job. A program that runs out of time while
-            the machine kept it waiting is tried once more, alone.
+            one second for a whole job, or a case of a ``stdio`` job. A program that runs out of time is tried
+            once more, when nothing else runs here.
         memory_mb: Memory that a program may hold, all its processes together, and address space of each, MiB.
         output_kb: What a whole program (``stdio``) may print in a case, KiB, at most 16 MiB. What functions
             print is thrown away.
@@ -215,14 +215,16 @@ class Sandbox:
             state, message = "infrastructure", f"the worker died {_ATTEMPTS} times while it judged this job"
             if silent:
                 state, message = "timeout", "the tests did not end in time"
-            row = {"state": state, "passed": 0, "total": 1 if silent else 0, "message": message, "again": silent,
+            row = {"state": state, "passed": 0, "total": 1 if silent else 0, "message": message,
                    "seconds": self._silence if silent else 0.0, **worker.hello}  # fmt: skip
             if not silent and lost.attempts < _ATTEMPTS:
                 again.append(lost)
                 return
         else:
             lost = worker.pending.pop(0)
-        if row.pop("again") and row["state"] == "timeout" and not lost.alone:
+        if (
+            row["state"] == "timeout" and not lost.alone
+        ):  # other work slows a processor down, which nobody can tell here
             lost.alone = True
             alone.append(lost)
             return

@@ -14,7 +14,6 @@ import sys
 import types
 from collections.abc import Iterator
 from json import dumps  # these by name: tests may patch the modules
-from time import monotonic
 from typing import Any
 
 from . import codec, protocol
@@ -41,8 +40,8 @@ _PLAIN = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float)
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 """Signals that end a process on behalf of others, as far as anyone can tell."""
 _MAX_NESTED = 50
-_UNHINDERED = 0.9
-"""The part of the wall time that a busy program computes when it has a processor for itself."""
+_USED_UP = 0.9
+"""The part of the processor time allowed that a program has used up which was killed for using all."""
 
 
 class Session:
@@ -71,13 +70,10 @@ class Session:
         self._last_call: tuple[str, Any, Any] | None = None
         self._last_answer: tuple[Any] | None = None
         self._end: BaseException | None = None
-        self._started = monotonic()
-        self._stopped = 0.0
         self._report: Report | None = None
         self.calls = 0
         self.accident = False
-        """Whether the end may have been an accident of the machine, known after :meth:`end`: the process was killed
-        by nobody knows whom, or was out of time while it had less of a processor than it could have used."""
+        """Whether the end may have been an accident of the machine: the process was killed by nobody knows whom."""
         self.diverged = False
         self.broken: Broken | None = None
         """Our own failure, even if the test swallowed it: then no verdict holds."""
@@ -155,8 +151,6 @@ class Session:
         """Have the process killed and cleaned up after."""
         self._channel.close()
         self._report = self._server.end() or self._report
-        if self._report is not None and isinstance(self._end, Fault) and self._end.kind == "timeout":
-            self.accident = self._report.cpu < _UNHINDERED * (self._stopped - self._started)
 
     # -- Operations ------------------------------------------------------------------------------------
 
@@ -459,7 +453,7 @@ class Session:
         status = report.exit
         if status == 0:
             return None
-        timed_out = report.cpu >= _UNHINDERED * self._limits.cpu
+        timed_out = report.cpu >= _USED_UP * self._limits.cpu
         if status == -signal.SIGXCPU or (timed_out and status in (-signal.SIGKILL, EXIT_OUT_OF_TIME)):
             return Fault("timeout", f"used up {report.cpu:.1f} s of processor time")
         if status < 0 and report.peak_mb > 0.8 * self._limits.memory_mb:
@@ -514,7 +508,6 @@ class Session:
         self.fault = fault
         if fault.fatal:
             self._end = fault
-            self._stopped = monotonic()
             said_all = self._report is not None and self._report.exit == EXIT_OUT_OF_TIME
             if self._asked_ahead and fault.kind != "refused" and not said_all:
                 self.diverged = True  # some answers may have been on their way: which, only asking one by one tells

@@ -167,13 +167,9 @@ class _Worker:
                 self._problems[number] = self._problem(frame["body"])
             start = self._last_beat = time.monotonic()
             verdict = self._judge(self._problems[number], frame["code"])
-            outcome = {
-                **verdict.to_json(),
-                **self.hello(),
-                "seq": frame["seq"],
-                "seconds": time.monotonic() - start,
-            }
-            self._caller.send(dumps(outcome).encode())
+            row = {**verdict.to_json(), **self.hello(), "seq": frame["seq"], "seconds": time.monotonic() - start}
+            del row["again"]  # was heeded here
+            self._caller.send(dumps(row).encode())
 
     def _problem(self, packed: Any) -> _Problem | str:
         try:
@@ -204,8 +200,8 @@ class _Worker:
                 self._retire = True
                 break
             killed += 1
-            if not verdict.again or verdict.state == "timeout" or killed > _KILLED_FROM_OUTSIDE:
-                return verdict  # a timeout is for the caller to try once more, when nothing else runs
+            if not verdict.again or killed > _KILLED_FROM_OUTSIDE:
+                return verdict
         return Verdict("infrastructure", 0, 0, failure)
 
     def _attempt(self, problem: _Problem, code: str) -> Verdict:
