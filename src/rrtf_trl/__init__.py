@@ -17,6 +17,7 @@ _HOMES = {
     "Judgement": "rrtf_trl.records",
     "Problem": "rrtf_trl.records",
     "RankedGroup": "rrtf_trl.records",
+    "hookimpl": "rrtf_trl.hookspecs",
 }
 
 __all__ = ["__version__", *_HOMES]
