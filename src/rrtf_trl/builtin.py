@@ -1,4 +1,4 @@
-"""What rrtf-trl itself brings, through the hooks that plugins have (:mod:`rrtf_trl.hookspecs`), and with no more rights.
+"""What rrtf-trl itself brings, through the hooks that plugins have, and with no more rights.
 
 Everything is named and nothing imported: a target is loaded when its name is first used.
 """
@@ -30,6 +30,7 @@ def rrtf_samplers() -> Targets:
         "openai": "rrtf_trl.samplers:OpenAISampler",
         "reference": "rrtf_trl.samplers:ReferenceSampler",
         "replay": "rrtf_trl.samplers:ReplaySampler",
+        "vllm": "rrtf_trl.samplers:VLLMSampler",
     }
 
 
@@ -65,19 +66,19 @@ def rrtf_losses() -> Targets:
 def rrtf_problem_readers() -> Targets:
     """The forms of rows, in the order in which they are tried."""
     return {
-        "rrtf": "rrtf_trl.problems.files:from_ours",
+        "rrtf": "rrtf_trl.problems.formats:from_ours",
         "evalplus": "rrtf_trl.problems.evalplus:from_evalplus",
         "livecodebench": "rrtf_trl.problems.contests:from_livecodebench",
         "apps": "rrtf_trl.problems.contests:from_apps",
-        "humaneval": "rrtf_trl.problems.files:from_humaneval",
-        "mbpp": "rrtf_trl.problems.files:from_mbpp",
+        "humaneval": "rrtf_trl.problems.formats:from_humaneval",
+        "mbpp": "rrtf_trl.problems.formats:from_mbpp",
     }
 
 
 @hookimpl
 def rrtf_report_sections() -> Targets:
     """The sections of a report, in their order."""
-    names = ("training", "answers", "dropped", "ranked", "heldout", "how")
+    names = ("training", "answers", "dropped", "judges", "ranked", "heldout", "how")
     return {name: f"rrtf_trl.report.sections:{name}" for name in names}
 
 
@@ -90,7 +91,7 @@ def rrtf_commands() -> Mapping[str, Command]:
         "feedback": "judge the answers",
         "rank": "put the answers in order",
         "train": "train the policy on the ranked answers",
-        "evaluate": "measure the policy before and after on held-out problems; with benchmark=, any model on a benchmark",
+        "evaluate": "measure the policy before and after on held-out problems; with benchmark=, any model",
         "report": "write the report of a run",
     }
     return {
@@ -104,9 +105,10 @@ def rrtf_commands() -> Mapping[str, Command]:
         "quantize": Command(
             "export a policy as people deploy it, and measure each form", "rrtf_trl.quantize:quantize_application"
         ),
+        "explain": Command("tell why an answer stands where it does in the ranking", "rrtf_trl.tools:explain"),
         "label": Command("people rank answers on a page; import, export, agreement", "rrtf_trl.labeling.cli:main"),
         "trl-train": Command("RRTFTrainer by TRL's flags or YAML, as `trl dpo`", "rrtf_trl.training.cli:main"),
-        "plugins": Command("list the plugins; `rrtf plugins new` writes one", "rrtf_trl.plugins_command:main"),
+        "plugins": Command("list the plugins; `rrtf plugins new` writes one", "rrtf_trl.plugins.command:main"),
         "doctor": Command("tell what this machine can do", "rrtf_trl.tools:doctor"),
     }
 

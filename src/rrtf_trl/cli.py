@@ -1,7 +1,7 @@
 """`rrtf`: a sub-command a stage, and some around them.
 
-The commands are registered (:mod:`rrtf_trl.builtin`, and plugins). Nothing heavy is imported before a command needs it,
-so that ``rrtf --help`` answers at once.
+The commands are registered (:mod:`rrtf_trl.builtin`, and plugins). Nothing heavy is imported before a command needs
+it, so that ``rrtf --help`` answers at once.
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from rrtf_trl import plugins
+    from rrtf_trl.plugins import plugins
 
-    if arguments and arguments[0] == "plugins":  # it tells of them at more length itself
-        plugins.be_quiet()
-    commands = plugins.plugins().registered("command")
+    plugins().quiet = arguments[:1] == ["plugins"]  # it tells of them itself, and more
+    commands = plugins().registered("command")
     if arguments and arguments[0] in commands:
         command: Callable[[list[str]], int] = commands[arguments[0]].load()
         return command(arguments[1:])

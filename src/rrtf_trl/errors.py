@@ -22,8 +22,8 @@ def explain(error: BaseException) -> str | None:
     from omegaconf.errors import OmegaConfBaseException
 
     from rrtf_trl.feedback.base import FeedbackError
-    from rrtf_trl.pipeline import NothingToTrainOn
     from rrtf_trl.problems import InputError
+    from rrtf_trl.rank_stage import NothingToTrainOn
     from rrtf_trl.store import StoreError
 
     if isinstance(error, UserError | FeedbackError | NothingToTrainOn | InputError | StoreError):
@@ -73,8 +73,10 @@ def _known_keys() -> list[str]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from rrtf_trl.application import config_dir
+    from rrtf_trl import search_path
+    from rrtf_trl.builtin import config_dir
 
+    search_path.install()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         plain = OmegaConf.to_container(compose("config"))
     keys: list[str] = []

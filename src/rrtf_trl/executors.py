@@ -1,27 +1,40 @@
-"""What an executor is: where the work of a run's stages is done."""
+"""What an executor is: where answers are drawn and judged."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 from rrtf_trl.feedback.base import Feedback
-from rrtf_trl.samplers.base import Sampler
+from rrtf_trl.records import Candidate, Judgement, Problem
+from rrtf_trl.samplers.base import Sampler, Samples
 
 
 @runtime_checkable
 class Executor(Protocol):
-    """Gives the stages their samplers and feedback sources, which do their work where the executor has it done.
+    """Has samplers and feedback sources do their work somewhere.
 
-    What comes back has the ``identity`` of what was given, since the place of the work must not show in its results:
-    the same candidates, and the same judgements. So what one executor did is never done again by another.
+    The place does not show in the results: candidates and judgements are those that the sampler and the source would
+    give here. So what one executor did is never done again by another.
     """
 
-    def sampler(self, sampler: Sampler) -> Sampler:
-        """Return a sampler that draws what ``sampler`` would."""
+    def sample(self, sampler: Sampler, units: Iterable[list[Problem]]) -> Iterator[Samples]:
+        """Yield what ``sampler`` draws for each unit, in the order of the units.
+
+        Args:
+            sampler: A sampler; it can be pickled.
+            units: Problems for one call each. They are taken as there is room to work on them, and no sooner.
+        """
         ...
 
-    def feedback(self, source: Feedback) -> Feedback:
-        """Return a source that judges as ``source`` would."""
+    def judge(self, source: Feedback, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
+        """Yield what ``source`` says of each item, in any order.
+
+        Args:
+            source: A feedback source; it can be pickled.
+            items: Answers, taken as there is room to work on them, and no sooner; those to one problem one after
+                another.
+        """
         ...
 
     def close(self) -> None:
@@ -32,13 +45,13 @@ class Executor(Protocol):
 class LocalExecutor:
     """Has everything done in this process and its sandbox."""
 
-    def sampler(self, sampler: Sampler) -> Sampler:
-        """Return it as it is."""
-        return sampler
+    def sample(self, sampler: Sampler, units: Iterable[list[Problem]]) -> Iterator[Samples]:
+        """Draw one unit after the other."""
+        return map(sampler.sample, units)
 
-    def feedback(self, source: Feedback) -> Feedback:
-        """Return it as it is."""
-        return source
+    def judge(self, source: Feedback, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
+        """Have the source judge."""
+        return source.judge(items)
 
     def close(self) -> None:
         """Hold nothing, free nothing."""

@@ -101,7 +101,7 @@ def rrtf_problem_readers() -> Targets:  # type: ignore[empty-body]
 
 @hookspec
 def rrtf_report_sections() -> Targets:  # type: ignore[empty-body]
-    """Return sections of a run's report by name: functions from its ``RunFolder`` to a ``report.Section``, or ``None``.
+    """Return sections of a run's report by name: functions from its ``RunFolder`` to a ``report.Section`` or ``None``.
 
     A section reads the run's files, and shows what there is. What it does not mark as markup is escaped.
     """
@@ -114,8 +114,9 @@ def rrtf_commands() -> Mapping[str, Command]:  # type: ignore[empty-body]
 
 @hookspec
 def rrtf_config_paths() -> Sequence[str | Path]:  # type: ignore[empty-body]
-    """Return folders of configuration groups: ``pkg://my_package.conf``, or a path. A file that is in an earlier
-    folder too is not used, and ours is the first.
+    """Return folders of configuration groups: ``pkg://my_package.conf``, or a path.
+
+    A file that is in an earlier folder too is not used, and ours is the first.
     """
 
 

@@ -75,6 +75,22 @@ def compare(arguments: Sequence[str]) -> int:
     return compare_files(options.models, options.measurement, options.out)
 
 
+def explain(arguments: Sequence[str]) -> int:
+    """`rrtf explain`: tell why an answer stands where it does."""
+    parser = argparse.ArgumentParser(
+        prog="rrtf explain", description="Tell why an answer stands where it does in the ranking."
+    )
+    parser.add_argument(
+        "what", metavar="CANDIDATE|TASK", help="a candidate's id, or its start; or a problem's task_id"
+    )
+    parser.add_argument("--run", metavar="FOLDER", help="the run; by default the newest that knows it")
+    parser.add_argument("--runs-dir", default="runs", metavar="FOLDER", help="where runs are (runs)")
+    options = parser.parse_args(arguments)
+    from rrtf_trl.explain import explain
+
+    return explain(options.what, options.run, options.runs_dir)
+
+
 def doctor(arguments: Sequence[str]) -> int:
     """`rrtf doctor`: tell what this machine can do."""
     argparse.ArgumentParser(prog="rrtf doctor", description="Tell what this machine can do.").parse_args(arguments)
