@@ -159,14 +159,14 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
     adapter = instantiate(config.adapter, _convert_="all")
     check_types("trainer", key["trainer"])
     decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(policy)]
-    feedback = {name: instantiate(node, _convert_="all") for name, node in config.feedback.items() if node}
+    feedback = _chosen(config.feedback)
     ranking = instantiate(config.ranking, _convert_="all")
     ranking.check(list(feedback))
     return Pipeline(
         folder=folder,
         store=Store(Path(config.runs_dir) / "store.sqlite"),
         problems={split: instantiate(config.problems[split], _convert_="all") for split in ("train", "heldout")},
-        samplers={name: instantiate(node, _convert_="all") for name, node in config.sampler.items() if node},
+        samplers=_chosen(config.sampler),
         feedback=feedback,
         ranking=ranking,
         model=policy,
@@ -186,6 +186,12 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
         executor=instantiate(config.executor, _convert_="all"),
         config=key,
     )
+
+
+def _chosen(group: DictConfig) -> dict[str, Any]:
+    """Build what is chosen of a group; an experiment may have options for what is not, and they are no choice."""
+    chosen = ((str(name), node) for name, node in group.items() if node and "_target_" in node)
+    return {name: instantiate(node, _convert_="all") for name, node in chosen}
 
 
 def build_evaluation(config: DictConfig) -> Evaluation:
