@@ -209,7 +209,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so(tmp_path: Path) -> None:
         (["ranking=rlft"], "Available options in 'ranking':"),
         (["trainer.learning_rate=fast"], "trainer.learning_rate: expected float, got 'fast'"),
         (["trainer.pairs=some"], "trainer: `pairs` must be one of all, best_vs_rest, teacher_student"),
-        (["ranking.teacher_bonus=-1"], "ranking.teacher_bonus must not be negative"),
+        (["ranking.tie_break=-1"], "ranking.tie_break must not be negative"),
         (["problems=files"], "Missing mandatory value"),
         (["problems=files", "problems.train.path=a", "problems.heldout.path=b"], "a: no such file"),
         (["sampler.transformers.temperatures=[-1]"], "temperatures must be numbers >= 0"),

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from rrtf_trl.evaluation import Estimate, Evaluation, Measurement
 from rrtf_trl.feedback import FeedbackError, UnitTests
-from rrtf_trl.pipeline import NothingToTrainOn, Pipeline
+from rrtf_trl.pipeline import Pipeline
 from rrtf_trl.problems import InputError
+from rrtf_trl.rank_stage import NothingToTrainOn
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, Source
 from rrtf_trl.run_folder import RunFolder
@@ -153,7 +154,7 @@ def test_only_what_changed_is_done_again(tmp_path: Path) -> None:
     assert len(trained) == 1
     pipeline(tmp_path, train=train, train_key="another learning rate").run("train")
     assert len(trained) == 2
-    pipeline(tmp_path, train=train, train_key="another learning rate", ranking=Ranking(teacher_bonus=0)).run("train")
+    pipeline(tmp_path, train=train, train_key="another learning rate", ranking=Ranking(tie_break=0)).run("train")
     assert len(trained) == 2  # the same rows came out
     pipeline(
         tmp_path, train=train, train_key="another learning rate", samplers={"answers": Answers(RIGHT, WRONG)}

@@ -163,13 +163,16 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
     adapter = instantiate(config.adapter, _convert_="all")
     check_types("trainer", key["trainer"])
     decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(policy)]
+    feedback = {name: instantiate(node, _convert_="all") for name, node in config.feedback.items() if node}
+    ranking = instantiate(config.ranking, _convert_="all")
+    ranking.check(list(feedback))
     return Pipeline(
         folder=folder,
         store=Store(Path(config.runs_dir) / "store.sqlite"),
         problems={split: instantiate(config.problems[split], _convert_="all") for split in ("train", "heldout")},
         samplers={name: instantiate(node, _convert_="all") for name, node in config.sampler.items() if node},
-        feedback={name: instantiate(node, _convert_="all") for name, node in config.feedback.items() if node},
-        ranking=instantiate(config.ranking, _convert_="all"),
+        feedback=feedback,
+        ranking=ranking,
         model=policy,
         train=partial(
             train_stage,

@@ -101,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("quantize", help="export a policy as people deploy it, and measure each form", add_help=False)
     commands.add_parser("label", help="people rank answers on a page; import, export, agreement", add_help=False)
     commands.add_parser("trl-train", help="RRTFTrainer by TRL's flags or YAML, as `trl dpo`", add_help=False)
+    why = commands.add_parser("explain", help="tell why an answer stands where it does in the ranking")
+    why.add_argument("what", metavar="CANDIDATE|TASK", help="a candidate's id, or its start; or a problem's task_id")
+    why.add_argument("--run", metavar="FOLDER", help="the run; by default the newest that knows it")
+    why.add_argument("--runs-dir", default="runs", metavar="FOLDER", help="where runs are (runs)")
     commands.add_parser("doctor", help="tell what this machine can do")
     return parser
 
@@ -110,6 +114,10 @@ def _run_tool(options: argparse.Namespace) -> int:
         from rrtf_trl.doctor import doctor
 
         return doctor()
+    if options.command == "explain":
+        from rrtf_trl.explain import explain
+
+        return explain(options.what, options.run, options.runs_dir)
     if options.command == "decontaminate":
         from rrtf_trl.problems.decontamination.command import decontaminate_file
 

@@ -22,8 +22,8 @@ def explain(error: BaseException) -> str | None:
     from omegaconf.errors import OmegaConfBaseException
 
     from rrtf_trl.feedback.base import FeedbackError
-    from rrtf_trl.pipeline import NothingToTrainOn
     from rrtf_trl.problems import InputError
+    from rrtf_trl.rank_stage import NothingToTrainOn
     from rrtf_trl.store import StoreError
 
     if isinstance(error, UserError | FeedbackError | NothingToTrainOn | InputError | StoreError):

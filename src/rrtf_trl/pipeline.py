@@ -22,25 +22,15 @@ from rrtf_trl.evaluation import Evaluation, Measured, figures, measure, paired_g
 from rrtf_trl.evaluation.measure import pass_at_ks
 from rrtf_trl.feedback import Feedback, Judged
 from rrtf_trl.problems import Decontaminator, InputError
-from rrtf_trl.ranking import Dropped, Ranking
-from rrtf_trl.records import Candidate, Judgement, Problem, RankedGroup, content_hash, to_json
+from rrtf_trl.rank_stage import rank_stage
+from rrtf_trl.ranking import Ranking
+from rrtf_trl.ranking.trainable import JudgedByAll
+from rrtf_trl.records import Candidate, Judgement, Problem, content_hash, to_json
 from rrtf_trl.run_folder import RunFolder, json_line
 from rrtf_trl.samplers import Sampler
 from rrtf_trl.store import Store
 
 Stage = Literal["problems", "sample", "feedback", "rank", "train", "evaluate", "report"]
-
-_DROP_REASONS = {
-    "no_order": "all answers score the same",
-    "too_few": "fewer than two different whole answers",
-    "teacher_below": "the teacher's best answer is below the student's",
-    "truncated": "cut off at max_new_tokens",
-    "repeated": "the same as another answer",
-}
-
-
-class NothingToTrainOn(RuntimeError):
-    """Ranking left no group; the message says why and what to change."""
 
 
 @dataclass
@@ -230,37 +220,18 @@ class Pipeline:
     # -- Rank --------------------------------------------------------------------------------------------
 
     def _rank(self) -> dict[str, Any]:
-        """Rank anew each time: it is cheap, and a pure function of what is in the store."""
-        tests = self.feedback["unit_tests"]
-        counts = {"groups": 0, "responses": 0, **dict.fromkeys(_DROP_REASONS, 0)}
-        folder = self.folder
-        with (
-            folder.writing("ranked.jsonl") as ranked_file,
-            folder.writing("dropped.jsonl") as dropped_file,
-        ):
-            for problem, candidates in self._all_drawn():
-                judged = list(zip(candidates, self.collector.verdicts(tests, problem, candidates), strict=True))
-                group, dropped = self.ranking.rank(problem, judged)
-                dropped_file.writelines(json_line(to_json(item)) for item in dropped)
-                _count(counts, group, dropped)
-                if group is not None:
-                    ranked_file.write(json_line(to_json(group)))
-        self._tell_ranking(counts)
-        if not counts["groups"]:
-            raise NothingToTrainOn(
-                f"ranking left no problem to train on: {_reasons(counts, 'no_order', 'too_few', 'teacher_below')}. "
-                "If all answers fail, sample more of them, add sampler=[transformers,reference], or choose a score "
-                "map that tells failures apart (ranking=rltf). If all pass, the problems are too easy for this policy."
-            )
-        return {**counts, "key": folder.digest("ranked.jsonl")}
+        return rank_stage(self.folder, self.ranking, self._judged_by_all(), self.console)
 
-    def _tell_ranking(self, counts: dict[str, int]) -> None:
-        self.console.print(
-            f"rank: {counts['groups']} problems with {counts['responses']} answers in order; dropped problems: "
-            f"{_reasons(counts, 'no_order', 'too_few', 'teacher_below')}; dropped answers: "
-            f"{_reasons(counts, 'repeated', 'truncated')}",
-            highlight=False,
-        )
+    def _judged_by_all(self) -> Iterator[tuple[Problem, list[JudgedByAll]]]:
+        """Yield each training problem with its candidates, each with its judgements by all sources."""
+        for problem, candidates in self._all_drawn():
+            judgements: list[dict[str, Judgement]] = [{} for _ in candidates]
+            for name, source in self.feedback.items():
+                for given, judgement in zip(
+                    judgements, self.collector.verdicts(source, problem, candidates), strict=True
+                ):
+                    given[name] = judgement
+            yield problem, list(zip(candidates, judgements, strict=True))
 
     # -- Train -------------------------------------------------------------------------------------------
 
@@ -329,16 +300,3 @@ class Pipeline:
 
         write_report(self.folder.path)
         return {}
-
-
-def _count(counts: dict[str, int], group: RankedGroup | None, dropped: list[Dropped]) -> None:
-    if group is not None:
-        counts["groups"] += 1
-        counts["responses"] += len(group.responses)
-    for item in dropped:
-        single = item.reason in ("truncated", "repeated")
-        counts[item.reason] += len(item.candidate_ids) if single else 1
-
-
-def _reasons(counts: dict[str, int], *names: str) -> str:
-    return ", ".join(f"{counts[name]} because {_DROP_REASONS[name]}" for name in names if counts[name]) or "none"

@@ -6,7 +6,9 @@ problems.jsonl     what was trained on            heldout.jsonl    what was eval
 contaminated.jsonl which problems were left out, for they are in what is measured, and why
 candidates.jsonl   which answers                  judgements.jsonl which verdicts
 ranked.jsonl       the groups, the trainer's rows pairs.jsonl      which pairs, with their weights
+standings.jsonl    each answer's score, with what every source said of it
 dropped.jsonl      what did not go into training, and why
+conflicts.jsonl    answers that two sources put in opposite orders
 feedback/          what a source of judgements tells of itself, for instance how biased it is
 checkpoints/       training, resumable            train_log.jsonl  its losses
 policy/            the trained model              evaluation/      samples and figures, before and after

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -172,3 +173,22 @@ def test_a_run_with_people_has_their_judgements(tmp_path: Path) -> None:
     assert {row["score"] for row in scored} >= {1.0}
     assert all(row["detail"]["annotators"] == ["alice"] for row in scored)
     assert all(row["detail"]["abstained"] for row in human if row["score"] is None)
+    told = re.search(r"feedback human: (\d+) judged by 1 people, (\d+) without a label", said)
+    assert told is not None
+    assert int(told[1]) == len(scored)
+    figures = json.loads((second / "feedback" / "human.json").read_text())
+    assert figures["judged"] == len(scored)
+    assert figures["people"][0]["name"] == "alice"
+    # People break the ties of the tests: what alice put first stands above all others of its state.
+    standings = [json.loads(line)["standings"] for line in (second / "standings.jsonl").read_text().splitlines()]
+    broken = 0
+    for rows_of_problem in standings:
+        for one in rows_of_problem:
+            for other in rows_of_problem:
+                level = one["opinions"]["unit_tests"] == other["opinions"]["unit_tests"]
+                given = None not in (one["opinions"]["human"], other["opinions"]["human"])
+                if level and given and one["opinions"]["human"] > other["opinions"]["human"]:
+                    assert one["score"] > other["score"]
+                    broken += 1
+    assert broken
+    assert re.search(r"rank: unit_tests against human: \d+ of \d+ pairs of answers in opposite orders", said)

@@ -294,3 +294,35 @@ def test_importing_imports_nothing_heavy(module, heavy):
     code = f"import sys, {module}; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+# -- Several judges ------------------------------------------------------------------------------------------
+
+
+def test_who_judged_and_where_they_disagree(run):
+    (run / "config.yaml").write_text("feedback:\n  unit_tests: {}\n  teacher: {}\n  human: {}\n")
+    notes = json.loads((run / "run.json").read_text())
+    notes["stages"]["rank"]["conflicts"] = {"unit_tests against teacher": {"pairs": 40, "opposed": 10}}
+    (run / "run.json").write_text(json.dumps(notes))
+    (run / "feedback").mkdir()
+    share = {"share": 0.75, "low": 0.6, "high": 0.86, "n": 40, "expected": 0.5}
+    (run / "feedback" / "teacher.json").write_text(
+        json.dumps({"judge": HOSTILE, "abstained": 2, "position": {"first_wins": share}, "length": None})
+    )
+    (run / "feedback" / "human.json").write_text(
+        json.dumps({"alpha_ranks": 0.8123, "people": [{"name": "ann", "labels": 7, "earlier": None}]})
+    )
+    standing = {"candidate_id": "c0", "score": 3.0, "opinions": {"unit_tests": 3.0, "teacher": 0.5, "human": None}}
+    jsonl(run / "standings.jsonl", [{"task_id": "t/0" + HOSTILE, "standings": [standing]}])
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", write_report(run).read_text()))
+    assert "Who judged" in text
+    assert "position, first wins 75% (60 to 86; of 40, expected 50%)" in text
+    assert "alpha ranks 0.812" in text
+    assert "people, ann, labels 7" in text
+    assert "unit tests against teacher 40 10 25.0%" in text
+    assert "teacher 0.50, human abstained" in text
+    assert HOSTILE not in write_report(run).read_text()
+
+
+def test_one_judge_alone_has_no_section_of_its_own(run):
+    assert "Who judged" not in write_report(run).read_text()

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rrtf_trl.labeling.aggregate import METHODS, Method, Opinion, aggregate
+from rrtf_trl.labeling.agreement import agreement
 from rrtf_trl.labeling.items import answer_id, prompt_key
 from rrtf_trl.labeling.label_file import read_labels
 from rrtf_trl.records import Candidate, Judgement, Problem, content_hash
+
+from .base import Judged
 
 
 class HumanLabels:
@@ -36,7 +39,7 @@ class HumanLabels:
             raise ValueError(f"aggregation must be one of {', '.join(METHODS)}, got {aggregation!r}")
         self.labels = Path(labels)
         self.aggregation = aggregation
-        found = read_labels(self.labels)
+        found = self._ledger = read_labels(self.labels)
         given = found.labels()
         self._opinions: dict[str, Opinion] = aggregate(given, aggregation)
         self._labelled = {prompt_key(label.item.prompt) for label in given}
@@ -70,6 +73,16 @@ class HumanLabels:
                     "agreement": opinion.agreement,
                 }
             yield Judgement(candidate.candidate_id, self.name, state=None, score=score, detail=detail)
+
+    def summarize(self, groups: Iterable[list[Judged]]) -> tuple[str, dict[str, Any]]:
+        """Say how many candidates people judged, and how far they agree."""
+        scores = [item.judgement.score for group in groups for item in group]
+        found = agreement(self._ledger)
+        abstained = scores.count(None)
+        line = f"{len(scores) - abstained} judged by {len(found.people)} people, {abstained} without a label"
+        if found.alpha_ranks is not None:
+            line += f", agreement on ranks {found.alpha_ranks:.2f} (Krippendorff's alpha)"
+        return line, {"judged": len(scores) - abstained, "abstained": abstained, **asdict(found)}
 
     def _opinion(self, problem: Problem, candidate: Candidate) -> Opinion | None:
         head = problem.prompt if isinstance(problem.prompt, str) else ""

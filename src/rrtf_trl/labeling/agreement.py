@@ -21,6 +21,7 @@ from itertools import combinations
 from typing import Literal
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.shares import wilson
 
 from .labels import Label, Ledger
 
@@ -273,8 +274,4 @@ def _directed(directed: dict[tuple[str, str], int], said: _Said, name: str) -> S
 def _share(won: list[bool]) -> Share | None:
     if not won:
         return None
-    n, z = len(won), 1.959964
-    value = sum(won) / n
-    middle = (value + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(value * (1 - value) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Share(value, max(0.0, middle - half), min(1.0, middle + half), n)
+    return Share(sum(won) / len(won), *wilson(sum(won), len(won)), len(won))

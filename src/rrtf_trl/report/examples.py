@@ -11,6 +11,7 @@ from typing import Any
 
 from rrtf_trl.run_folder import RunFolder
 
+from .sources import opinions
 from .tallies import judged, rows
 
 GROUPS = 20
@@ -42,6 +43,7 @@ class Answer:
         source: Who wrote it.
         drawn: How many times this same text was drawn.
         training: What training made of it, in words.
+        opinions: What sources beside the tests said of it, in words.
     """
 
     text: str
@@ -52,6 +54,7 @@ class Answer:
     source: str = ""
     drawn: int = 1
     training: str = ""
+    opinions: str = ""
 
 
 @dataclass
@@ -113,7 +116,8 @@ def ranked_groups(folder: RunFolder) -> list[Group]:
     tasks = [row.get("task_id") or "" for row in ranked]
     verdicts = _verdicts(folder, set(tasks))
     trained = _trained(folder, len(ranked))
-    return [_group(row, verdicts.get(tasks[i], []), trained.get(i)) for i, row in enumerate(ranked)]
+    said = opinions(folder, set(tasks))
+    return [_group(row, verdicts.get(tasks[i], []), trained.get(i), said) for i, row in enumerate(ranked)]
 
 
 def _verdicts(folder: RunFolder, tasks: set[str]) -> dict[str, list[_Judged]]:
@@ -148,7 +152,9 @@ def _pairs(count: int) -> str:
     return f"{count} pair{'s' if count > 1 else ''}"
 
 
-def _group(row: dict[str, Any], verdicts: list[_Judged], trained: dict[int, str] | None) -> Group:
+def _group(
+    row: dict[str, Any], verdicts: list[_Judged], trained: dict[int, str] | None, said: dict[str, str]
+) -> Group:
     responses, scores = row["responses"], row["scores"]
     ids = row.get("candidate_ids") or [None] * len(responses)
     sources = row.get("sources") or [""] * len(responses)
@@ -161,6 +167,7 @@ def _group(row: dict[str, Any], verdicts: list[_Judged], trained: dict[int, str]
         answer = _answer(prompt_text(responses[i]), by_id.get(ids[i]))
         answer.rank = 1 + sum(score > scores[i] for score in scores)
         answer.score, answer.source, answer.drawn = scores[i], clip(sources[i], 40), drawn[responses[i]] or 1
+        answer.opinions = clip(said.get(ids[i] or "", ""), 200)
         if trained is not None:
             answer.training = trained.get(i, "not trained on: too long, or in no pair")
         answers.append(answer)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rrtf_trl.run_folder import RunFolder
 
-from . import examples, tallies, words
+from . import examples, sources, tallies, words
 
 _HERE = Path(__file__).parent
 
@@ -60,6 +60,8 @@ def _facts(run: RunFolder) -> dict[str, Any]:
         "problems": stages.get("problems", {}).get("train"),
         "sampled": words.sampled(stages),
         "drops": tallies.drops(run, rank),
+        "sources": sources.sources(run, list(config.get("feedback") or {})),
+        "disagreements": sources.disagreements(rank),
         "groups": examples.ranked_groups(run),
         "shown_first": examples.SHOWN_FIRST,
         "change_counts": change_counts,

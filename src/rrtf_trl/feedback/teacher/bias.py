@@ -9,10 +9,11 @@ The three kinds are those of MT-Bench (arXiv 2306.05685).
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+
+from rrtf_trl.shares import wilson
 
 from ..base import Judged
 
@@ -33,11 +34,9 @@ class Share:
         """Return the share with its Wilson interval."""
         if not self.count:
             return {"share": None, "low": None, "high": None, "n": 0}
-        n, share, z = self.count, self.hits / self.count, 1.96
-        middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        low, high = max(middle - half, 0.0), min(middle + half, 1.0)
-        return {"share": round(share, 4), "low": round(low, 4), "high": round(high, 4), "n": n}
+        low, high = wilson(self.hits, self.count)
+        share = round(self.hits / self.count, 4)
+        return {"share": share, "low": round(low, 4), "high": round(high, 4), "n": self.count}
 
     def words(self) -> str:
         """Return the share in percent with its interval, or that there is none."""

@@ -1,0 +1,192 @@
+"""The ranking of a run: which score a state gets, who decides between answers in the same state, what is dropped.
+
+PanGu-Coder2 (arXiv 2307.14936, section 3.2) has four states in order, each with a score; in the same state a teacher's
+answer stands above the student's; data is dropped where the teacher stands below. The paper does not print the scores,
+so they are a map that can be set, and its teachers are "stronger models or human experts", so people's labels and a
+judge's grades can have their say too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from rrtf_trl.errors import UserError
+from rrtf_trl.records import Candidate, Judgement, Problem, RankedGroup
+
+from .combine import SAMPLE, TESTS, Conflict, Opinions, Standing, conflicts, lexicographic, paper, weighted
+from .trainable import Dropped, JudgedByAll, trainable, training_text
+
+Combination = Literal["lexicographic", "weighted", "paper"]
+
+_PAPER_STATES = ("compile_error", "runtime_error", "partial", "passed")
+_RUNTIME_FAILURES = ("timeout", "memory", "refused")
+_PEOPLE_THEN_TEACHER = ("human", "teacher")
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What ranking makes of one problem.
+
+    Args:
+        group: The trainer's row, or ``None`` where nothing can be learned from the order.
+        dropped: What does not go into training.
+        standings: Each answer's score with the opinions behind it; empty where fewer than two answers were left.
+        conflicts: Where sources disagree.
+    """
+
+    group: RankedGroup | None
+    dropped: list[Dropped]
+    standings: list[Standing] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+
+
+@dataclass
+class Ranking:
+    """Turns the judged candidates of a problem into one ranked group.
+
+    Args:
+        scores: A score for each of ``compile_error``, ``runtime_error``, ``partial``, ``passed``; ``timeout``,
+            ``memory`` and ``refused`` count as ``runtime_error`` unless given.
+        partial_slope: Added to ``partial`` in proportion to the tests passed. RLTF scores −0.3 + 1.3 · ratio.
+        combine: ``lexicographic``: the tests decide, and where they leave answers level, the sources of ``order``
+            one after the other. ``weighted``: the weighted mean of all. ``paper``: the tests, and a teacher's sample
+            above the student's in the same state; no other source has a say.
+        order: Of ``lexicographic``: who breaks ties, most important first; ``sample`` puts a teacher's sample above
+            the student's. By default people, then the teacher, then other sources of feedback, then ``sample``.
+        weights: Of ``weighted``: the weight of each source; ``unit_tests`` and ``sample`` are among the names.
+        tie_break: How far apart answers that the tests leave level may stand, or with ``paper`` how far a teacher's
+            sample stands above the student's; 0 leaves them level.
+        drop_teacher_below: Drop a problem where the tests put the best teacher's answer below the student's best.
+
+    Raises:
+        ValueError: If a state has no score, the scores are out of the paper's order, or an option does not go with
+            ``combine``.
+    """
+
+    scores: dict[str, float] = field(
+        default_factory=lambda: {"compile_error": 0.0, "runtime_error": 1.0, "partial": 2.0, "passed": 3.0}
+    )
+    partial_slope: float = 0.0
+    combine: Combination = "lexicographic"
+    order: list[str] | None = None
+    weights: dict[str, float] | None = None
+    tie_break: float = 0.5
+    drop_teacher_below: bool = True
+
+    def __post_init__(self) -> None:
+        self.scores = dict(self.scores)
+        unknown = sorted(self.scores.keys() - {*_PAPER_STATES, *_RUNTIME_FAILURES})
+        missing = [state for state in _PAPER_STATES if state not in self.scores]
+        if unknown or missing:
+            raise ValueError(
+                f"ranking.scores needs {', '.join(_PAPER_STATES)} and may have {', '.join(_RUNTIME_FAILURES)}: "
+                f"missing {missing or 'none'}, unknown {unknown or 'none'}"
+            )
+        for state in _RUNTIME_FAILURES:
+            self.scores.setdefault(state, self.scores["runtime_error"])
+        ordered = [self.scores[state] for state in _PAPER_STATES]
+        if ordered != sorted(ordered) or ordered[0] == ordered[-1]:
+            raise ValueError(f"ranking.scores must not fall from compile_error to passed, got {ordered}")
+        if self.partial_slope < 0 or self.scores["partial"] + self.partial_slope > self.scores["passed"]:
+            raise ValueError(
+                f"ranking.partial_slope={self.partial_slope} would score a partial pass above a full one: it must be "
+                f"between 0 and passed − partial = {self.scores['passed'] - self.scores['partial']:g}"
+            )
+        if self.tie_break < 0:
+            raise ValueError(f"ranking.tie_break must not be negative, got {self.tie_break}")
+        if self.combine not in get_args(Combination):
+            raise ValueError(
+                f"ranking.combine must be one of {', '.join(get_args(Combination))}, got {self.combine!r}"
+            )
+        if self.order is not None and self.combine != "lexicographic":
+            raise ValueError("ranking.order goes with ranking.combine=lexicographic alone")
+        if (self.weights is not None) != (self.combine == "weighted"):
+            raise ValueError("ranking.weights and ranking.combine=weighted go together: give both or neither")
+        if self.weights is not None and (min(self.weights.values(), default=0) < 0 or not sum(self.weights.values())):
+            raise ValueError(f"ranking.weights must be numbers >= 0, one of them above, got {self.weights}")
+
+    def check(self, sources: Sequence[str]) -> None:
+        """Refuse names in ``order`` or ``weights`` that are not among a run's sources of feedback.
+
+        Args:
+            sources: The names of the sources.
+
+        Raises:
+            UserError: If there is such a name.
+        """
+        known = {*sources, TESTS, SAMPLE}
+        for option, names in (("order", self.order), ("weights", self.weights)):
+            unknown = sorted(set(names or ()) - known)
+            if unknown:
+                raise UserError(
+                    f"ranking.{option}: {', '.join(unknown)} is no source of feedback of this run, which has "
+                    f"{', '.join(sources)} (and {SAMPLE}). Add it to `feedback=[...]`, or leave it out."
+                )
+
+    def rank(self, problem: Problem, judged: Sequence[JudgedByAll]) -> Ranked:
+        """Rank the candidates of one problem.
+
+        Args:
+            problem: The problem.
+            judged: Its candidates with their judgements, in a fixed order; each has one by ``unit_tests``.
+        """
+        kept, dropped = trainable(problem, judged)
+        ids = [candidate.candidate_id for candidate, _ in kept]
+        if len(kept) < 2:
+            return Ranked(None, [*dropped, Dropped(problem.task_id, "too_few", ids)])
+        answers = [self._opinions(*answer) for answer in kept]
+        sources = [name for name in answers[0] if name != SAMPLE]
+        scores = self._scores(kept, answers, sources)
+        standings = [Standing(*row) for row in zip(ids, scores, map(dict, answers), strict=True)]
+        found = conflicts(problem.task_id, dict(zip(ids, answers, strict=True)), sources)
+        reason = self._reason_to_drop(kept, answers, scores)
+        if reason is not None:
+            return Ranked(None, [*dropped, Dropped(problem.task_id, reason, ids)], standings, found)
+        group = RankedGroup(
+            prompt=problem.prompt,
+            responses=[training_text(problem, candidate) for candidate, _ in kept],
+            scores=scores,
+            sources=[candidate.source for candidate, _ in kept],
+            task_id=problem.task_id,
+            candidate_ids=ids,
+        )
+        return Ranked(group, dropped, standings, found)
+
+    def _opinions(self, candidate: Candidate, judgements: Mapping[str, Judgement]) -> Opinions:
+        opinions = {name: judgement.score for name, judgement in judgements.items()}
+        opinions[TESTS] = self._of_tests(judgements[TESTS])
+        return {**opinions, SAMPLE: float(candidate.source != "student")}
+
+    def _of_tests(self, judgement: Judgement) -> float:
+        assert judgement.state is not None, "unit tests give every candidate a state"
+        assert judgement.score is not None, "unit tests never abstain"
+        slope = self.partial_slope * judgement.score if judgement.state == "partial" else 0.0
+        return self.scores[judgement.state] + slope
+
+    def _scores(self, kept: list[JudgedByAll], answers: list[Opinions], sources: list[str]) -> list[float]:
+        if self.combine == "paper":
+            states = [str(judgements[TESTS].state) for _, judgements in kept]
+            return paper(answers, states, self.tie_break)
+        if self.combine == "weighted":
+            assert self.weights is not None
+            return weighted(answers, self.weights, (min(self.scores.values()), max(self.scores.values())))
+        others = [name for name in sources if name not in (TESTS, *_PEOPLE_THEN_TEACHER)]
+        order = [*_PEOPLE_THEN_TEACHER, *others, SAMPLE] if self.order is None else self.order
+        return lexicographic(answers, order, self.tie_break)
+
+    def _reason_to_drop(self, kept: list[JudgedByAll], answers: list[Opinions], scores: list[float]) -> str | None:
+        # In the paper's own order the rule about samples comes first, so a teacher's is below in a lower state alone.
+        by_tests = scores if self.combine == "paper" else [answer[TESTS] or 0.0 for answer in answers]
+        student, teacher = (
+            [
+                score
+                for (candidate, _), score in zip(kept, by_tests, strict=True)
+                if (candidate.source == "student") is own
+            ]
+            for own in (True, False)
+        )
+        if self.drop_teacher_below and student and teacher and max(teacher) < max(student):
+            return "teacher_below"
+        return "no_order" if min(scores) == max(scores) else None
