@@ -19,6 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# File systems that several machines may share; of FUSE's, all but these.
+_NETWORK = frozenset(
+    ["nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb3", "afs", "9p", "glusterfs", "pvfs2", "wekafs"]
+)
+_LOCAL_FUSE = frozenset(["fuse.fuse-overlayfs", "fuse.gvfsd-fuse", "fuse.portal", "fuse.lxcfs", "fuse.snapfuse"])
+
 _OPENING = 0  # the byte that is locked while a store is opened
 
 # Closing any of a process's files gives back all its record locks on that file: so each process opens it once, and
@@ -109,21 +115,3 @@ def is_on_network(path: Path) -> bool:
         if resolved.is_relative_to(folder) and len(folder.parts) >= found:
             found, kind = len(folder.parts), name
     return kind in _NETWORK or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
-
-
-_NETWORK = {
-    "nfs",
-    "nfs4",
-    "lustre",
-    "gpfs",
-    "beegfs",
-    "ceph",
-    "cifs",
-    "smb3",
-    "afs",
-    "9p",
-    "glusterfs",
-    "pvfs2",
-    "wekafs",
-}
-_LOCAL_FUSE = {"fuse.fuse-overlayfs", "fuse.gvfsd-fuse", "fuse.portal", "fuse.lxcfs", "fuse.snapfuse"}
