@@ -11,7 +11,6 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -30,11 +29,12 @@ from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers.weights import model_identity
 from rrtf_trl.store import Store
+from rrtf_trl.sweeps.job import FolderOf, Work
+from rrtf_trl.sweeps.launch import Sweep
 from rrtf_trl.train_stage import train_stage
 
 # A run has a folder of its own that is found again: Hydra's dated one, and its log files, would stand beside it.
 _ONE_RUN = ["hydra.run.dir=.", "hydra.output_subdir=null"]
-_SWEEP = ["hydra.sweep.dir=${runs_dir}/sweeps/${now:%Y-%m-%d_%H-%M-%S}"]
 _QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
 _OVERRIDE = re.compile(r"~|\+{0,2}[^-=][^=]*=")
 
@@ -54,19 +54,18 @@ def config_dir() -> Path:
 def run_application(command: str, arguments: list[str]) -> int:
     """Compose the configuration from Hydra's ``arguments`` and run the pipeline up to a stage, once for each job."""
     until: Stage = "report" if command == "run" else cast(Stage, command)
-    return hydra_application(command, arguments, "config", lambda config, said: run_config(config, until, said))
+    return hydra_application(command, arguments, "config", run_folder, partial(run_config, until=until))
 
 
-def hydra_application(
-    command: str, arguments: list[str], config_name: str, work: Callable[[DictConfig, str], object]
-) -> int:
+def hydra_application(command: str, arguments: list[str], config_name: str, folder_of: FolderOf, work: Work) -> int:
     """Compose a configuration from Hydra's ``arguments`` and do the work of a command, once for each job.
 
     Args:
         command: The sub-command of ``rrtf``.
         arguments: What follows it.
         config_name: The configuration to start from.
-        work: Called with the configuration, and the command line as it was said.
+        folder_of: Gives the folder of the results for a configuration.
+        work: Does the work; called with the configuration, that folder, and the command line as it was said.
 
     Returns:
         The exit status.
@@ -74,30 +73,34 @@ def hydra_application(
     # Hydra prints errors in its own way and exits; with this it hands them on, see `rrtf_trl.errors`.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     said = list(sys.argv)
-    settings = _SWEEP if {"-m", "--multirun"} & set(arguments) else _ONE_RUN
     # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
     said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
     folders = [config_dir(), *_user_config_dirs(arguments)]
     values = [value for argument in said_values for value in _spelled_out(argument, folders)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
-    sys.argv = [f"rrtf {command}", *settings, *_QUIET, *values, *flags]
-    failed = 0
+    failed: list[str] = []
 
-    def job(config: DictConfig) -> None:
-        nonlocal failed
+    def alone(config: DictConfig) -> None:
         try:
-            work(config, shlex.join(["rrtf", command, *arguments]))
+            work(config, folder_of(config), shlex.join(["rrtf", command, *arguments]))
         except Exception as error:
             message = explain(error)
             if message is None:
                 raise
             print(f"rrtf: {message}", file=sys.stderr)
-            failed += 1  # in a sweep, the other jobs still have their turn
+            failed.append(message)
 
+    sweep = Sweep.of(command, values, flags, folder_of, work)
+    settings = _ONE_RUN if sweep is None else sweep.settings
+    sys.argv = [f"rrtf {command}", *settings, *_QUIET, *values, *flags]
     try:
-        hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(job)()
+        hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(
+            alone if sweep is None else sweep.job
+        )()
     finally:
         sys.argv = said
+        if sweep is not None:
+            failed += sweep.tell()
     return 1 if failed else 0
 
 
@@ -119,24 +122,24 @@ def _user_config_dirs(arguments: list[str]) -> list[Path]:
     return [Path(folder) for folder in apart + joined if folder]
 
 
-def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
-    """Run one resolved configuration up to the stage ``until``; return its folder."""
+def run_folder(config: DictConfig) -> RunFolder:
+    """Return the folder of the run that a configuration describes."""
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
+
+
+def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage) -> None:
+    """Run one configuration up to the stage ``until``, in its folder."""
     started = time.monotonic()
     console = Console(soft_wrap=True)
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    folder = RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
     pipeline = build_pipeline(config, folder, console)
-    with folder.locked():
-        with folder.writing("config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
-        folder.describe(command=command, versions=versions())
-        try:
+    try:
+        with folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()):
             pipeline.run(until)
-        finally:
-            pipeline.store.close()
-        _tell_results(folder, console, until, time.monotonic() - started)
-    return folder
+            _tell_results(folder, console, until, time.monotonic() - started)
+    finally:
+        pipeline.store.close()
 
 
 def run_name(config: dict[str, Any]) -> str:
