@@ -11,12 +11,14 @@ import shlex
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -29,13 +31,14 @@ from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers.weights import model_identity
 from rrtf_trl.store import Store
-from rrtf_trl.sweeps.job import FolderOf, Work
+from rrtf_trl.sweeps.job import FolderOf, Work, override_key
 from rrtf_trl.sweeps.launch import Sweep
 from rrtf_trl.train_stage import train_stage
 
 # A run has a folder of its own that is found again: Hydra's dated one, and its log files, would stand beside it.
 _ONE_RUN = ["hydra.run.dir=.", "hydra.output_subdir=null"]
 _QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+_TRAINING = ("train", "evaluate", "report")
 _OVERRIDE = re.compile(r"~|\+{0,2}[^-=][^=]*=")
 
 EXTRAS = {"peft": "peft", "bitsandbytes": "bnb"}
@@ -133,7 +136,7 @@ def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage
     started = time.monotonic()
     console = Console(soft_wrap=True)
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
-    pipeline = build_pipeline(config, folder, console)
+    pipeline = build_pipeline(config, folder, console, until)
     try:
         with folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()):
             pipeline.run(until)
@@ -155,41 +158,67 @@ def _without_budgets(node: Any) -> Any:
     return node
 
 
-def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> Pipeline:
-    """Build the pipeline that a configuration describes."""
+def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, until: Stage = "report") -> Pipeline:
+    """Build the pipeline that a configuration describes, as far as the stage ``until`` needs it."""
     quiet_libraries()
     key = OmegaConf.to_container(config, resolve=True)
     assert isinstance(key, dict)
     policy = model_path(config.model.path)
     check_extras(config)
-    quantization = instantiate(config.quantization)
-    adapter = instantiate(config.adapter, _convert_="all")
-    check_types("trainer", key["trainer"])
     decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(policy)]
-    feedback = {name: instantiate(node, _convert_="all") for name, node in config.feedback.items() if node}
+    feedback = chosen(config, "feedback")
     ranking = instantiate(config.ranking, _convert_="all")
     ranking.check(list(feedback))
     return Pipeline(
         folder=folder,
         store=Store(Path(config.runs_dir) / "store.sqlite"),
         problems={split: instantiate(config.problems[split], _convert_="all") for split in ("train", "heldout")},
-        samplers={name: instantiate(node, _convert_="all") for name, node in config.sampler.items() if node},
+        samplers=chosen(config, "sampler"),
         feedback=feedback,
         ranking=ranking,
         model=policy,
-        train=partial(
-            train_stage,
-            policy,
-            instantiate(config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all"),
-            quantization,
-            adapter,
-            console,
-        ),
+        train=_train_stage(config, policy, folder, console) if until in _TRAINING else _no_training,
         train_key=content_hash(decisive),
         evaluation=build_evaluation(config),
         console=console,
-        decontaminator=instantiate(config.decontamination, _convert_="all"),
+        decontaminator=_built(config.decontamination),
     )
+
+
+def _train_stage(
+    config: DictConfig, policy: str, folder: RunFolder, console: Console
+) -> Callable[[RunFolder], list[dict[str, float]]]:
+    """Build what trains; only here are torch and TRL loaded."""
+    check_types("trainer", cast(dict[str, Any], OmegaConf.to_container(config.trainer, resolve=True)))
+    args = instantiate(config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all")
+    return partial(train_stage, policy, args, _built(config.quantization), _built(config.adapter), console)
+
+
+def _no_training(folder: RunFolder) -> list[dict[str, float]]:
+    raise AssertionError("the run was to end before its training")
+
+
+def _built(node: DictConfig | None) -> Any:
+    """Build what a node describes; one without ``_target_`` is what an experiment sets of something not chosen."""
+    return instantiate(node, _convert_="all") if node and "_target_" in node else None
+
+
+def chosen(config: DictConfig, group: str) -> dict[str, Any]:
+    """Build what is chosen of a group of which several may be.
+
+    Raises:
+        UserError: If nothing is, or the command line sets something of what is not chosen. What an experiment sets of
+            it is left aside.
+    """
+    built = {name: thing for name, node in config[group].items() if (thing := _built(node)) is not None}
+    if not built:
+        raise UserError(f"{group}: choose at least one, as {group}=[NAME,...]")
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for key in map(override_key, overrides):
+        name = key.removeprefix(f"{group}.").partition(".")[0]
+        if key.startswith(f"{group}.") and name not in built:
+            raise UserError(f"{key}: {name} is not chosen; add it: {group}=[{','.join([*built, name])}]")
+    return built
 
 
 def build_evaluation(config: DictConfig) -> Evaluation:

@@ -14,12 +14,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rrtf_trl.errors import UserError
 from rrtf_trl.run_folder import RunFolder
 
 State = Literal["done", "failed", "pruned", "running", "stopped"]
@@ -81,16 +80,9 @@ class JobFolder(RunFolder):
         return ("failed", told.get("error")) if state == "failed" else ("stopped", None)
 
 
-def sweep_jobs(path: Path) -> Iterator[JobFolder]:
-    """Yield the jobs of a sweep, by name.
-
-    Raises:
-        UserError: If the folder is no sweep's.
-    """
-    found = sorted(path.glob("*/job.json"))
-    if not found:
-        raise UserError(f"{path} has no jobs of a sweep: give a folder that `rrtf run --multirun` made")
-    yield from (JobFolder(file.parent) for file in found)
+def sweep_jobs(path: Path) -> list[JobFolder]:
+    """Return the jobs of a sweep, by name."""
+    return [JobFolder(file.parent) for file in sorted(path.glob("*/job.json"))]
 
 
 def job_name(varied: Sequence[str]) -> str:

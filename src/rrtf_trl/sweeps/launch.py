@@ -74,7 +74,7 @@ class Sweep:
         if not _begun:
             return []
         path = Path(os.path.relpath(_begun.pop()))
-        jobs = [job for job in sweep_jobs(path) if job.read().launch == self.job.launch] if path.is_dir() else []
+        jobs = [job for job in sweep_jobs(path) if job.read().launch == self.job.launch]
         outcomes = [(job, *job.outcome()) for job in jobs]
         failed = [(job, state, error) for job, state, error in outcomes if state not in ("done", "pruned")]
         console = Console(soft_wrap=True, highlight=False)
