@@ -19,6 +19,10 @@ class UserError(RuntimeError):
     """Something that the user can put right; the message says how."""
 
 
+class Pruned(UserError):
+    """A search ended a training early, for it did worse than others had at that point."""
+
+
 def explain(error: BaseException) -> str | None:
     """Return an error as one message for the user, or ``None`` if it is a mistake of ours."""
     from hydra.errors import ConfigCompositionException, HydraException, InstantiationException

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from rrtf_trl.errors import UserError, explain
+from rrtf_trl.errors import Pruned, UserError, explain
 from rrtf_trl.records import Problem
 
 
@@ -62,11 +62,9 @@ class RunFolder:
                 yield
             except Exception as error:
                 message = explain(error) or f"{type(error).__name__}: {error}"
-                self.describe(outcome={"state": "failed", "error": message})
+                self.describe(outcome={"state": "pruned" if isinstance(error, Pruned) else "failed", "error": message})
                 raise
-            outcome = (self.read_json("run.json") or {})["outcome"]
-            if outcome["state"] == "running":
-                self.describe(outcome={"state": "done"})
+            self.describe(outcome={"state": "done"})
 
     def is_locked(self) -> bool:
         """Return whether a process works on the run."""

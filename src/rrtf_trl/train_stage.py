@@ -37,6 +37,7 @@ def train_stage(
     """
     from transformers import TrainerCallback
 
+    from rrtf_trl.sweeps.trial import trial_callbacks
     from rrtf_trl.training.run import train_policy
 
     class ConsoleProgress(TrainerCallback):
@@ -70,5 +71,5 @@ def train_stage(
             folder / "pairs.jsonl",
             quantization_config=quantization_config,
             peft_config=peft_config,
-            callbacks=[ConsoleProgress(counter)],
+            callbacks=[ConsoleProgress(counter), *trial_callbacks()],
         )

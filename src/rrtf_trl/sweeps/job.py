@@ -16,13 +16,26 @@ from typing import Any, TextIO
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from rrtf_trl.errors import explain
+from rrtf_trl.errors import Pruned, explain
 from rrtf_trl.run_folder import RunFolder
 
-from .folder import JobFolder, JobNote, job_name
+from .folder import JobFolder, JobNote, State, job_name
 
 FolderOf = Callable[[DictConfig], RunFolder]
 Work = Callable[[DictConfig, RunFolder, str], object]
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a job returns to its sweeper.
+
+    Args:
+        state: ``done``, ``failed`` or ``pruned``.
+        figures: What a search can aim at, by name, see :func:`figures`.
+    """
+
+    state: State
+    figures: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -48,8 +61,8 @@ class SweepJob:
     folder_of: FolderOf
     work: Work
 
-    def __call__(self, config: DictConfig) -> dict[str, float] | None:
-        """Run the job; return its figures (:func:`figures`), or ``None`` where it failed."""
+    def __call__(self, config: DictConfig) -> JobResult:
+        """Run the job; return what became of it."""
         hydra = HydraConfig.get()
         overrides = [str(override) for override in hydra.overrides.task]
         varied = [override for override in overrides if override_key(override) not in self.shared]
@@ -65,13 +78,16 @@ class SweepJob:
                 folder.write(note)
                 (folder / "error.txt").unlink(missing_ok=True)
                 self.work(config, run, command)
-                return figures(run)
+                return JobResult("done", figures(run))
+            except Pruned as error:
+                print(f"pruned: {error}", flush=True)
+                return JobResult("pruned", {})
             except Exception as error:
                 message = explain(error) or f"{type(error).__name__}: {error}".strip()
                 folder.write(replace(note, error=message))
                 (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
                 print(f"rrtf: {message}", file=sys.stderr, flush=True)
-                return None
+                return JobResult("failed", {})
 
 
 def override_key(override: str) -> str:

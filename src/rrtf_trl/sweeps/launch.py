@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from .folder import sweep_jobs
 from .job import FolderOf, SweepJob, Work, override_key
 
 _FLAGS = {"-m", "--multirun"}
+# How a sweep is run, and not what it is of: with these changed it goes on in the same folder.
+_NO_MATTER = re.compile(r"\+*hydra(/|\.)launcher|hydra\.sweeper\.(n_trials|n_jobs|max_batch_size)=")
 _begun: list[Path] = []
 
 
@@ -57,7 +60,8 @@ class Sweep:
         """
         if not _FLAGS & set(flags) and "hydra.mode=MULTIRUN" not in values:
             return None
-        name = hashlib.sha256("\0".join([command, *sorted(values), *flags]).encode()).hexdigest()[:8]
+        decisive = [command, *sorted(value for value in values if not _NO_MATTER.match(value)), *flags]
+        name = hashlib.sha256("\0".join(decisive).encode()).hexdigest()[:8]
         settings = [
             "hydra.sweep.dir=${runs_dir}/sweeps/" + f"{command}-{name}",
             "hydra.sweep.subdir=.",
