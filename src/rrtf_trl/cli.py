@@ -69,13 +69,25 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="judge a file of samples by unit tests, in the sandbox")
     check.add_argument("--problems", required=True, metavar="P.jsonl", help="ours, HumanEval's or MBPP's file")
     check.add_argument("--samples", required=True, metavar="S.jsonl", help="rows of task_id and completion")
-    check.add_argument("--out", required=True, metavar="R.jsonl", help="each row with `passed` and `result` added")
+    check.add_argument(
+        "--out", metavar="R.jsonl", help="each row with `passed` and `result` added; by default S.jsonl_results.jsonl"
+    )
     check.add_argument("--k", default="1,10,100", help="report pass@k for these, where there are enough samples")
     check.add_argument(
         "--timeout", type=float, default=5.0, metavar="SECONDS", help="processor time a sample may take"
     )
     check.add_argument("--memory-mb", type=int, default=1024, metavar="MIB", help="memory a sample may take")
     check.add_argument("--workers", type=int, default=None, help="checks at a time; by default one a core")
+    check.add_argument(
+        "--trust",
+        choices=["strict", "weak"],
+        default="strict",
+        help="weak runs the tests in the sample's own process, for tests that cannot be run otherwise: a sample that "
+        "cheats passes, and each row says so",
+    )
+    check.add_argument(
+        "--allow-unsafe", action="store_true", help="go on where this machine offers no walls (see `rrtf doctor`)"
+    )
     commands.add_parser("evolve", help="make harder problems, with tests, of a file of tasks", add_help=False)
     decontaminate = commands.add_parser("decontaminate", help="leave out problems that are in a benchmark")
     decontaminate.add_argument("--problems", required=True, metavar="P.jsonl", help="ours, HumanEval's or MBPP's file")
@@ -142,6 +154,8 @@ def _run_tool(options: argparse.Namespace) -> int:
         timeout=options.timeout,
         memory_mb=options.memory_mb,
         workers=options.workers,
+        allow_unsafe=options.allow_unsafe,
+        trust=options.trust,
     )
 
 

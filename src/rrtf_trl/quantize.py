@@ -11,8 +11,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from rrtf_trl.application import hydra_application, quiet_libraries, versions
+from rrtf_trl.application import hydra_application, versions
 from rrtf_trl.assets import model_path
+from rrtf_trl.build import quiet_libraries
 from rrtf_trl.collect import Collector
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluate import check_benchmark

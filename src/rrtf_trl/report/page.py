@@ -22,17 +22,23 @@ def write_report(folder: Path) -> Path:
         folder: The run's folder, see :mod:`rrtf_trl.run_folder`.
     """
     run = RunFolder(folder)
-    page = _render(_facts(run))
+    page = render("page.html.jinja", _facts(run))
     with run.writing("report.html") as file:
         file.write(page.encode("utf-8", "replace").decode())  # JSON can hold lone surrogates, this file cannot
     return run / "report.html"
 
 
-def _render(facts: dict[str, Any]) -> str:
+def render(template: str, facts: dict[str, Any]) -> str:
+    """Return a template of this folder, filled in; all text is escaped but :func:`markup`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("page.html.jinja").render(facts)
+    return environment.get_template(template).render(facts)
+
+
+def style() -> Any:
+    """Return the style of our pages, to stand within them."""
+    return markup("\n".join((_HERE / name).read_text("utf-8") for name in ("palette.css", "page.css")))
 
 
 def _facts(run: RunFolder) -> dict[str, Any]:
@@ -48,7 +54,7 @@ def _facts(run: RunFolder) -> dict[str, Any]:
     change_counts, changes = examples.changes(run)
     return {
         "words": words,
-        "style": _markup("\n".join((_HERE / name).read_text("utf-8") for name in ("palette.css", "page.css"))),
+        "style": style(),
         "name": run.path.resolve().name,
         "headline": words.headline(results) if results else words.so_far(stages),
         "asked": examples.clip(words.asked(stages, config), 1000),
@@ -95,12 +101,12 @@ def _pictures(run: RunFolder, results: dict[str, Any] | None) -> dict[str, Any]:
     from .figures import curve_figure, result_figure
 
     return {
-        "result_figure": _markup(result_figure(results)) if results else "",
-        "curves": [(curve, _markup(curve_figure(curve.name, curve.steps, curve.values))) for curve in curves],
+        "result_figure": markup(result_figure(results)) if results else "",
+        "curves": [(curve, markup(curve_figure(curve.name, curve.steps, curve.values))) for curve in curves],
     }
 
 
-def _markup(text: str) -> Any:
+def markup(text: str) -> Any:
     """Mark text of our own making as HTML; all else in the page is escaped."""
     from markupsafe import Markup
 
