@@ -100,16 +100,26 @@ class Objects:
     def serve(self, request: dict[str, Any]) -> None:
         """Answer one request."""
         target, *args = request["args"]
-        frame = self.answer(request["id"], OPERATIONS[request["op"]], target, args, request.get("kwargs", []))
+        operation, back = OPERATIONS[request["op"]], request.get("back", [])
+        frame = self.answer(request["id"], operation, target, args, request.get("kwargs", []), back)
         self._channel.send(frame)
 
-    def answer(self, number: int, operation: Callable[..., Any], target: Any, args: Any, kwargs: Any) -> bytes:
-        """Carry out an operation on packed operands, and return the frame that answers it."""
+    def answer(
+        self, number: int, operation: Callable[..., Any], target: Any, args: Any, kwargs: Any, back: Any = ()
+    ) -> bytes:
+        """Carry out an operation on packed operands, and return the frame that answers it.
+
+        With the answer go those arguments whose places ``back`` names, as they are after the call.
+        """
         try:
             operands = [codec.unpack(item, self) for item in (target, *args)]
             named = {name: codec.unpack(item, self) for name, item in kwargs}
             value = operation(*operands, **named)
-            frame = codec.dump([number, "v", codec.pack(value, self)])
+            if back:
+                changed = [codec.pack(operands[1 + place], self) for place in back if place < len(args)]
+                frame = codec.dump([number, "b", [codec.pack(value, self), *changed]])
+            else:
+                frame = codec.dump([number, "v", codec.pack(value, self)])
         except codec.Refused as error:
             frame = codec.dump([number, "r", str(error)])
         except BaseException as error:

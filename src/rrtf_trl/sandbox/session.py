@@ -29,7 +29,7 @@ from .guest import EXIT_OUT_OF_TIME
 from .messages import cut, short
 from .remote import BORROWED, EXPECTED, UNKNOWN, Remote, RemoteCoroutine
 from .server import ForkServer
-from .trace import Trace, call_frame
+from .trace import Trace, call_frame, put_back
 
 _NEVER_RAISED = {
     "AssertionError",
@@ -200,7 +200,8 @@ class Session:
             if self._asked_ahead:
                 answer = self._answer_ahead(operation, name, args, kwargs)
             else:
-                answer = self._ask_now(operation, target, args, kwargs)
+                changed = self._trace.changed.get(name, []) if operation == "call" else []
+                answer = self._ask_now(operation, target, args, kwargs, changed)
         except codec.Refused as error:
             raise self._fail("refused", f"the test passes {error}, which cannot cross to the program") from None
         value = self._read(answer, operation, target)
@@ -285,7 +286,8 @@ class Session:
         self._end = Diverged()
         return self._end
 
-    def _ask_now(self, operation: str, target: Any, args: Any, kwargs: Any) -> tuple[str, Any]:
+    def _ask_now(self, operation: str, target: Any, args: Any, kwargs: Any, changed: list[int]) -> tuple[str, Any]:
+        """Ask, and change those of the arguments in place that the tests want to see changed."""
         number = _fresh_number()
         request = {
             "id": number,
@@ -293,8 +295,18 @@ class Session:
             "args": [codec.pack(item, self) for item in (target, *args)],
             "kwargs": [[key, codec.pack(value, self)] for key, value in kwargs.items()],
         }
+        if changed:
+            request["back"] = changed
         self._send(codec.dump(request))
-        return self._exchange(number)
+        kind, payload = self._exchange(number)
+        if kind == "b":
+            given = [args[place] for place in changed if place < len(args)]
+            if not (given and type(payload) is list and len(payload) == 1 + len(given)):
+                raise self._fail("refused", "a reply of the wrong shape")
+            kind, (payload, *values) = "v", payload
+            for argument, value in zip(given, values, strict=True):
+                put_back(argument, self._read(("v", value), operation, target))
+        return kind, payload
 
     def _exchange(self, number: int) -> tuple[str, Any]:
         """Receive the answer to a request; meanwhile the program may call the tests' own functions."""
