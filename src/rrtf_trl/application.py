@@ -116,16 +116,34 @@ def _user_config_dirs(arguments: list[str]) -> list[Path]:
 
 def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
     """Run one resolved configuration up to the stage ``until``; return its folder."""
-    started = time.monotonic()
-    console = Console(soft_wrap=True)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     folder = RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
+    console = Console(soft_wrap=True)
+    if config.rounds == 1:
+        return _run_in(folder, config, until, command, console)
+    if until != "report":
+        raise UserError(f"rounds={config.rounds}: only `rrtf run` goes in rounds; a stage alone takes rounds=1")
+
+    def one_round(number: int, model: str) -> RunFolder:
+        round_config = OmegaConf.merge(config, {"rounds": 1, "round": number, "model": {"path": model}})
+        within = RunFolder(folder / "rounds" / str(number))
+        return _run_in(within, cast(DictConfig, round_config), until, command, console)
+
+    from rrtf_trl.rounds import run_rounds
+
+    stopping = instantiate(config.early_stopping)
+    with folder.locked():
+        _describe(folder, config, command)
+        run_rounds(folder, config.rounds, config.model.path, one_round, build_evaluation(config), stopping, console)
+    return folder
+
+
+def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, console: Console) -> RunFolder:
+    started = time.monotonic()
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
     pipeline = build_pipeline(config, folder, console)
     with folder.locked():
-        with folder.writing("config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
-        folder.describe(command=command, versions=versions())
+        _describe(folder, config, command)
         try:
             pipeline.run(until)
         finally:
@@ -135,11 +153,19 @@ def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
     return folder
 
 
+def _describe(folder: RunFolder, config: DictConfig, command: str) -> None:
+    with folder.writing("config.yaml") as file:
+        # What follows the number of the round is for each round to resolve.
+        file.write(OmegaConf.to_yaml(config, resolve=config.rounds == 1))
+    folder.describe(command=command, versions=versions())
+
+
 def run_name(config: dict[str, Any]) -> str:
     """Return the name of a run's folder: the same configuration is the same run, wherever it is kept and done."""
-    elsewhere = ("runs_dir", "name", "executor")
-    decisive = _without_budgets({key: value for key, value in config.items() if key not in elsewhere})
-    return f"{config['name']}-{content_hash(decisive)[:8]}"
+    # With more rounds, those that are there go on.
+    indecisive = ("runs_dir", "name", "executor", "rounds", "early_stopping")
+    decisive = _without_budgets({key: value for key, value in config.items() if key not in indecisive})
+    return f"{config['name']}-{content_hash(decisive)[:8]}{'-rounds' if config['rounds'] > 1 else ''}"
 
 
 def _without_budgets(node: Any) -> Any:

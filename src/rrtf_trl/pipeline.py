@@ -19,8 +19,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from rrtf_trl.collect import Collector, Problems
-from rrtf_trl.evaluation import Evaluation, Measured, figures, measure, paired_gain
-from rrtf_trl.evaluation.measure import pass_at_ks
+from rrtf_trl.evaluation import Evaluation, Measured, before_and_after, measure
 from rrtf_trl.executors import Executor, LocalExecutor
 from rrtf_trl.feedback import Feedback, Judged
 from rrtf_trl.plugins import plugins
@@ -298,26 +297,8 @@ class Pipeline:
 
     def _compare(self) -> None:
         """Write ``results.json``: each figure before and after with its interval, and the paired gain."""
-        before, after = (
-            {name: Measured(**found) for name, found in self.folder.read_json(f"evaluation/{which}.json").items()}
-            for which in ("base", "trained")
-        )
-        base, trained = (figures(found, self.evaluation.measurements) for found in (before, after))
-        results: dict[str, Any] = {}
-        for figure, row in base.items():
-            name, k = figure.split(" pass@")
-            gain = paired_gain(pass_at_ks(before[name].counts, int(k)), pass_at_ks(after[name].counts, int(k)))
-            results[figure] = {
-                "n": row["n"],
-                "problems": row["problems"],
-                "decoding": before[name].decoding,
-                "prompt_form": self.evaluation.prompt_form,
-                "models": {"base": before[name].model_hash, "trained": after[name].model_hash},
-                "base": {part: row[part] for part in ("value", "low", "high")},
-                "trained": {part: trained[figure][part] for part in ("value", "low", "high")},
-                "gain": asdict(gain),
-            }
-        self.folder.write_json("results.json", results)
+        before, after = (measured_in(self.folder, which) for which in ("base", "trained"))
+        self.folder.write_json("results.json", before_and_after(before, after, self.evaluation))
 
     # -- Report ------------------------------------------------------------------------------------------
 
@@ -326,3 +307,8 @@ class Pipeline:
 
         write_report(self.folder.path)
         return {}
+
+
+def measured_in(folder: RunFolder, which: Literal["base", "trained"]) -> dict[str, Measured]:
+    """Return what a run measured of its policy before or after training, by the name of the measurement."""
+    return {name: Measured(**found) for name, found in folder.read_json(f"evaluation/{which}.json").items()}

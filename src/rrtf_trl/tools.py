@@ -13,13 +13,25 @@ def check(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--problems", required=True, metavar="P.jsonl", help="ours, HumanEval's or MBPP's file")
     parser.add_argument("--samples", required=True, metavar="S.jsonl", help="rows of task_id and completion")
-    parser.add_argument("--out", required=True, metavar="R.jsonl", help="each row with `passed` and `result` added")
+    parser.add_argument(
+        "--out", metavar="R.jsonl", help="each row with `passed` and `result` added; by default S.jsonl_results.jsonl"
+    )
     parser.add_argument("--k", default="1,10,100", help="report pass@k for these, where there are enough samples")
     parser.add_argument(
         "--timeout", type=float, default=5.0, metavar="SECONDS", help="processor time a sample may take"
     )
     parser.add_argument("--memory-mb", type=int, default=1024, metavar="MIB", help="memory a sample may take")
     parser.add_argument("--workers", type=int, default=None, help="checks at a time; by default one a core")
+    parser.add_argument(
+        "--trust",
+        choices=["strict", "weak"],
+        default="strict",
+        help="weak runs the tests in the sample's own process, for tests that cannot be run otherwise: a sample that "
+        "cheats passes, and each row says so",
+    )
+    parser.add_argument(
+        "--allow-unsafe", action="store_true", help="go on where this machine offers no walls (see `rrtf doctor`)"
+    )
     options = parser.parse_args(arguments)
     from rrtf_trl.check import check_samples
 
@@ -31,6 +43,8 @@ def check(arguments: Sequence[str]) -> int:
         timeout=options.timeout,
         memory_mb=options.memory_mb,
         workers=options.workers,
+        allow_unsafe=options.allow_unsafe,
+        trust=options.trust,
     )
 
 

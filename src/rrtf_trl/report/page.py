@@ -32,12 +32,17 @@ def write_report(folder: Path) -> Path:
     return run / "report.html"
 
 
+def style() -> Any:
+    """Return the style of our pages, to stand within them."""
+    return markup("\n".join((_HERE / name).read_text("utf-8") for name in ("palette.css", "page.css")))
+
+
 def _facts(run: RunFolder) -> dict[str, Any]:
     """Return all that the page shows, by the names that its template uses."""
     stages = stages_of(run)
     results = run.read_json("results.json")
     return {
-        "style": markup("\n".join((_HERE / name).read_text("utf-8") for name in ("palette.css", "page.css"))),
+        "style": style(),
         "name": run.path.resolve().name,
         "headline": words.headline(results) if results else words.so_far(stages),
         "asked": examples.clip(words.asked(stages, config_of(run)[0]), 1000),
