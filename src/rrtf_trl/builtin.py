@@ -30,7 +30,6 @@ def rrtf_samplers() -> Targets:
         "openai": "rrtf_trl.samplers:OpenAISampler",
         "reference": "rrtf_trl.samplers:ReferenceSampler",
         "replay": "rrtf_trl.samplers:ReplaySampler",
-        "vllm": "rrtf_trl.samplers:VLLMSampler",
     }
 
 
