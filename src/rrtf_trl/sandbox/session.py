@@ -46,6 +46,8 @@ _PLAIN = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float)
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 """Signals that end a process on behalf of others, as far as anyone can tell."""
 _MAX_NESTED = 50
+_MAX_SAID = 128 * 2**20
+"""What a program may send in all, bytes: an iterator without end must not fill the judge's memory."""
 _USED_UP = 0.9
 """The part of the processor time allowed that a program has used up which was killed for using all."""
 
@@ -74,6 +76,7 @@ class Session:
         self._awaited = 0
         """The number of the request that is to be answered next; 0 for none."""
         self._depth = 0
+        self._said = 0
         self._answering: tuple[str, Any] = ("", None)
         self._objects_seen: list[str] = []
         self._exceptions: dict[int, type[Exception]] = {}
@@ -470,7 +473,11 @@ class Session:
             if not self._greeted:
                 self._channel.receive(0)  # sent before the program's first line
                 self._greeted = True
-            reply = codec.parse(self._channel.receive())
+            frame = self._channel.receive()
+            self._said += len(frame)
+            if self._said > _MAX_SAID:
+                raise self._fail("refused", f"the program answered with more than {_MAX_SAID // 2**20} MiB")
+            reply = codec.parse(frame)
         except (codec.Malformed, protocol.TooLarge) as error:
             raise self._fail("refused", f"the program wrote to the judge's channel: {error}") from None
         except MemoryError:

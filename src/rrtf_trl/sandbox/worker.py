@@ -153,8 +153,8 @@ class _Worker:
         self._retire = False
 
     def hello(self) -> dict[str, Any]:
-        assert self._server is not None
-        return {"tier": self._server.tier, "isolation": self._server.isolation}
+        """The walls that hold, or held for the fork server that was ended last."""
+        return self._walls
 
     def serve(self) -> None:
         while not self._retire:
@@ -358,6 +358,7 @@ class _Worker:
             cpu_seconds = max(1, math.ceil(self._limits.cpu))
             tiers: list[isolation.Tier] = self._settings["tiers"]
             self._server = ForkServer(tiers, cpu_seconds, self._limits.memory_mb, self._settings["empty"])
+            self._walls = {"tier": self._server.tier, "isolation": self._server.isolation}
             tiers[:] = [self._server.tier]  # type: ignore[list-item]  # what did not work once will not the next time
             alarm = Alarm(self._server.pid, self._limits.memory_mb, self._leave_with_caller)
             self._bench = verdicts.Bench(self._server, alarm, self._limits, self._beat)
