@@ -7,7 +7,7 @@ from typing import Any
 
 from rrtf_trl.run_folder import RunFolder
 
-from . import examples, sources, tallies, words
+from . import distributions, examples, heldout, sources, tallies, words
 
 _HERE = Path(__file__).parent
 
@@ -45,7 +45,9 @@ def _facts(run: RunFolder) -> dict[str, Any]:
     results = run.read_json("results.json")
     config, config_text = _config(run)
     counted = tallies.tallies(run)
-    change_counts, changes = examples.changes(run)
+    change_counts, changes = heldout.changes(run)
+    spreads = distributions.spreads(run)
+    pass_curves = distributions.pass_curves(run)
     return {
         "words": words,
         "style": _markup("\n".join((_HERE / name).read_text("utf-8") for name in ("palette.css", "page.css"))),
@@ -53,7 +55,8 @@ def _facts(run: RunFolder) -> dict[str, Any]:
         "headline": words.headline(results) if results else words.so_far(stages),
         "asked": examples.clip(words.asked(stages, config), 1000),
         "results": results,
-        **_pictures(run, results),
+        **_pictures(run, results, pass_curves, spreads),
+        "drift": distributions.drift(spreads),
         "tallies": counted,
         "states": tallies.states_of(counted),
         "rank": rank,
@@ -66,6 +69,8 @@ def _facts(run: RunFolder) -> dict[str, Any]:
         "shown_first": examples.SHOWN_FIRST,
         "change_counts": change_counts,
         "changes": changes,
+        "change_kinds": list(heldout.KINDS),
+        "sampled_name": pass_curves[0].name if pass_curves else "",
         "stages": timed,
         "slowest": max([*seconds, 1e-9]),
         "together": sum(seconds),
@@ -87,16 +92,30 @@ def _config(run: RunFolder) -> tuple[dict[str, Any], str]:
     return config, examples.clip(text, 60_000)
 
 
-def _pictures(run: RunFolder, results: dict[str, Any] | None) -> dict[str, Any]:
-    """Draw the figures; only here is matplotlib loaded."""
+def _pictures(
+    run: RunFolder,
+    results: dict[str, Any] | None,
+    pass_curves: list[distributions.PassCurve],
+    spreads: list[distributions.Spread],
+) -> dict[str, Any]:
+    """Draw the figures; only here is matplotlib loaded, where there is something to draw."""
     curves = tallies.curves(run)
-    if not results and not curves:
-        return {"result_figure": "", "curves": []}
-    from .figures import curve_figure, result_figure
+    pairs = distributions.scored_pairs(spreads)
+    if not (results or curves or pass_curves or pairs):
+        return {"result_figure": "", "curves": [], "pass_figures": [], "score_figures": []}
+    from .figures import curve_figure, pass_figure, result_figure, shares_figure
 
     return {
         "result_figure": _markup(result_figure(results)) if results else "",
         "curves": [(curve, _markup(curve_figure(curve.name, curve.steps, curve.values))) for curve in curves],
+        "pass_figures": [
+            (found.name, found.n, _markup(pass_figure(found.ks, found.estimates, found.told())))
+            for found in pass_curves
+        ],
+        "score_figures": [
+            (name, _markup(shares_figure(distributions.SCORES, shares, distributions.told(name, shares))))
+            for name, shares in pairs.items()
+        ],
     }
 
 
