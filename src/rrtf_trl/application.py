@@ -25,7 +25,8 @@ from rich.console import Console
 from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError, explain
 from rrtf_trl.evaluation import Evaluation
-from rrtf_trl.pipeline import Pipeline, Stage
+from rrtf_trl.live import published
+from rrtf_trl.pipeline import Pipeline, Stage, stages
 from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers.weights import model_identity
@@ -127,7 +128,7 @@ def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
     folder = RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
     pipeline = build_pipeline(config, folder, console)
-    with folder.locked():
+    with folder.locked(), published(folder, stages(until)):
         with folder.writing("config.yaml") as file:
             file.write(OmegaConf.to_yaml(config, resolve=True))
         folder.describe(command=command, versions=versions())

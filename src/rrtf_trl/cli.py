@@ -105,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("what", metavar="CANDIDATE|TASK", help="a candidate's id, or its start; or a problem's task_id")
     why.add_argument("--run", metavar="FOLDER", help="the run; by default the newest that knows it")
     why.add_argument("--runs-dir", default="runs", metavar="FOLDER", help="where runs are (runs)")
+    seen = commands.add_parser("watch", help="show what a run is doing, live in the terminal")
+    seen.add_argument("run", nargs="?", metavar="RUN", help="the run's folder; by default the one at work last")
+    seen.add_argument("--runs-dir", default="runs", metavar="FOLDER", help="where runs are (runs)")
+    seen.add_argument("--once", action="store_true", help="show one frame, and do not wait for the run's end")
     commands.add_parser("doctor", help="tell what this machine can do")
     return parser
 
@@ -114,6 +118,10 @@ def _run_tool(options: argparse.Namespace) -> int:
         from rrtf_trl.doctor import doctor
 
         return doctor()
+    if options.command == "watch":
+        from rrtf_trl.watch import watch
+
+        return watch(options.run, options.runs_dir, options.once)
     if options.command == "explain":
         from rrtf_trl.explain import explain
 

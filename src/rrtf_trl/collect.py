@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from rrtf_trl.feedback import Feedback
+from rrtf_trl.live import live
 from rrtf_trl.progress import meter
 from rrtf_trl.records import Candidate, Judgement, Problem
 from rrtf_trl.samplers import Sampler
@@ -46,6 +47,7 @@ class Collector:
                 if not there:
                     samples = sampler.sample(batch)
                     self.store.add_unit(key, identity, samples.candidates, samples.skipped)
+                    _show(samples.candidates[-1:])
                 counts["reused" if there else "drawn"] += len(batch) * sampler.draws
                 counts["skipped"] += len(self.store.skipped(key))
                 progress.advance(len(batch) * sampler.draws, cached=there)
@@ -89,7 +91,7 @@ class Collector:
     ) -> dict[str, int]:
         """Judge what has no verdict yet; the same code for the same problem is judged once."""
         total = sum(len(candidates) for _, candidates in drawn())
-        pending: dict[str, str] = {}  # candidate_id -> key, of those handed out and not yet written
+        pending: dict[str, tuple[str, Candidate]] = {}  # by candidate_id: handed out, and not yet written
         in_flight: set[str] = set()  # their keys
         finished: list[tuple[str, Judgement]] = []
         counts = {"judged": 0, "reused": 0}
@@ -106,7 +108,7 @@ class Collector:
                             counts["reused"] += 1
                             progress.advance(cached=True)
                         else:
-                            pending[candidate.candidate_id] = key
+                            pending[candidate.candidate_id] = key, candidate
                             in_flight.add(key)
                             yield problem, candidate
 
@@ -120,7 +122,9 @@ class Collector:
             last_flush = time.monotonic()
             try:
                 for judgement in source.judge(without_verdict()):
-                    finished.append((pending[judgement.candidate_id], judgement))
+                    key, candidate = pending[judgement.candidate_id]
+                    finished.append((key, judgement))
+                    _show([candidate], judgement.state)
                     counts["judged"] += 1
                     progress.advance()
                     if time.monotonic() - last_flush > _FLUSH_SECONDS:
@@ -143,6 +147,14 @@ class Collector:
         words = source.describe_spending() if hasattr(source, "describe_spending") else ""
         if words:
             self.console.print(f"{label}: {words}", highlight=False)
+
+
+def _show(candidates: list[Candidate], state: str | None = None) -> None:
+    """Show answers to whoever watches the run."""
+    told = live()
+    if told is not None:
+        for candidate in candidates:
+            told.sample(candidate, state)
 
 
 def _verdict_keys(source: Feedback, problem: Problem, candidates: list[Candidate]) -> list[str]:

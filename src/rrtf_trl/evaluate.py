@@ -18,6 +18,7 @@ from rrtf_trl.collect import Collector
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation.benchmark import Benchmark
 from rrtf_trl.evaluation.compare import compare, overlaps
+from rrtf_trl.live import published
 from rrtf_trl.problems import read_jsonl
 from rrtf_trl.records import content_hash
 from rrtf_trl.report.evaluation_tables import (
@@ -62,7 +63,7 @@ def evaluate_config(config: DictConfig, command: str) -> RunFolder:
         collector=Collector(store, console),
         folder=folder,
     )
-    with folder.locked():
+    with folder.locked(), published(folder):
         with folder.writing("config.yaml") as file:
             file.write(OmegaConf.to_yaml(config, resolve=True))
         folder.describe(command=command, versions=versions())

@@ -21,6 +21,7 @@ from rrtf_trl.collect import Collector, Problems
 from rrtf_trl.evaluation import Evaluation, Measured, figures, measure, paired_gain
 from rrtf_trl.evaluation.measure import pass_at_ks
 from rrtf_trl.feedback import Feedback, Judged
+from rrtf_trl.live import live
 from rrtf_trl.problems import Decontaminator, InputError
 from rrtf_trl.rank_stage import rank_stage
 from rrtf_trl.ranking import Ranking
@@ -31,6 +32,15 @@ from rrtf_trl.samplers import Sampler
 from rrtf_trl.store import Store
 
 Stage = Literal["problems", "sample", "feedback", "rank", "train", "evaluate", "report"]
+
+
+def stages(until: Stage) -> list[str]:
+    """Return the stages that a run goes through, as ``run.json`` calls them."""
+    if until not in ("evaluate", "report"):
+        order = ["problems", "sample", "feedback", "rank", "train"]
+        return order[: order.index(until) + 1]
+    found = ["problems", "evaluate_base", "sample", "feedback", "rank", "train", "evaluate_trained"]
+    return [*found, "report"] if until == "report" else found
 
 
 @dataclass
@@ -103,6 +113,9 @@ class Pipeline:
     def _stage(self, name: str, work: Callable[[], dict[str, Any]]) -> None:
         """Do a stage's work and note what it did; where there was nothing to do, its earlier note stands."""
         start = time.monotonic()
+        told = live()
+        if told is not None:
+            told.stage(name)
         facts = work()
         worked = facts.pop("worked", True)
         if worked or not self.folder.stage(name):

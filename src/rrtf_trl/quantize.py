@@ -17,6 +17,7 @@ from rrtf_trl.collect import Collector
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluate import check_benchmark
 from rrtf_trl.export import QuantizationTable
+from rrtf_trl.live import published
 from rrtf_trl.records import content_hash
 from rrtf_trl.report.evaluation_tables import markdown_table, terminal_table
 from rrtf_trl.report.table import interval
@@ -60,7 +61,7 @@ def quantize_config(config: DictConfig, command: str) -> RunFolder:
         )
     except ValueError as error:
         raise UserError(str(error)) from None
-    with folder.locked():
+    with folder.locked(), published(folder):
         with folder.writing("config.yaml") as file:
             file.write(OmegaConf.to_yaml(config, resolve=True))
         folder.describe(command=command, versions=versions())

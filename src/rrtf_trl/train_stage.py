@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rrtf_trl.live import live
 from rrtf_trl.progress import Meter, meter
 from rrtf_trl.run_folder import RunFolder
 
@@ -55,6 +56,9 @@ def train_stage(
             self.counter.advance()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kw: Any) -> None:
+            told = live()
+            if told is not None and logs:
+                told.log(state.global_step, state.max_steps, logs)
             shown = [f"{text} {logs[name]:.3f}" for name, text in _SHOWN.items() if logs and name in logs]
             if shown:
                 console.print(
