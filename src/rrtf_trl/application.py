@@ -186,7 +186,10 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
         train_key=content_hash(decisive),
         evaluation=build_evaluation(config),
         console=console,
-        decontaminator=instantiate(config.decontamination, _convert_="all"),
+        # An experiment may set its kinds where decontamination=none has left nothing to set them on.
+        decontaminator=instantiate(config.decontamination, _convert_="all")
+        if "_target_" in (config.decontamination or {})
+        else None,
     )
 
 
