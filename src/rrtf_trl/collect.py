@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 
+from rrtf_trl.executors import Executor, LocalExecutor
 from rrtf_trl.feedback import Feedback
 from rrtf_trl.live import live
 from rrtf_trl.progress import meter
@@ -28,10 +29,12 @@ class Collector:
     Args:
         store: Where samples and verdicts are kept, by content.
         console: Where progress goes.
+        executor: Where answers are drawn and judged.
     """
 
     store: Store
     console: Console
+    executor: Executor = field(default_factory=LocalExecutor)
 
     # -- Samples -----------------------------------------------------------------------------------------
 
@@ -121,7 +124,7 @@ class Collector:
 
             last_flush = time.monotonic()
             try:
-                for judgement in source.judge(without_verdict()):
+                for judgement in self.executor.judge(source, without_verdict()):
                     key, candidate = pending[judgement.candidate_id]
                     finished.append((key, judgement))
                     _show([candidate], judgement.state)

@@ -66,14 +66,28 @@ def _add_accelerator(table: Table) -> None:
 
 def _add_sandbox(table: Table) -> bool:
     from rrtf_trl.records import CaseTests
-    from rrtf_trl.sandbox import Job, Sandbox, describe_isolation
+    from rrtf_trl.sandbox import Job, Sandbox, SandboxUnavailable, describe_isolation
 
-    for name, value in describe_isolation().items():
-        table.add_row(f"sandbox: {name}", str(value), "")
+    found = describe_isolation()
+    shown = found["tier"] if found["tier"] != "none" else "[red]none[/]"
+    table.add_row("sandbox: tier", str(shown), str(found["isolation"] or "untrusted programs are not run here"))
+    why = found["namespaces_reason"]
+    table.add_row("sandbox: namespaces", "yes" if found["namespaces"] else "no", str(why))
+    version = found["landlock"]
+    table.add_row(
+        "sandbox: Landlock", f"version {version}" if version else "no", "" if version else "needs Linux 5.13"
+    )
+    table.add_row("sandbox: call filter", "yes" if found["seccomp"] else "no", "for x86_64 and aarch64")
+    if found["advice"]:
+        table.add_row("sandbox: advice", "", str(found["advice"]))
     tests = CaseTests(cases=[{"args": [2], "expected": 4}])
     job = Job(job_id="doctor", code="def f(x):\n    return x * x\n", tests=tests, entry_point="f")
-    with Sandbox(workers=1) as sandbox:
-        outcome = next(iter(sandbox.run_many([job])))
+    try:
+        with Sandbox(workers=1) as sandbox:
+            outcome = next(iter(sandbox.run_many([job])))
+    except SandboxUnavailable as error:
+        table.add_row("sandbox check", "[red]refused[/]", str(error))
+        return False
     works = outcome.state == "passed"
     table.add_row("sandbox check", "works" if works else f"[red]{outcome.state}[/]", outcome.message)
     return works

@@ -73,8 +73,10 @@ def _known_keys() -> list[str]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from rrtf_trl.application import config_dir
+    from rrtf_trl import search_path
+    from rrtf_trl.builtin import config_dir
 
+    search_path.install()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         plain = OmegaConf.to_container(compose("config"))
     keys: list[str] = []

@@ -44,13 +44,14 @@ def evaluate_config(config: DictConfig, command: str) -> RunFolder:
     console = Console(soft_wrap=True)
     check_benchmark(config)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    decisive = {key: value for key, value in plain.items() if key != "runs_dir"}
+    decisive = {key: value for key, value in plain.items() if key not in ("runs_dir", "executor")}
     name = plain["benchmark"].pop("name")
     folder = RunFolder(Path(config.runs_dir) / f"evaluate-{name}-{content_hash(decisive)[:8]}")
     console.print(f"evaluation: {folder.path}", highlight=False)
     quiet_libraries()
     check_extras(config)
     store = Store(Path(config.runs_dir) / "store.sqlite")
+    executor = instantiate(config.executor, _convert_="all")
     model = model_path(config.model.path)
     benchmark = Benchmark(
         name=name,
@@ -60,7 +61,7 @@ def evaluate_config(config: DictConfig, command: str) -> RunFolder:
         evaluation=build_evaluation(config),
         tests=instantiate(config.feedback.unit_tests, _convert_="all"),
         train=config.train or _train_problems_of(model),
-        collector=Collector(store, console),
+        collector=Collector(store, console, executor),
         folder=folder,
     )
     with folder.locked(), published(folder):
@@ -70,6 +71,7 @@ def evaluate_config(config: DictConfig, command: str) -> RunFolder:
         try:
             results = benchmark.run(versions())
         finally:
+            executor.close()
             store.close()
         _tell(results, folder, console)
     console.print(f"done in {time.monotonic() - started:.0f} s: {folder / 'results.json'}", highlight=False)

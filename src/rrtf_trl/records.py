@@ -121,12 +121,18 @@ class CaseTests:
 class StdioTests:
     """Whole-program tests, as in APPS and contests: ``input`` on stdin, ``output`` expected on stdout.
 
+    The output is compared as bytes, line by line, and the number of lines must be the same.
+
     Args:
         stdio: Dicts with ``input`` and ``output``, both strings.
+        ignore_trailing_blanks: Whether white space at line ends, and empty lines at the end, make no difference.
+        float_tolerance: How far numbers may be apart, absolutely or relatively; 0 compares their text.
     """
 
     kind: ClassVar[str] = "stdio"
     stdio: list[dict[str, str]]
+    ignore_trailing_blanks: bool = True
+    float_tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,10 @@ def tests_from_json(row: Any) -> Tests:
         for index, case in enumerate(tests.stdio):
             for name in ("input", "output"):
                 _expect(isinstance(case.get(name), str), f"tests.stdio[{index}].{name}", "a string", case.get(name))
+        blanks, tolerance = tests.ignore_trailing_blanks, tests.float_tolerance
+        _expect(isinstance(blanks, bool), "tests.ignore_trailing_blanks", "true or false", blanks)
+        fine = isinstance(tolerance, int | float) and tolerance >= 0
+        _expect(fine, "tests.float_tolerance", "a number >= 0", tolerance)
     else:
         _expect(isinstance(tests.files, dict) and bool(tests.files), "tests.files", "an object of files", tests.files)
         for name, text in tests.files.items():

@@ -86,7 +86,7 @@ def watch(run: str | None, runs_dir: str, once: bool) -> int:
 
 
 def _newest(runs_dir: str) -> Path:
-    found = [path for pattern in (f"*/{FILE}", f"sweeps/*/*/{FILE}") for path in Path(runs_dir).glob(pattern)]
+    found = [path for pattern in (f"*/{FILE}", f"*/*/*/{FILE}") for path in Path(runs_dir).glob(pattern)]
     if not found:
         raise UserError(f"no run in {runs_dir} tells what it does: name its folder, or where runs are with --runs-dir")
     return max(found, key=lambda path: path.stat().st_mtime).parent
@@ -136,6 +136,7 @@ def frame(moment: Moment) -> RenderableType:
         parts.append(_stages(moment))
     elif moment.live["work"]:
         parts.append(_work(moment))
+    parts += _round(moment)
     parts += _log(moment.live["log"])
     if not moment.over:
         parts += _samples(moment.live["samples"])
@@ -146,6 +147,15 @@ def frame(moment: Moment) -> RenderableType:
 
         parts += [Text(), results_table(results)]
     return Group(*parts)
+
+
+def _round(moment: Moment) -> Iterator[RenderableType]:
+    """Yield the frame of the round at work, where the run goes in rounds."""
+    stage = moment.live["stage"] or ""
+    folder = RunFolder(moment.folder / "rounds" / stage.removeprefix("round "))
+    if stage.startswith("round ") and (folder / FILE).is_file():
+        yield Text()
+        yield frame(read(folder))
 
 
 def _head(moment: Moment) -> Text:

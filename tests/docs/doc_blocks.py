@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
 MARKERS = ("skip", "with", "file", "given")
-RUN, SHOWN = ("sh", "python", "yaml", "json"), ("text",)
+RUN, SHOWN = ("sh", "python", "yaml", "json", "toml"), ("text",)
 
 _BLOCK = re.compile(r"^(?P<fence>`{3,})(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 _MARKER = re.compile(r"<!-- (\w+): ((?:(?!-->).)*) -->\n\Z", re.DOTALL)
@@ -76,4 +76,4 @@ def spoken_commands(page: Path) -> list[str]:
 
 def words(command: str) -> list[str]:
     """Return the words of a command; what only stands for others, an ellipsis, is left out."""
-    return [word for word in shlex.split(command) if word not in ("...", "…", "&", "\\")]
+    return [word for word in shlex.split(command) if not word.endswith(("...", "…"))]

@@ -10,8 +10,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from rrtf_trl.application import check_types, config_dir, hydra_application
-from rrtf_trl.cli import _STAGES, _parser, main
+from rrtf_trl.application import check_types, hydra_application
+from rrtf_trl.builtin import config_dir
+from rrtf_trl.cli import main
+from rrtf_trl.plugins import plugins
+
+_STAGES = ("run", "sample", "feedback", "rank", "train", "evaluate", "report")
 
 
 def check_command(words: list[str], capsys: Any) -> None:
@@ -27,20 +31,15 @@ def check_command(words: list[str], capsys: Any) -> None:
         assert hydra_application(command, arguments, config, lambda found, _: _check(found)) == 0, words
     elif command == "evolve":
         _check_evolve(arguments)
-    elif command == "label":
-        _check_flags(
-            [command, *(word for word in arguments[:1] if word in ("agreement", "export", "import"))], words, capsys
-        )
     elif command == "trl-train":
         _check_trl(arguments)
     elif command not in ("--help", "--version"):
-        _parser().parse_args([command, *arguments])
+        _check_flags(command, arguments, capsys)
 
 
 def commands_of_the_cli() -> set[str]:
     """Return the names of the sub-commands."""
-    (actions,) = (action for action in _parser()._actions if action.dest == "command")
-    return set(actions.choices)
+    return set(plugins().registered("command"))
 
 
 def _config_of(command: str, arguments: list[str]) -> str:
@@ -63,13 +62,16 @@ def _check_evolve(arguments: list[str]) -> None:
         OmegaConf.to_container(compose("evolve", [word for word in arguments if word != "--help"]), resolve=True)
 
 
-def _check_flags(help_of: list[str], words: list[str], capsys: Any) -> None:
-    capsys.readouterr()
-    with suppress(SystemExit):
-        main([*help_of, "--help"])
-    known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
-    said = {word.partition("=")[0] for word in words if word.startswith("--")}
-    assert said <= known, f"{said - known} in {words}"
+def _check_flags(command: str, arguments: list[str], capsys: Any) -> None:
+    """Look a command's options up in its help, and that of its sub-command where it has one."""
+    known: set[str] = set()
+    for help_of in ([command], [command, *arguments[:1]]):
+        capsys.readouterr()
+        with suppress(SystemExit):
+            main([*help_of, "--help"])
+        known |= set(re.findall(r"--[\w-]+", capsys.readouterr().out))
+    said = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+    assert said <= known, f"rrtf {command}: {said - known}"
 
 
 def _check_trl(arguments: list[str]) -> None:

@@ -71,7 +71,7 @@ def test_the_finder_of_the_program_can_be_chosen() -> None:
         ({"tests": ["{"]}, "Row 0 of the batch cannot be judged"),
         ({"tests": ['{"kind": "poem"}']}, r"Row 0 of the batch cannot be judged: .*tests\.kind"),
         ({"tests": [CASES]}, "entry_point"),
-        ({"tests": ['{"kind": "pytest", "files": {"test_a.py": ""}}']}, "kind 'pytest' are not supported"),
+        ({"tests": ['{"kind": "pytest", "files": {}}']}, "field tests.files: expected an object of files"),
     ],
 )
 def test_rows_that_cannot_be_judged_are_refused(rows: dict[str, Any], message: str) -> None:

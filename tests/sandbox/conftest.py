@@ -22,7 +22,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def bare_sandbox() -> Iterator[Sandbox]:
-    with Sandbox(workers=2, timeout=1.0, memory_mb=256, namespaces=False) as shared:
+    with Sandbox(workers=2, timeout=1.0, memory_mb=256, tier="no-namespaces") as shared:
         yield shared
 
 

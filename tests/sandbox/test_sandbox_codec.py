@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrtf_trl.sandbox.codec import MAX_DEPTH, MAX_INT_BITS, Malformed, Refused, decode, encode
-from rrtf_trl.sandbox.verdicts import same
+from rrtf_trl.sandbox.compare import same
 
 scalars = (
     st.none()
@@ -113,9 +113,7 @@ def test_subclasses_are_flattened_without_asking_them() -> None:
         assert again == plain
 
 
-@pytest.mark.parametrize(
-    "value", [object(), iter([1]), print, bytearray(b"x"), range(3), {1: {2: object()}}, Exception]
-)
+@pytest.mark.parametrize("value", [object(), iter([1]), print, memoryview(b"x"), {1: {2: object()}}, Exception])
 def test_other_values_are_refused(value: Any) -> None:
     with pytest.raises(Refused, match="type"):
         encode(value)
@@ -135,9 +133,9 @@ def test_limits() -> None:
 
 def test_numpy_scalars_are_numbers() -> None:
     numpy = pytest.importorskip("numpy")
-    assert decode(encode([numpy.int64(3), numpy.bool_(True), numpy.float64(0.5)])) == [3, True, 0.5]
-    with pytest.raises(Refused):
-        encode(numpy.zeros(2))
+    again = decode(encode([numpy.int64(3), numpy.bool_(True), numpy.float32(0.5)]))
+    assert again == [3, True, 0.5]
+    assert [type(value) for value in again] == [numpy.int64, numpy.bool_, numpy.float32]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the programs are as they are
 """Wrong programs that try to be judged right. None may pass, with namespaces or without."""
 
 from __future__ import annotations
@@ -193,6 +194,115 @@ def f(x):
         except OSError: pass
     return 1
 """,
+    "calls the test again and again": """
+import gc, sys
+def f(x):
+    for module in list(sys.modules.values()):
+        check = getattr(module, "check", None)
+        if callable(check):
+            for guess in range(10):
+                try:
+                    check(lambda y: guess)
+                    return guess
+                except Exception: pass
+    for thing in gc.get_objects():
+        if getattr(thing, "__name__", "") == "check": return 4
+    return 1
+""",
+    "patches the small integers": """
+import ctypes
+def f(x):
+    ctypes.memmove(id(1) + 24, (4).to_bytes(4, "little"), 4)
+    return 1
+f(0)
+""",
+    "patches int itself": """
+import ctypes, gc
+table = gc.get_referents(int.__dict__)[0]
+table["__eq__"] = lambda self, other: True
+table["__pos__"] = lambda self: 4
+ctypes.pythonapi.PyType_Modified(ctypes.py_object(int))
+def f(x): return 1
+""",
+    "patches bytecode": """
+import gc, types
+for thing in gc.get_objects():
+    if isinstance(thing, types.FunctionType) and thing.__code__.co_filename != "<solution>":
+        try: thing.__code__ = (lambda *a, **k: b"4").__code__
+        except Exception: pass
+def f(x): return 1
+""",
+    "writes its own memory": "def f(x):\n    open('/proc/self/mem', 'r+b').write(b'4')\n    return 1\n",
+    "forks and answers twice": "import os\ndef f(x):\n    os.fork()\n    return 1\n",
+    "ends as if out of time": "import os\ndef f(x): os._exit(152)\n",
+    "raises SkipTest": "import unittest\ndef f(x): raise unittest.SkipTest('no')\n",
+    "raises MemoryError": "def f(x): raise MemoryError\n",
+    "raises a warning": "def f(x): raise UserWarning('4')\n",
+    "raises a group": "def f(x): raise ExceptionGroup('g', [AssertionError()])\n",
+    "exception that cannot be looked at": """
+class E(Exception):
+    def __str__(self): return 4
+    def __getattribute__(self, name): raise SystemExit
+def f(x): raise E
+""",
+    "array that equals everything": """
+import numpy as np
+class A(np.ndarray):
+    def __eq__(self, other): return True
+    __ne__ = lambda self, other: False
+    def __array__(self, *a, **k): return np.array(4)
+def f(x): return np.zeros(1).view(A)
+""",
+    "masked array": "import numpy as np\ndef f(x): return np.ma.masked_all(1)\n",
+    "NumPy objects": "import numpy as np\ndef f(x): return np.array([object()], dtype=object)\n",
+    "numbers whose hashes collide": "def f(x): return {n * (2**61 - 1): 0 for n in range(20000)}\n",
+    "a range of everything": "def f(x): return range(10**18)\n",
+    "a decimal of everything": "from decimal import Decimal\ndef f(x): return Decimal('1e999999999')\n",
+    "a set that collides": "def f(x): return {n * (2**61 - 1) for n in range(30000)}\n",
+    "a set of everything": "def f(x): return {None, True, 2, 3.0, '4', b'9', (4,), frozenset()}\n",
+    "f is an exception": "class f(Exception):\n    def __eq__(self, other): return True\n",
+    "f is a metaclass trick": """
+class M(type):
+    def __eq__(self, other): return True
+    def __call__(self, *a): return self
+    def __instancecheck__(self, other): return True
+class f(metaclass=M): pass
+""",
+    "f is a module": "import sys, types\nf = types.ModuleType('f')\nf.__call__ = lambda x: x * x\n",
+    "check of its own": "def check(candidate): pass\ndef same(*a): return True\ndef f(x): return 1\n",
+    "builtins as answers": "def f(x): return [int, type, object, type(None)][x]\n",
+    "nan": "def f(x): return float('nan')\n",
+    "answers late from a thread": """
+import threading, time
+def f(x):
+    threading.Thread(target=lambda: (time.sleep(0.05), answers.append(x * x))).start()
+    return answers
+answers = []
+""",
+    "forged load": """
+import json, os, struct
+for body in ([0, "l", {"f": ["value", "int", 4, 0]}], [0, "l", {"f": ["exception", "f", ["Exception"], 0]}], [1, "v", 4], [2, "v", 9]):
+    data = json.dumps(body).encode()
+    os.write(3, struct.pack(">I", len(data)) + data)
+def f(x): return 1
+""",
+    "forged references": """
+import json, os, struct
+def f(x):
+    for body in ([0, "k", [0, [], []]], [0, "i", [0, [], []]], [0, "k", [-1, [], []]], [1, "v", ["h", ["k", 0]]],
+                 [1, "v", ["h", ["object", "x", None, -5]]], [1, "v", ["h", ["g", "f"]]], [1, "x", [["AssertionError"], "", None, [0]]]):
+        data = json.dumps(body).encode()
+        os.write(3, struct.pack(">I", len(data)) + data)
+    return 1
+""",
+    "an exception of its own number": """
+import json, os, struct
+class E(Exception): pass
+def f(x):
+    data = json.dumps([1, "x", [["Exception"], "E", ["t", []], [0, 1, 2, 3]]]).encode()
+    os.write(3, struct.pack(">I", len(data)) + data)
+    return 1
+""",
     "does not compile": "def f(x) return 4\n",
     "null byte": "def f(x): return 4\0\n",
     "lone surrogate": "def f(x): return '\ud800'\n",
@@ -289,7 +399,7 @@ def test_states_of_some_hacks(outcomes: dict[tuple[str, str, str], Outcome]) -> 
         "SystemExit in call": "runtime_error",
         "endless recursion": "runtime_error",
         "returns a generator": "partial",
-        "patched math and json": "refused",
+        "patched math and json": "partial",
         "huge length": "refused",
         "reply sent before the call": "refused",
     }
@@ -297,6 +407,19 @@ def test_states_of_some_hacks(outcomes: dict[tuple[str, str, str], Outcome]) -> 
 
 
 STDIO_HACKS = {
+    "first line only": "x = int(input())\nprint(x ** 2, end='')\nprint()\nprint('more')\n",
+    "no line at all": "",
+    "to stderr": "import sys\nprint(int(input()) ** 2, file=sys.stderr)\n",
+    "both in a line": "print('4 9')\n",
+    "a backspace": "print('9\\b4', '4\\b9')\n",
+    "a carriage return": "print('9\\r4')\n",
+    "null bytes": "print('4\\x00')\nprint('9\\x00')\n",
+    "a leading blank": "print('', int(input()) ** 2)\n",
+    "another number": "print(int(input()) ** 2 + 1e-9)\n",
+    "spelled otherwise": "print(f'{int(input()) ** 2}.0')\n",
+    "killed after the right output": "import os\nprint(int(input()) ** 2, flush=True)\nos.kill(os.getpid(), 9)\n",
+    "reads its output back": "import os\nprint(os.pread(1, 100, 0) or os.pread(0, 100, 0))\n",
+    "a verdict as output": "print('passed')\n",
     "exits early": "import sys\nsys.exit(0)\n",
     "prints nothing": "input()\n",
     "writes a verdict": """
@@ -317,3 +440,63 @@ def test_no_stdio_hack_passes(name: str, sandbox: Sandbox) -> None:
     (outcome,) = sandbox.run_many([Job(name, STDIO_HACKS[name], tests)])
     assert outcome.state not in ("passed", "infrastructure"), outcome
     assert outcome.passed == 0
+
+
+# Tests, a right program, and wrong ones that a test in the program's own process would let through.
+SPECIAL: dict[str, tuple[Tests, str, list[str]]] = {
+    "aliased arguments": (
+        CheckTests("def check(candidate):\n    for xs in ([3, 1, 2], [2, 1]):\n        assert candidate(xs) == sorted(xs)\n"),
+        "def f(xs): return sorted(xs)\n",
+        ["def f(xs):\n    xs.clear()\n    return xs\n", "def f(xs):\n    del xs[1:]\n    return xs[:]\n"],
+    ),
+    "aliased expected values": (
+        CheckTests("def check(candidate):\n    want = [4]\n    assert candidate([want, 2]) == want\n    assert want == [4]\n"),
+        "def f(x): return [4]\n",
+        ["def f(x):\n    x[0][0] = 1\n    return [1]\n"],
+    ),
+    "overridden helpers": (
+        CheckTests(
+            "def close(a, b): return abs(a - b) < 1e-6\n"
+            "def check(candidate):\n    import math\n    assert close(candidate(2), 4) and math.isclose(candidate(3), 9)\n"
+        ),
+        "def f(x): return x * x\n",
+        ["def close(a, b): return True\ndef f(x): return 4\n", "import math\nmath.isclose = lambda *a: True\ndef f(x): return 4\n"],
+    ),
+    "exceptions that are asked for": (
+        CheckTests(
+            "def check(candidate):\n    try:\n        candidate(-1)\n    except ValueError:\n        pass\n    else:\n"
+            "        assert False, 'no exception'\n    assert candidate(2) == 4\n"
+        ),
+        "def f(x):\n    if x < 0: raise ValueError\n    return x * x\n",
+        ["def f(x): raise ValueError", "def f(x):\n    if x < 0: raise SystemExit\n    return 4\n", "def f(x):\n    if x < 0: raise KeyError\n    return 4\n"],
+    ),
+    "answers that decide what is asked": (
+        CheckTests("def check(candidate):\n    x = candidate(2)\n    assert candidate(x) == 16\n    assert x == 4\n"),
+        "def f(x): return x * x\n",
+        ["def f(x): return 16", "def f(x): return {2: 4}.get(x, 15)", "seen = []\ndef f(x):\n    seen.append(x)\n    return 16\n"],
+    ),
+    "randomness": (
+        CheckTests(
+            "import random\ndef check(candidate):\n    for _ in range(50):\n        x = random.randint(0, 1000)\n"
+            "        assert candidate(x) == x * x\n"
+        ),
+        "def f(x): return x * x\n",
+        ["import random\nrandom.seed(0)\ndef f(x): return random.randint(0, 1000) ** 2\n", "def f(x): return x"],
+    ),
+    "a test that swallows": (
+        CheckTests("def check(candidate):\n    try:\n        assert candidate(2) == 4\n    except BaseException as e:\n        if isinstance(e, AssertionError): raise\n"),
+        "def f(x): return x * x\n",
+        ["import os\ndef f(x): os._exit(0)", "def f(x): return lambda: 4", "import os\ndef f(x): os.write(3, b'xxxx')", "def f(x): raise SystemExit"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_tests_that_a_program_could_reach_into(name: str, sandbox: Sandbox) -> None:
+    tests, right, wrong = SPECIAL[name]
+    for context in ("", right):
+        jobs = [Job("right", right, tests, "f", context)] * 3
+        jobs += [Job(f"wrong {code!r}", code, tests, "f", context) for code in wrong] * 2
+        for outcome in sandbox.run_many(jobs):
+            assert (outcome.state == "passed") is (outcome.job_id == "right"), outcome
+            assert outcome.state != "infrastructure"

@@ -49,7 +49,7 @@ def test_streams_an_endless_iterable() -> None:
     with Sandbox(workers=2) as sandbox:
         outcomes = list(itertools.islice(sandbox.run_many(jobs()), 20))
         assert len({outcome.job_id for outcome in outcomes}) == 20
-        assert taken <= 20 + 2
+        assert taken <= 20 + 4  # two a worker
         assert len(list(sandbox.run_many([Job("after", RIGHT, ONE, "f")]))) == 1
 
 
@@ -68,10 +68,7 @@ def test_one_iteration_at_a_time() -> None:
 def test_bad_jobs_are_refused_before_any_work() -> None:
     with Sandbox(workers=1) as sandbox:
         for job, message in (
-            (
-                Job("a", RIGHT, PytestTests({"test_a.py": ""})),
-                "job a: tests of kind 'pytest' are not supported",
-            ),
+            (Job("a", RIGHT, PytestTests({})), "job a: there are no tests"),
             (Job("b", RIGHT, ONE), "job b: tests of kind 'cases' need an entry_point"),
             (Job("c", RIGHT, CaseTests([]), "f"), "job c: there are no tests"),
             (
@@ -111,7 +108,7 @@ def test_killed_workers_and_fork_servers_lose_nothing() -> None:
 
 def test_a_job_that_always_kills_its_worker_is_infrastructure() -> None:
     # The tests are ours and run with our rights; only they can do this.
-    killer = CheckTests("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\ndef check(candidate): candidate()")
+    killer = CheckTests("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\ndef check(candidate): candidate()")
     with Sandbox(workers=1) as sandbox:
         outcomes = list(sandbox.run_many([Job("bad", RIGHT, killer, "f"), Job("good", RIGHT, ONE, "f")]))
     assert {outcome.job_id: outcome.state for outcome in outcomes} == {
@@ -136,12 +133,12 @@ def test_close_leaves_no_process() -> None:
     assert [pid for pid in own if alive(pid)] == []
 
 
-@pytest.mark.parametrize("namespaces", [True, False])
-def test_a_killed_caller_leaves_no_process(namespaces: bool) -> None:
+@pytest.mark.parametrize("tier", ["auto", "no-namespaces"])
+def test_a_killed_caller_leaves_no_process(tier: str) -> None:
     program = f"""
 from rrtf_trl.records import CaseTests
 from rrtf_trl.sandbox import Job, Sandbox
-with Sandbox(workers=2, timeout=50, namespaces={namespaces}) as sandbox:
+with Sandbox(workers=2, timeout=50, tier={tier!r}) as sandbox:
     tests = CaseTests([{{"args": [], "expected": 1}}])
     list(sandbox.run_many([Job("x", "def f(): return 1", tests, "f")]))
     print("ready", flush=True)

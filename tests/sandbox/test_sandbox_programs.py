@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the programs are as they are
 """Right programs, some of them unusual. All must pass, with namespaces or without."""
 
 from __future__ import annotations
@@ -62,6 +63,144 @@ def f(x): return pickle.loads(pickle.dumps(Box(x))).v ** 2
 """,
     "cached": "from functools import lru_cache\n@lru_cache(maxsize=None)\ndef f(x): return x * x\n",
     "other names for the same int": "class N(int): pass\ndef f(x): return N(x * x)\n",
+    "thread pool": """
+from concurrent.futures import ThreadPoolExecutor
+def f(x):
+    with ThreadPoolExecutor(4) as pool: return sum(pool.map(lambda y: y, [x] * x))
+""",
+    "process pool": """
+import multiprocessing
+def g(y): return y
+def f(x):
+    with multiprocessing.get_context("fork").Pool(2) as pool: return sum(pool.map(g, [x] * x))
+""",
+    "process and queue": """
+import multiprocessing as mp
+def work(q, x): q.put(x * x)
+def f(x):
+    context = mp.get_context("fork")
+    q = context.Queue()
+    p = context.Process(target=work, args=(q, x))
+    p.start()
+    found = q.get()
+    p.join()
+    return found
+""",
+    "process executor": """
+from concurrent.futures import ProcessPoolExecutor
+import multiprocessing
+def g(y): return y * y
+def f(x):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool: return pool.submit(g, x).result()
+""",
+    "subprocess": """
+import subprocess, sys
+def f(x):
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", f"print({x} ** 2)"], capture_output=True, text=True)
+    return int(done.stdout)
+""",
+    "asyncio gather": """
+import asyncio
+async def one(x):
+    await asyncio.sleep(0.001)
+    return x
+async def all_(x): return sum(await asyncio.gather(*(one(x) for _ in range(x))))
+def f(x): return asyncio.run(all_(x))
+""",
+    "tempfile": """
+import os, tempfile
+def f(x):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "x")
+        with open(path, "w") as file: file.write(str(x * x))
+        with open(path) as file: return int(file.read())
+""",
+    "sqlite in a file": """
+import sqlite3
+def f(x):
+    db = sqlite3.connect("x.db")
+    db.execute("create table if not exists t (v)")
+    db.execute("delete from t")
+    db.executemany("insert into t values (?)", [(x,)] * x)
+    db.commit()
+    found = db.execute("select sum(v) from t").fetchone()[0]
+    db.close()
+    return found
+""",
+    "numpy": "import numpy as np\ndef f(x): return int(np.full(x, x).sum())\n",
+    "numpy scalar": "import numpy as np\ndef f(x): return np.int64(x) ** 2\n",
+    "seeded randomness": """
+import random
+def f(x):
+    random.seed(x)
+    first = random.random()
+    random.seed(x)
+    return x * x if random.random() == first else None
+""",
+    "secrets and uuid": "import secrets, uuid\ndef f(x): return x * x if len(secrets.token_hex(4)) == 8 and uuid.uuid4() else 0\n",
+    "time and dates": "import datetime, time\ndef f(x): return x * x if datetime.datetime.now().year > 2000 and time.time() else 0\n",
+    "signals": """
+import signal
+def f(x):
+    seen = []
+    signal.signal(signal.SIGALRM, lambda *_: seen.append(x * x))
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    signal.pause()
+    return seen[0]
+""",
+    "redirected output": """
+import contextlib, io
+def f(x):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out): print(x * x)
+    return int(out.getvalue())
+""",
+    "hashlib": "import hashlib\ndef f(x): return x * x if hashlib.md5(b'a').hexdigest().startswith('0cc1') else 0\n",
+    "walrus and match": """
+def f(x):
+    match [x, (y := x)]:
+        case [a, b]: return a * b
+""",
+    "type hints by string": "def f(x: 'list[Foo]') -> 'Bar': return x * x",
+    "future annotations": "from __future__ import annotations\ndef f(x: Nothing) -> Nowhere: return x * x\n",
+    "coding line": "# -*- coding: latin-1 -*-\n# \xe4\ndef f(x): return x * x\n",
+    "byte order mark": "\ufeffdef f(x): return x * x\n",
+    "form feeds and odd blanks": "def f(x):\n\x0c    return x * x   \n\n\t\n",
+    "long": "\n".join(f"def g{n}(x): return x" for n in range(2000)) + "\ndef f(x): return g1999(x) * x\n",
+    "garbage collected": "import gc\ndef f(x):\n    gc.collect()\n    return x * x\n",
+    "weak references": "import weakref\nclass A: pass\nkeep = A()\nr = weakref.ref(keep)\ndef f(x): return x * x if r() else 0\n",
+    "abstract classes": """
+from abc import ABC, abstractmethod
+class A(ABC):
+    @abstractmethod
+    def g(self): ...
+class B(A):
+    def g(self): return 1
+def f(x): return B().g() * x * x
+""",
+    "metaclass": "class M(type): pass\nclass A(metaclass=M): v = 1\ndef f(x): return A.v * x * x\n",
+    "decorator with state": """
+def counted(g):
+    def h(*a, **k):
+        h.calls += 1
+        return g(*a, **k)
+    h.calls = 0
+    return h
+@counted
+def f(x): return x * x
+""",
+    "recursion over threads": """
+import sys, threading
+threading.stack_size(64 * 2**20)
+sys.setrecursionlimit(10**5)
+def down(n): return 0 if n == 0 else 1 + down(n - 1)
+def f(x):
+    out = []
+    t = threading.Thread(target=lambda: out.append(down(20000)))
+    t.start()
+    t.join()
+    return x * x if out == [20000] else None
+""",
     "enum": "import enum\nclass E(enum.IntEnum):\n    A = 4\n    B = 9\ndef f(x): return E(x * x)\n",
 }
 
@@ -86,6 +225,12 @@ VALUES = {
     "unicode": ("def f(): return '\\U0001f600 \\x00 \\ud800'", "\U0001f600 \x00 \ud800"),
     "long list": ("def f(): return list(range(200000))", list(range(200000))),
     "type": ("def f(): return [int, str]", [int, str]),
+    "big output": ("def f(): return 'x' * 3_000_000", "x" * 3_000_000),
+    "nested tuples": ("def f(): return ((1, (2, (3,))), [()])", ((1, (2, (3,))), [()])),
+    "mixed keys": (
+        "def f(): return {1: 'a', 'b': (2,), (3,): None, None: True}",
+        {1: "a", "b": (2,), (3,): None, None: True},
+    ),
 }
 
 
@@ -101,11 +246,16 @@ def test_right_programs_pass(walls: str, request: pytest.FixtureRequest) -> None
             "f",
         )
         for name, code in SQUARES.items()
+        if walls == "sandbox" or name not in INSIDE
     ]
     jobs += [
         Job(name, code, CaseTests([{"args": [], "expected": value}]), "f") for name, (code, value) in VALUES.items()
     ]
     assert [outcome for outcome in sandbox.run_many(jobs) if outcome.state != "passed"] == []
+
+
+# What takes processes or files of its own, which there are only with namespaces.
+INSIDE = {"process pool", "process and queue", "process executor", "subprocess", "tempfile", "sqlite in a file"}
 
 
 def judge(sandbox: Sandbox, *arguments: object, **more: object) -> Outcome:
@@ -195,14 +345,12 @@ def test_asserts_of_a_function_named_like_a_builtin(sandbox: Sandbox) -> None:
     assert judge(sandbox, liar, AssertTests(["assert sum(1, 2) == len([1])"])).state == "partial"
 
 
-def test_objects_of_the_programs_classes_are_refused(sandbox: Sandbox) -> None:
+def test_objects_of_the_programs_classes_live_where_the_program_is(sandbox: Sandbox) -> None:
     tests = AssertTests(["assert height(root) == 1"], "root = Node(1)")
     outcome = judge(sandbox, "class Node:\n    def __init__(self, v): pass\ndef height(n): return 1\n", tests)
-    assert outcome.state == "refused"
-    assert "Node" in outcome.message
+    assert outcome.state == "passed"
     outcome = judge(sandbox, "def apply(g): return g()", AssertTests(["assert apply(lambda: 1) == 1"]))
-    assert outcome.state == "refused"
-    assert "cannot cross" in outcome.message
+    assert outcome.state == "passed"
 
 
 def test_stdio_compares_lines(sandbox: Sandbox) -> None:

@@ -36,14 +36,10 @@ def test_prompts_without_a_body_fail_humaneval(humaneval: list[dict[str, Any]], 
     assert {outcome.state for outcome in patient.run_many(jobs)} <= {"partial", "runtime_error"}
 
 
-def test_mbpp_references_pass_but_one(mbpp: list[dict[str, Any]], patient: Sandbox) -> None:
+def test_all_mbpp_references_pass(mbpp: list[dict[str, Any]], patient: Sandbox) -> None:
     jobs = [
         Job(str(row["task_id"]), row["code"], AssertTests(row["test_list"], row["test_setup_code"])) for row in mbpp
     ]
-    outcomes = {outcome.job_id: outcome for outcome in patient.run_many(jobs)}
+    outcomes = list(patient.run_many(jobs))
     assert len(outcomes) == 600
-    # Its set-up code builds a tree of the reference's own Node objects, which cannot cross.
-    assert {name: outcome.state for name, outcome in outcomes.items() if outcome.state != "passed"} == {
-        "367": "refused"
-    }
-    assert "Node" in outcomes["367"].message
+    assert [outcome for outcome in outcomes if outcome.state != "passed"] == []

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from rrtf_trl.program import called_name, whole_program
 from rrtf_trl.records import Candidate, Judgement, Problem
-from rrtf_trl.sandbox import Job, Outcome, Sandbox, check_job
+from rrtf_trl.sandbox import Executor, Job, Outcome, Sandbox, SandboxUnavailable, check_job
 
 from .base import FeedbackError
 
-JUDGE_VERSION = 1
+JUDGE_VERSION = 2
 """Raised when the sandbox comes to judge a program otherwise than before, so that no old verdict is taken for its."""
 
 
@@ -25,14 +25,26 @@ class UnitTests:
         timeout: Seconds of processor time a candidate may take.
         memory_mb: Memory a candidate may take, in MiB.
         workers: Checks at a time; by default one a processor core.
+        allow_unsafe: Whether to run candidates on a machine that offers no walls (see :mod:`rrtf_trl.sandbox`).
+        executor: What judges in place of a sandbox on this machine, for instance a plugin's that sends jobs
+            elsewhere; the limits above are then its own affair. Its verdicts must be ``strict``.
     """
 
     name = "unit_tests"
 
-    def __init__(self, timeout: float = 5.0, memory_mb: int = 1024, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        timeout: float = 5.0,
+        memory_mb: int = 1024,
+        workers: int | None = None,
+        allow_unsafe: bool = False,
+        executor: Executor | None = None,
+    ) -> None:
         self.timeout = timeout
         self.memory_mb = memory_mb
         self.workers = workers
+        self.allow_unsafe = allow_unsafe
+        self.executor = executor
 
     def identity(self) -> dict[str, Any]:
         """Return the source's name, its limits, and the version of the judge."""
@@ -47,15 +59,26 @@ class UnitTests:
         """Yield one judgement for each item, as the checks end.
 
         Raises:
-            FeedbackError: If the sandbox itself failed on a candidate, after its own retries.
+            FeedbackError: If the sandbox itself failed on a candidate, after its own retries, or cannot run here.
         """
-        with Sandbox(workers=self.workers, timeout=self.timeout, memory_mb=self.memory_mb) as sandbox:
-            for outcome in sandbox.run_many(job_for(p, code=c.code, job_id=c.candidate_id) for p, c in items):
-                yield self._judgement(outcome)
+        own = Sandbox(
+            workers=self.workers, timeout=self.timeout, memory_mb=self.memory_mb, allow_unsafe=self.allow_unsafe
+        )
+        try:
+            with self.executor or own as executor:
+                for outcome in executor.run_many(job_for(p, code=c.code, job_id=c.candidate_id) for p, c in items):
+                    yield self._judgement(outcome)
+        except SandboxUnavailable as error:
+            raise FeedbackError(str(error)) from error
 
     def _judgement(self, outcome: Outcome) -> Judgement:
         if outcome.state == "infrastructure":
             raise FeedbackError(f"the sandbox failed on candidate {outcome.job_id}: {outcome.message}")
+        if outcome.trust != "strict":
+            raise FeedbackError(
+                f"candidate {outcome.job_id} was judged in its own process (trust: {outcome.trust}), where a program "
+                "that cheats passes: such a verdict is no feedback to train on"
+            )
         return Judgement(
             candidate_id=outcome.job_id,
             feedback=self.name,
@@ -65,7 +88,7 @@ class UnitTests:
         )
 
 
-def job_for(problem: Problem, *, code: str, job_id: str) -> Job:
+def job_for(problem: Problem, *, code: str, job_id: str, trust: Literal["strict", "weak"] = "strict") -> Job:
     """Return the sandbox job that runs ``code`` against a problem's tests.
 
     The reference goes along as trusted context: HumanEval's tests call helpers that stand in the prompt.
@@ -76,4 +99,5 @@ def job_for(problem: Problem, *, code: str, job_id: str) -> Job:
         tests=problem.tests,
         entry_point=called_name(problem),
         context=whole_program(problem, problem.reference) if problem.reference else "",
+        trust=trust,
     )

@@ -47,6 +47,11 @@ def measurements(folder: RunFolder, which: str = "base") -> dict[str, dict[str, 
     return folder.read_json(f"evaluation/{which}.json") or {}
 
 
+def several_samples(folder: RunFolder) -> str:
+    """Return the first measurement that draws several samples a problem, empty where none does."""
+    return next((name for name, found in measurements(folder).items() if found["n"] > 1), "")
+
+
 def changes(folder: RunFolder) -> tuple[Counter[str], list[Change]]:
     """Compare greedy answers before and after training: how many problems of each kind, and a sample of each.
 
@@ -104,10 +109,10 @@ def _title(prompt: str) -> str:
 
 def _sampled(folder: RunFolder) -> list[dict[str, list[int]]]:
     """Return samples and passes by problem, before and after, in the first measurement that draws several."""
-    names = [name for name, found in measurements(folder).items() if found["n"] > 1]
-    if not names:
+    name = several_samples(folder)
+    if not name:
         return []
-    return [measurements(folder, which).get(names[0], {}).get("counts", {}) for which in ("base", "trained")]
+    return [measurements(folder, which).get(name, {}).get("counts", {}) for which in ("base", "trained")]
 
 
 def _aligned(problems: Iterable[dict[str, Any]], *files: Iterator[tuple[str, Any]]) -> Iterator[list[Any]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
-from .session import short
+from .messages import short
 
 
 def same(expected: Any, answer: Any, atol: float) -> bool:
@@ -14,8 +15,11 @@ def same(expected: Any, answer: Any, atol: float) -> bool:
     Args:
         expected: What the test wants.
         answer: What the program returned. A list never equals a tuple.
-        atol: Absolute tolerance for numbers, inside lists, tuples and dict values too.
+        atol: Absolute tolerance for numbers, inside lists, tuples, dict values and NumPy arrays too.
     """
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and (isinstance(expected, numpy.ndarray) or isinstance(answer, numpy.ndarray)):
+        return _same_array(expected, answer, atol, numpy)
     if isinstance(expected, list | tuple):
         if not isinstance(answer, type(expected)) or len(answer) != len(expected):
             return False
@@ -36,14 +40,54 @@ def same(expected: Any, answer: Any, atol: float) -> bool:
     return False
 
 
-def lines(text: str) -> list[str]:
-    """The lines of a program's output that count: no white space at line ends, no empty lines at the end."""
-    return [line.rstrip() for line in text.rstrip().split("\n")]
+def _same_array(expected: Any, answer: Any, atol: float, numpy: Any) -> bool:
+    if not isinstance(answer, numpy.ndarray) or answer.shape != numpy.shape(expected):
+        return False
+    return same(numpy.asarray(expected).tolist(), answer.tolist(), atol)
 
 
-def first_difference(answer: list[str], expected: list[str]) -> str:
-    """Say where two outputs differ first."""
-    for number, (left, right) in enumerate(zip(answer, expected, strict=False), 1):
-        if left != right:
-            return f"line {number}: expected {short(right)}, got {short(left)}"
-    return f"expected {len(expected)} lines, got {len(answer)}"
+def first_difference(printed: bytes, expected: bytes, blanks: bool, tolerance: float) -> str:
+    """Say where a program's output differs first from what is expected; empty where it does not.
+
+    Args:
+        printed: What the program printed.
+        expected: What it should have printed.
+        blanks: Whether white space at line ends, and empty lines at the end, make no difference.
+        tolerance: How far numbers may be apart, absolutely or relatively; 0 compares text.
+    """
+    if printed == expected:
+        return ""
+    if not blanks and not tolerance:
+        left, right = printed.split(b"\n"), expected.split(b"\n")
+    else:
+        left, right = _lines(printed, blanks), _lines(expected, blanks)
+    for number, (got, wanted) in enumerate(zip(left, right, strict=False), 1):
+        if got != wanted and not (tolerance and _close(got, wanted, tolerance)):
+            return f"line {number}: expected {_shown(wanted)}, got {_shown(got)}"
+    return "" if len(left) == len(right) else f"expected {len(right)} lines, got {len(left)}"
+
+
+def _lines(text: bytes, blanks: bool) -> list[bytes]:
+    if not blanks:
+        return text.split(b"\n")
+    return [line.rstrip() for line in text.rstrip().split(b"\n")]
+
+
+def _close(got: bytes, wanted: bytes, tolerance: float) -> bool:
+    left, right = got.split(), wanted.split()
+    if len(left) != len(right):
+        return False
+    for one, other in zip(left, right, strict=True):
+        if one == other:
+            continue
+        try:
+            numbers = float(one), float(other)
+        except ValueError:
+            return False
+        if not math.isclose(*numbers, rel_tol=tolerance, abs_tol=tolerance):
+            return False
+    return True
+
+
+def _shown(line: bytes) -> str:
+    return short(line.decode("utf-8", "replace"))

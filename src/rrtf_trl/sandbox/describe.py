@@ -2,42 +2,66 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
+import tempfile
 
-from .isolation import python_command
+from . import isolation, kernel, seccomp
+from .server import ForkServer, Unavailable
 
 
-def describe_isolation() -> dict[str, str | bool]:
+def describe_isolation() -> dict[str, str | bool | int]:
     """Say what this machine offers to the sandbox, and why not where it does not.
 
     Returns:
-        ``namespaces``: whether a program gets user, process, network, IPC, host name and mount namespaces and
-        a private root; ``namespaces_reason``: empty, or what the kernel said; ``seccomp``: whether the system
-        call filter holds; ``isolation``: the name that outcomes will carry; ``advice``: what to change, or
-        empty.
+        ``tier``: what outcomes will carry, or ``none``; ``isolation``: the walls; ``namespaces``: whether a
+        program gets user, process, network, IPC, host name and mount namespaces and a private root;
+        ``namespaces_reason``: empty, or what the kernel said; ``landlock``: the version of its interface, 0 for
+        none; ``seccomp``: whether there is a system call filter for this processor; ``advice``: what to
+        change, or empty.
     """
-    reason = _try("enter_namespaces")
-    strong = reason.startswith("namespaces")
-    name = reason if strong else _try("stay")
-    advice = ""
-    if not strong:
-        advice = (
-            "Allow unprivileged user namespaces (sysctl user.max_user_namespaces > 0; on Ubuntu also "
-            "kernel.apparmor_restrict_unprivileged_userns=0; in Docker a seccomp profile that allows "
-            "unshare and mount), or run the judging on a machine that holds nothing of value."
-        )
+    landlock, with_filter = kernel.landlock_version(), seccomp.load("namespaces") is not None
+    tier, walls, reason = "none", "", isolation.why_no_tier()
+    namespaces_reason = ""
+    for candidate in isolation.tiers_to_try(allow_unsafe=False):
+        found = _try(candidate)
+        if isinstance(found, str):
+            reason = found
+            namespaces_reason = found if candidate in ("full", "no-landlock") else namespaces_reason
+            continue
+        tier, walls = found
+        break
+    namespaces = tier in ("full", "no-landlock")
     return {
-        "namespaces": strong,
-        "namespaces_reason": "" if strong else reason,
-        "seccomp": "seccomp" in name,
-        "isolation": name,
-        "advice": advice,
+        "tier": tier,
+        "isolation": walls,
+        "namespaces": namespaces,
+        "namespaces_reason": "" if namespaces else namespaces_reason or reason,
+        "landlock": landlock,
+        "seccomp": with_filter,
+        "advice": _advice(tier),
     }
 
 
-def _try(step: str) -> str:
-    # In a process of its own: entering namespaces cannot be undone, and the caller may have threads.
-    code = f"try: print(isolation.{step}().name, flush=True)\nexcept OSError as error: print(error, flush=True)\n"
-    command = python_command("from rrtf_trl.sandbox import isolation\n" + code)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return done.stdout.strip() or done.stderr.strip()[-300:]
+def _advice(tier: str) -> str:
+    if tier == "full":
+        return ""
+    if tier == "no-landlock":
+        return "A kernel from 5.13 on, with landlock among its security modules, adds a second wall around files."
+    wanted = (
+        "Allow unprivileged user namespaces (sysctl user.max_user_namespaces > 0; on Ubuntu also "
+        "kernel.apparmor_restrict_unprivileged_userns=0; in Docker a seccomp profile that allows unshare and mount)"
+    )
+    if tier == "no-namespaces":
+        return f"{wanted}: then programs may start processes and write files of their own."
+    return f"{wanted}, or judge on a machine that holds nothing of value with allow_unsafe."
+
+
+def _try(tier: isolation.Tier) -> tuple[str, str] | str:
+    with tempfile.TemporaryDirectory(prefix="rrtf-sandbox-") as empty:
+        try:
+            server = ForkServer([tier], math.ceil(1), 256, empty)
+        except (Unavailable, OSError, subprocess.SubprocessError) as error:
+            return str(error)
+        server.stop()
+        return server.tier, server.isolation

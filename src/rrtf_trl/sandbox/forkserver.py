@@ -1,8 +1,12 @@
 """The fork server: starts a fresh process for each program, from an interpreter that is already warm.
 
 It lives on the candidate's side of the border. It enters the walls once, then waits for orders on a control
-socket: one program at a time, and after each one every process and file that the program left is removed.
-It never sees tests. When its judge goes away it cleans up and ends.
+socket: one program at a time, and after each one every process that the program left is killed, and its
+folder made anew if it is not as it was. It never sees tests. When its judge goes away it cleans up and ends.
+
+Orders are one byte: ``r`` runs a program that answers calls, and comes with its channel; ``p`` runs a whole
+program, and comes with its channel, stdin and stdout; ``e`` ends the program. Each ``e`` is answered with a
+:class:`Report`.
 """
 
 from __future__ import annotations
@@ -12,147 +16,108 @@ import gc
 import importlib
 import json
 import os
-import select
 import signal
 import socket
+import struct
 import sys
-from typing import Any
+from typing import NamedTuple
 
 from . import guest, isolation, kernel
 
-# What solutions import all the time; a child has them at once.
-_WARM = [
-    "abc",
-    "array",
-    "bisect",
-    "builtins",
-    "cmath",
-    "collections",
-    "copy",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "enum",
-    "fractions",
-    "functools",
-    "hashlib",
-    "heapq",
-    "itertools",
-    "json",
-    "math",
-    "operator",
-    "queue",
-    "random",
-    "re",
-    "statistics",
-    "string",
-    "threading",
-    "time",
-    "traceback",
-    "typing",
-]
+# What solutions import all the time. A child has them at once; but what all have costs each (hashlib would a tenth).
+_WARM = (
+    *("bisect", "collections", "copy", "dataclasses", "datetime", "enum", "functools", "heapq", "itertools", "json"),
+    *("math", "operator", "random", "re", "string", "threading", "time", "typing"),
+)
+_EXIT_OF_NO_FORK = 1 << 20
 
 
-def main(control_fd: int, namespaces: bool) -> int:
+REPORT_FORMAT = struct.Struct("=idi")
+
+
+class Report(NamedTuple):
+    """How a program's process ended.
+
+    Args:
+        exit: Its exit status, or minus the number of the signal that ended it.
+        cpu: Processor time of this process, seconds.
+        peak_mb: The most memory that it held, MiB.
+    """
+
+    exit: int
+    cpu: float
+    peak_mb: int
+
+    @property
+    def never_ran(self) -> bool:
+        """Whether the machine had no room for another process."""
+        return self.exit == _EXIT_OF_NO_FORK
+
+
+def main(control_fd: int, tier: isolation.Tier, cpu_seconds: int, memory_mb: int, empty: str) -> int:
     """Serve orders from the control socket ``control_fd`` until it closes; return the exit status."""
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
     for name in _WARM:
         importlib.import_module(name)
+    guest.warm_up()
     try:
-        walls = isolation.enter_namespaces() if namespaces else isolation.stay()
+        walls = isolation.put_up(tier, memory_mb, empty)
     except OSError as error:
-        control.send(json.dumps({"refused": str(error)}).encode())
+        control.sendall(json.dumps({"refused": str(error)}).encode() + b"\n")
         return 1
-    kernel.hide_memory()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a program of the same user could send it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # process 1 is immune to what it has no handler for
     sys.path[:] = [path for path in sys.path if os.path.isdir(path) or path.endswith(".zip")]
     os.environ.clear()
+    hello = {"tier": walls.tier, "isolation": "+".join(walls.names)}
+    control.sendall(json.dumps(hello).encode() + b"\n")
     gc.collect()
     gc.freeze()  # the children share these pages as long as nobody writes to them
-    control.send(json.dumps({"isolation": walls.name}).encode())
-    return _ForkServer(control, walls).serve()
+    _serve(control, walls, cpu_seconds)
+    return 0
 
 
-class _ForkServer:
-    def __init__(self, control: socket.socket, walls: isolation.Walls) -> None:
-        self._control = control
-        self._walls = walls
-        self._scratch = isolation.Scratch(walls)
-        self._wake, wake_write = os.pipe()
-        for end in (self._wake, wake_write):
-            os.set_blocking(end, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        self._poll = select.poll()
-        self._poll.register(control, select.POLLIN)
-        self._poll.register(self._wake, select.POLLIN)
-
-    def serve(self) -> int:
-        while True:
-            data, descriptors, _, _ = socket.recv_fds(self._control, 4096, 3)
-            if not data:
-                return 0
-            order = json.loads(data)
-            if order["op"] == "end":  # nothing runs
-                self._send({"ended": True})
-                continue
-            self._scratch.open()
-            child = os.fork()
-            if child == 0:
-                # The interpreter of the child ends here, as that of a program does; this frame holds nothing.
-                sys.exit(guest.become(self._walls, order, descriptors))
-            for number in descriptors:
-                os.close(number)
-            report, told_to_end = self._watch(child)
-            self._sweep()
-            self._scratch.close()
-            self._send(report)
-            if told_to_end:
-                self._send({"ended": True})
-
-    def _watch(self, child: int) -> tuple[dict[str, Any], bool]:
-        """Wait for the child's own end, or kill it when told to (or when the judge is gone)."""
-        told_to_end = False
-        while True:
-            for number, _ in self._poll.poll():
-                if number == self._wake:
-                    with contextlib.suppress(BlockingIOError):
-                        os.read(self._wake, 512)
-                elif not told_to_end:
-                    told_to_end = True
-                    self._control.recv(4096)  # "end", or nothing where the judge is gone
-                    self._poll.unregister(self._control)
-                    os.kill(child, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                while True:
-                    pid, status, usage = os.wait4(-1, os.WNOHANG)
-                    if pid == 0:
-                        break
-                    if pid == child:
-                        if told_to_end:
-                            self._poll.register(self._control, select.POLLIN)
-                        report = {
-                            "exit": os.waitstatus_to_exitcode(status),
-                            "cpu": usage.ru_utime + usage.ru_stime,
-                            "peak_mb": usage.ru_maxrss // 1024,
-                        }
-                        return report, told_to_end
-
-    def _sweep(self) -> None:
-        """Kill and reap all that the program left; new ones cannot outrun it, their parents die too."""
-        while True:
-            for pid in [-1] if self._walls.namespaces else _children():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            try:
-                os.waitpid(-1, 0)
-            except ChildProcessError:
-                return
-
-    def _send(self, message: dict[str, Any]) -> None:
+def _serve(control: socket.socket, walls: isolation.Walls, cpu_seconds: int) -> None:
+    scratch = _Scratch(walls)
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(control, 1, 3)
+        if not order:
+            return
+        try:
+            child = kernel.fork()
+        except OSError:
+            child = -1
+        if child == 0:
+            # The interpreter of a whole program ends here, as that of a script does; this frame holds nothing.
+            control.detach()
+            sys.exit(guest.become(walls, cpu_seconds, descriptors))
+        for number in descriptors:
+            os.close(number)
+        order = control.recv(1)  # "e", or nothing where the judge is gone
+        report = Report(_EXIT_OF_NO_FORK, 0.0, 0)
+        if child > 0:
+            os.kill(child, signal.SIGKILL)
+            _, status, usage = os.wait4(child, 0)
+            cpu = usage.ru_utime + usage.ru_stime
+            report = Report(os.waitstatus_to_exitcode(status), cpu, usage.ru_maxrss // 1024)
+        _sweep(walls.namespaces)
+        scratch.renew_if_used()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._control.send(json.dumps(message).encode())
+            control.send(REPORT_FORMAT.pack(*report))
+        if not order:
+            return
+
+
+def _sweep(namespaces: bool) -> None:
+    """Kill and reap all that the program left; new ones cannot outrun it, they are killed while they start."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            found, _ = os.waitpid(-1, os.WNOHANG)
+            if found == 0:
+                for pid in [-1] if namespaces else _children():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                os.waitpid(-1, 0)
 
 
 def _children() -> list[int]:
@@ -164,3 +129,23 @@ def _children() -> list[int]:
                 if file.read().rpartition(")")[2].split()[1] == parent:
                     found.append(int(name))
     return found
+
+
+class _Scratch:
+    """The working folder of programs: new and empty for each."""
+
+    def __init__(self, walls: isolation.Walls) -> None:
+        self._walls = walls
+        self._fresh = self._state()
+
+    def renew_if_used(self) -> None:
+        if self._walls.namespaces and self._state() != self._fresh:
+            self._walls.renew()
+            self._fresh = self._state()
+
+    def _state(self) -> tuple[int, ...]:
+        """What no use of the folder leaves as it was: to make, remove or rename in it sets its times."""
+        if not self._walls.namespaces:
+            return ()
+        now = os.stat(isolation.SCRATCH)
+        return now.st_ino, now.st_dev, now.st_mode, now.st_nlink, now.st_size, now.st_mtime_ns, now.st_ctime_ns

