@@ -22,7 +22,8 @@ from rrtf_trl import search_path
 from rrtf_trl.build import build_evaluation, build_pipeline
 from rrtf_trl.builtin import config_dir
 from rrtf_trl.errors import UserError, explain
-from rrtf_trl.pipeline import Stage
+from rrtf_trl.live import published
+from rrtf_trl.pipeline import Stage, stages
 from rrtf_trl.plugins import plugins
 from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
@@ -125,14 +126,19 @@ def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage
     def one_round(number: int, model: str) -> RunFolder:
         round_config = OmegaConf.merge(config, {"rounds": 1, "round": number, "model": {"path": model}})
         within = RunFolder(folder / "rounds" / str(number))
+        told.stage(f"round {number}")
         _run_in(within, cast(DictConfig, round_config), until, command, console)
         return within
 
     from rrtf_trl.rounds import run_rounds
 
     stopping = instantiate(config.early_stopping)
+    names = [f"round {number}" for number in range(1, config.rounds + 1)]
     # What follows the number of the round is for each round to resolve.
-    with folder.working(OmegaConf.to_yaml(config), command=command, versions=versions()):
+    with (
+        folder.working(OmegaConf.to_yaml(config), command=command, versions=versions()),
+        published(folder, names) as told,
+    ):
         run_rounds(folder, config.rounds, config.model.path, one_round, build_evaluation(config), stopping, console)
 
 
@@ -141,7 +147,10 @@ def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, c
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
     pipeline = build_pipeline(config, folder, console, until)
     try:
-        with folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()):
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder, stages(until)),
+        ):
             pipeline.run(until)
             _tell_results(folder, console, until, time.monotonic() - started)
     finally:

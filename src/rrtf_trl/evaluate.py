@@ -19,6 +19,7 @@ from rrtf_trl.collect import Collector
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation.benchmark import Benchmark
 from rrtf_trl.evaluation.compare import compare, overlaps
+from rrtf_trl.live import published
 from rrtf_trl.problems import read_jsonl
 from rrtf_trl.records import content_hash
 from rrtf_trl.report.evaluation_tables import (
@@ -70,7 +71,10 @@ def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None
         folder=folder,
     )
     try:
-        with folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()):
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder),
+        ):
             _tell(benchmark.run(versions()), folder, console)
     finally:
         executor.close()
