@@ -117,6 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("what", metavar="CANDIDATE|TASK", help="a candidate's id, or its start; or a problem's task_id")
     why.add_argument("--run", metavar="FOLDER", help="the run; by default the newest that knows it")
     why.add_argument("--runs-dir", default="runs", metavar="FOLDER", help="where runs are (runs)")
+    sweep = commands.add_parser("sweep-report", help="write one page on the runs of a sweep")
+    sweep.add_argument("folder", metavar="FOLDER", help="the sweep's, runs/sweeps/NAME")
     commands.add_parser("doctor", help="tell what this machine can do")
     return parser
 
@@ -126,6 +128,10 @@ def _run_tool(options: argparse.Namespace) -> int:
         from rrtf_trl.doctor import doctor
 
         return doctor()
+    if options.command == "sweep-report":
+        from rrtf_trl.sweeps.report import sweep_report
+
+        return sweep_report(options.folder)
     if options.command == "explain":
         from rrtf_trl.explain import explain
 
