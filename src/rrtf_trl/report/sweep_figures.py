@@ -70,19 +70,19 @@ def _axis(axes: Axes, x: int, name: str, column: Sequence[Value | None], unit: s
     return found
 
 
-def effect_figure(name: str, levels: Sequence[Level]) -> str:
+def effect_figure(name: str, levels: Sequence[Level], low: float, high: float) -> str:
     """Return a picture of the mean figure at each value of a setting with its 95% interval, as inline SVG.
 
     Args:
         name: The setting.
         levels: Its values.
+        low: Where the scale begins, in [0, 1]; the same for all settings, so that effects can be compared.
+        high: Where it ends.
     """
     row, foot, width, left = 26, 40, 330, 110
     height = row * len(levels) + foot
     figure = Figure(figsize=(width / 72, height / 72))
     axes = figure.add_axes((left / width, foot / height, (width - left - 46) / width, 1 - foot / height))
-    low = min(level.mean.low for level in levels)
-    high = max(level.mean.high for level in levels)
     margin = max(0.05 * (high - low), 0.005)
     axes.set(xlim=(100 * (low - margin), 100 * (high + margin)), ylim=(len(levels), 0), yticks=[])
     axes.grid(axis="x", color=_GRID, linewidth=0.8)

@@ -71,8 +71,10 @@ def _pictures(table: SweepTable, found: dict[str, Any]) -> dict[str, Any]:
         return {"parallel": "", "effects": [], "most_axes": 0}
     from .sweep_figures import MOST_AXES, effect_figure, parallel_coordinates
 
+    means = [level.mean for levels in found.values() for level in levels]
+    scale = (min(mean.low for mean in means), max(mean.high for mean in means)) if means else (0.0, 1.0)
     return {
         "parallel": markup(parallel_coordinates(table)),
-        "effects": [(name, levels, markup(effect_figure(name, levels))) for name, levels in found.items()],
+        "effects": [(name, levels, markup(effect_figure(name, levels, *scale))) for name, levels in found.items()],
         "most_axes": MOST_AXES,
     }

@@ -14,7 +14,7 @@ from rrtf_trl.run_folder import RunFolder
 from .effects import show
 from .table import read_sweep
 
-_SHOWN = 20
+_SHOWN, _FIGURES = 20, 2  # rows and figures that fit a terminal; the page has all
 
 
 def sweep_report(path: str) -> int:
@@ -31,17 +31,17 @@ def sweep_report(path: str) -> int:
     table.write(folder)
     page = write_sweep_report(table, folder)
     console = Console(soft_wrap=True, highlight=False)
+    figures = table.figures[:_FIGURES]
     shown = [
         [
             *(show(row.settings[name]) if name in row.settings else "" for name in table.settings),
-            *(interval(row.figures[name]) if name in row.figures else "" for name in table.figures),
+            *(interval(row.figures[name]) if name in row.figures else "" for name in figures),
             row.state,
         ]
         for row in table.rows[:_SHOWN]
     ]
-    title = f"{len(table.rows)} jobs: percent solved, with 95% intervals"
-    console.print(
-        terminal_table(title, [*table.settings, *table.figures, ""], shown, left=len(table.settings)), markup=False
-    )
+    title = f"{len(table.rows)} jobs{f', the first {_SHOWN}' * (len(table.rows) > _SHOWN)}: percent solved"
+    settings = [name.rpartition(".")[2] for name in table.settings]
+    console.print(terminal_table(title, [*settings, *figures, ""], shown, left=len(settings)), markup=False)
     console.print(f"report: {page}; also runs.csv, runs.parquet")
     return 0
