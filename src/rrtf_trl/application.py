@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from rrtf_trl.build import build_evaluation, build_pipeline
+from rrtf_trl.configuration.types import check_own
 from rrtf_trl.errors import UserError, explain
 from rrtf_trl.pipeline import Stage
 from rrtf_trl.records import content_hash
@@ -65,8 +66,8 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     said = list(sys.argv)
     # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
     said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
-    folders = [config_dir(), *_user_config_dirs(arguments)]
-    values = [value for argument in said_values for value in _spelled_out(argument, folders)]
+    folders = [config_dir(), *user_config_dirs(arguments)]
+    values = [value for argument in said_values for value in spelled_out(argument, folders)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
     failed: list[str] = []
 
@@ -94,7 +95,7 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     return 1 if failed else 0
 
 
-def _spelled_out(override: str, folders: list[Path]) -> list[str]:
+def spelled_out(override: str, folders: list[Path]) -> list[str]:
     """Take ``model=PATH_OR_HUB_ID`` and ``benchmark=FILE`` for what they mean, where no choice is named so."""
     group, _, value = override.partition("=")
     choice = {"model": "hub", "benchmark": "files"}.get(group)
@@ -104,7 +105,7 @@ def _spelled_out(override: str, folders: list[Path]) -> list[str]:
     return [f"{group}={choice}", f"{group}.path={value}"]
 
 
-def _user_config_dirs(arguments: list[str]) -> list[Path]:
+def user_config_dirs(arguments: list[str]) -> list[Path]:
     """The folders that Hydra's ``--config-dir DIR`` and ``--config-path DIR`` name, in all their spellings."""
     names = ("--config-dir", "-cd", "--config-path", "-cp")
     apart = [following for flag, following in itertools.pairwise(arguments) if flag in names]
@@ -114,6 +115,7 @@ def _user_config_dirs(arguments: list[str]) -> list[Path]:
 
 def run_folder(config: DictConfig) -> RunFolder:
     """Return the folder of the run that a configuration describes."""
+    check_own(config)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     return RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
 

@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rrtf_trl.problems.evolution.command import evolve
 
         return _guarded(lambda: evolve(arguments[1:]))
+    if arguments and arguments[0] == "config":
+        return _guarded(lambda: _config(arguments[1:]))
     if arguments and arguments[0] == "label":
         return _guarded(lambda: _label(arguments[1:]))
     options = parser.parse_args(arguments)
@@ -117,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("what", metavar="CANDIDATE|TASK", help="a candidate's id, or its start; or a problem's task_id")
     why.add_argument("--run", metavar="FOLDER", help="the run; by default the newest that knows it")
     why.add_argument("--runs-dir", default="runs", metavar="FOLDER", help="where runs are (runs)")
+    commands.add_parser("config", help="show a configuration, list all options, compare two runs", add_help=False)
     sweep = commands.add_parser("sweep-report", help="write one page on the runs of a sweep")
     sweep.add_argument("folder", metavar="FOLDER", help="the sweep's, runs/sweeps/NAME")
     commands.add_parser("doctor", help="tell what this machine can do")
@@ -163,6 +166,12 @@ def _run_tool(options: argparse.Namespace) -> int:
         allow_unsafe=options.allow_unsafe,
         trust=options.trust,
     )
+
+
+def _config(arguments: list[str]) -> int:
+    from rrtf_trl.configuration.command import main as config
+
+    return config(arguments)
 
 
 def _label(arguments: list[str]) -> int:

@@ -43,7 +43,7 @@ def explain(error: BaseException) -> str | None:
         return _explain_instantiation(error)
     if isinstance(error, ConfigCompositionException | HydraException):
         cause = f": {error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-        return f"{error}{cause}".strip() + _suggestion(str(error) + cause)
+        return _explain_composition(f"{error}{cause}".strip())
     if isinstance(error, OmegaConfBaseException):
         return f"configuration: {error}"
     launcher = next((name for name in _origins(error) if name in _LAUNCHERS), None)
@@ -75,12 +75,20 @@ def _explain_instantiation(error: BaseException) -> str:
     return f"{where}{cause if cause is not None else text}"
 
 
-def _suggestion(message: str) -> str:
-    """Return the nearest right name for a mistyped key or group, with a space before it, or nothing."""
-    key = re.search(r"[Cc]ould not override '([\w.@/]+)'", message)
+def _explain_composition(text: str) -> str:
+    """Tell what is wrong with a setting; of a mistyped key, group or choice the nearest right name too."""
+    key = re.match(r"Could not (?:override|delete) '([\w.@/]+)'", text)
     if key:
-        return _nearest(key.group(1), _known_keys())
-    return ""
+        added = "" if "delete" in key.group(0) else f" (+{key.group(1)}=... adds one that is not there)"
+        return f"no option {key.group(1)!r}{_nearest(key.group(1), _known_keys())}{added}"
+    choice = re.match(r"(?:In '[^']*': )?Could not (?:find|load) '([\w@]+(?:/\w+)*)/([\w-]+)'", text)
+    if choice:
+        group, name = choice.groups()
+        listed = re.search(r"Available options in '[^']*':\n((?:\t\S+\n?)+)", text)
+        names = [known for known in listed.group(1).split() if not known.startswith("_")] if listed else []
+        there = f"; there are {', '.join(names)}" if names else ""
+        return f"{group} has no choice {name!r}{_nearest(name, names)}{there}"
+    return text
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
