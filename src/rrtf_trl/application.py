@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from rrtf_trl.build import build_evaluation, build_pipeline
+from rrtf_trl.configuration import completion
 from rrtf_trl.configuration.types import check_own
 from rrtf_trl.errors import UserError, explain
 from rrtf_trl.pipeline import Stage
@@ -83,7 +84,10 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
 
     sweep = Sweep.of(command, values, flags, folder_of, work)
     settings = _ONE_RUN if sweep is None else sweep.settings
-    sys.argv = [f"rrtf {command}", *settings, *_QUIET, *values, *flags]
+    completes = bool(completion.FLAGS & set(flags))
+    if completes and "COMP_LINE" in os.environ:
+        os.environ["COMP_LINE"] = completion.without_command(os.environ["COMP_LINE"])
+    sys.argv = ["rrtf" if completes else f"rrtf {command}", *settings, *_QUIET, *values, *flags]
     try:
         hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(
             alone if sweep is None else sweep.job

@@ -34,6 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: 0 done, 1 could not be done, 2 wrongly called, 130 stopped."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
+    if arguments and arguments[0] in ("-sc", "--shell-completion"):
+        from rrtf_trl.configuration.completion import complete
+
+        command = complete(arguments, [*_STAGES, "quantize"])
+        arguments = [command, *arguments] if command else []
+        if not command:
+            return 0
     if arguments and arguments[0] in _STAGES:
         return _guarded(lambda: _run_stage(arguments[0], arguments[1:]))
     if arguments and arguments[0] == "quantize":

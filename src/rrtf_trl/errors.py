@@ -25,7 +25,7 @@ class Pruned(UserError):
 
 def explain(error: BaseException) -> str | None:
     """Return an error as one message for the user, or ``None`` if it is a mistake of ours."""
-    from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+    from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     from rrtf_trl.feedback.base import FeedbackError
@@ -42,6 +42,8 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException):
         return _explain_instantiation(error)
     if isinstance(error, ConfigCompositionException | HydraException):
+        if isinstance(error, OverrideParseException):
+            return f"{error.override}: no setting of Hydra's grammar: {str(error).splitlines()[0]}"
         cause = f": {error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
         return _explain_composition(f"{error}{cause}".strip())
     if isinstance(error, OmegaConfBaseException):
@@ -85,10 +87,17 @@ def _explain_composition(text: str) -> str:
     if choice:
         group, name = choice.groups()
         listed = re.search(r"Available options in '[^']*':\n((?:\t\S+\n?)+)", text)
-        names = [known for known in listed.group(1).split() if not known.startswith("_")] if listed else []
+        names = listed.group(1).split() if listed else _choices(group)
+        names = [known for known in names if not known.startswith("_")]
         there = f"; there are {', '.join(names)}" if names else ""
         return f"{group} has no choice {name!r}{_nearest(name, names)}{there}"
     return text
+
+
+def _choices(group: str) -> list[str]:
+    from rrtf_trl.application import config_dir
+
+    return sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
