@@ -36,6 +36,6 @@ $(VENV)/demo.done: $(VENV)/torch.done pyproject.toml
 	touch $@
 
 $(VENV)/test.done: $(VENV)/torch.done pyproject.toml
-	$(PIP) install --quiet --editable '.[dev]'
+	$(PIP) install --quiet --editable '.[dev]' --editable plugins/rrtf-sweeper-optuna
 	$(PIP) install --quiet --no-deps evalplus==0.3.1 # its judge; what else it asks for is clients of model services
 	touch $@

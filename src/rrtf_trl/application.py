@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import time
+import warnings
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -64,6 +65,10 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     """
     # Hydra prints errors in its own way and exits; with this it hands them on, see `rrtf_trl.errors`.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    # Hydra 1.4 warns of what 1.5 will do without; 1.3 needs it.
+    warnings.filterwarnings(
+        "ignore", message=r"\s*(hydra\.utils\.instantiate\(\) resolved|The version_base parameter)"
+    )
     said = list(sys.argv)
     # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
     said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
