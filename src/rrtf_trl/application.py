@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import time
+import warnings
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,8 @@ from rich.console import Console
 from rrtf_trl import search_path
 from rrtf_trl.build import build_evaluation, build_pipeline
 from rrtf_trl.builtin import config_dir
+from rrtf_trl.configuration import completion
+from rrtf_trl.configuration.types import check_own
 from rrtf_trl.errors import UserError, explain
 from rrtf_trl.live import published
 from rrtf_trl.pipeline import Stage, stages
@@ -57,12 +60,16 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     """
     # Hydra prints errors in its own way and exits; with this it hands them on, see `rrtf_trl.errors`.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    # Hydra 1.4 warns of what 1.5 will do without; 1.3 needs it.
+    warnings.filterwarnings(
+        "ignore", message=r"\s*(hydra\.utils\.instantiate\(\) resolved|The version_base parameter)"
+    )
     said = list(sys.argv)
     # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
     said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
     search_path.install()
-    folders = [*plugins().config_folders(), *_user_config_dirs(arguments)]
-    values = [value for argument in said_values for value in _spelled_out(argument, folders)]
+    folders = [*plugins().config_folders(), *user_config_dirs(arguments)]
+    values = [value for argument in said_values for value in spelled_out(argument, folders)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
     failed: list[str] = []
 
@@ -78,7 +85,10 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
 
     sweep = Sweep.of(command, values, flags, folder_of, work)
     settings = _ONE_RUN if sweep is None else sweep.settings
-    sys.argv = [f"rrtf {command}", *settings, *_QUIET, *values, *flags]
+    completes = bool(completion.FLAGS & set(flags))
+    if completes and "COMP_LINE" in os.environ:
+        os.environ["COMP_LINE"] = completion.without_command(os.environ["COMP_LINE"])
+    sys.argv = ["rrtf" if completes else f"rrtf {command}", *settings, *_QUIET, *values, *flags]
     try:
         hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(
             alone if sweep is None else sweep.job
@@ -90,7 +100,7 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     return 1 if failed else 0
 
 
-def _spelled_out(override: str, folders: list[Path]) -> list[str]:
+def spelled_out(override: str, folders: list[Path]) -> list[str]:
     """Take ``model=PATH_OR_HUB_ID`` and ``benchmark=FILE`` for what they mean, where no choice is named so."""
     group, _, value = override.partition("=")
     choice = {"model": "hub", "benchmark": "files"}.get(group)
@@ -100,7 +110,7 @@ def _spelled_out(override: str, folders: list[Path]) -> list[str]:
     return [f"{group}={choice}", f"{group}.path={value}"]
 
 
-def _user_config_dirs(arguments: list[str]) -> list[Path]:
+def user_config_dirs(arguments: list[str]) -> list[Path]:
     """The folders that Hydra's ``--config-dir DIR`` and ``--config-path DIR`` name, in all their spellings."""
     names = ("--config-dir", "-cd", "--config-path", "-cp")
     apart = [following for flag, following in itertools.pairwise(arguments) if flag in names]
@@ -110,6 +120,7 @@ def _user_config_dirs(arguments: list[str]) -> list[Path]:
 
 def run_folder(config: DictConfig) -> RunFolder:
     """Return the folder of the run that a configuration describes."""
+    check_own(config)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     return RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
 

@@ -16,6 +16,7 @@ from rrtf_trl.application import hydra_application, versions
 from rrtf_trl.assets import model_path
 from rrtf_trl.build import build_evaluation, check_extras, quiet_libraries
 from rrtf_trl.collect import Collector
+from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation.benchmark import Benchmark
 from rrtf_trl.evaluation.compare import compare, overlaps
@@ -55,6 +56,7 @@ def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None
     problems = cast(dict[str, Any], OmegaConf.to_container(config.benchmark, resolve=True))
     name = problems.pop("name")
     quiet_libraries()
+    check_types(config)
     check_extras(config)
     store = Store(Path(config.runs_dir) / "store.sqlite")
     executor = instantiate(config.executor, _convert_="all")

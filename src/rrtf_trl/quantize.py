@@ -15,6 +15,7 @@ from rrtf_trl.application import hydra_application, versions
 from rrtf_trl.assets import model_path
 from rrtf_trl.build import quiet_libraries
 from rrtf_trl.collect import Collector
+from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluate import check_benchmark
 from rrtf_trl.export import QuantizationTable
@@ -49,6 +50,7 @@ def quantize_config(config: DictConfig, folder: RunFolder, command: str) -> None
     name = plain["benchmark"].pop("name")
     console.print(f"quantize: {folder.path}", highlight=False)
     quiet_libraries()
+    check_types(config)
     store = Store(Path(config.runs_dir) / "store.sqlite")
     model = model_path(config.model.path)
     try:
