@@ -3,17 +3,23 @@
 Every byte that comes from there is hostile: an answer counts only if it is a well-formed frame with the number
 of the request that it answers, and all that it can say is plain data, an exception by the name of a built-in,
 or a reference to something of its own.
+
+A program has one try a question. Only its first process is heard (:mod:`.protocol`); a question has a number that
+nobody can guess before it is asked; the first answer decides; and when the program has been killed and all of its
+processes are gone, so that nothing can come any more, the channel must hold no other one (:meth:`Session.end`).
 """
 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import io
 import signal
 import sys
 import types
 from collections.abc import Iterator
 from json import dumps  # these by name: tests may patch the modules
+from os import urandom
 from typing import Any
 
 from . import codec, protocol
@@ -23,7 +29,7 @@ from .guest import EXIT_OUT_OF_TIME
 from .messages import cut, short
 from .remote import BORROWED, EXPECTED, UNKNOWN, Remote, RemoteCoroutine
 from .server import ForkServer
-from .trace import Trace, call_frame
+from .trace import Trace, call_frame, put_back
 
 _NEVER_RAISED = {
     "AssertionError",
@@ -58,10 +64,15 @@ class Session:
         self._server = server
         self._limits = limits
         self._trace = trace
-        self._channel = protocol.Channel(server.run(files))
+        self._channel = protocol.Channel(server.run(files), one_sender=True)
+        self._greeted = False
+        self._loaded = False
         self._module = Remote(self, ["m", ""], "module", "module", EXPECTED)
-        self._number = 0
+        self._first = _fresh_number()
+        """The number of the first request; those that are asked ahead follow it."""
         self._asked_ahead = 0
+        self._awaited = 0
+        """The number of the request that is to be answered next; 0 for none."""
         self._depth = 0
         self._answering: tuple[str, Any] = ("", None)
         self._objects_seen: list[str] = []
@@ -72,6 +83,8 @@ class Session:
         self._end: BaseException | None = None
         self._report: Report | None = None
         self.calls = 0
+        self.said_too_much = False
+        """Whether the program sent more than one answer to each question, known after :meth:`end`."""
         self.accident = False
         """Whether the end may have been an accident of the machine: the process was killed by nobody knows whom."""
         self.diverged = False
@@ -90,15 +103,15 @@ class Session:
             Fault: If the process ends, hangs or breaks the protocol.
         """
         self._asked_ahead = len(self._trace.frames)
-        request = b'{"id":0,"names":%b,"calls":%b,"code":%b}'
+        request = b'{"id":%d,"names":%b,"calls":%b,"code":%b}'
         named = dumps(names).encode("ascii")
-        self._send(request % (named, self._trace.calls, dumps(code).encode("ascii")))
-        kind, payload = self._exchange(0)
+        self._send(request % (self._first, named, self._trace.calls, dumps(code).encode("ascii")))
+        kind, payload = self._exchange(self._first)
         if kind == "f":
             raise self._load_error(payload)
         if kind != "l" or not isinstance(payload, dict):
             raise self._fail("refused", "a reply of the wrong shape")
-        self._number = self._asked_ahead
+        self._loaded = True
         found: dict[str, Any] = {}
         for name in names:
             if name in payload:
@@ -115,9 +128,9 @@ class Session:
             LoadError: If it does not compile, or ends in an exception or with another status.
             Fault: If it hangs, is killed or breaks the protocol.
         """
-        self._send(codec.dump({"id": 0, "code": code}))
+        self._send(codec.dump({"id": self._first, "code": code}))
         try:
-            kind, payload = self._receive(0)
+            kind, payload = self._receive(self._first)
         except protocol.Closed:
             fault = self._why()
             if fault is None:
@@ -131,26 +144,36 @@ class Session:
 
     def run_weak(self, request: dict[str, Any]) -> Any:
         """Have the program's own process run the tests, and return what it says of them."""
-        self._send(codec.dump(request))
-        kind, payload = self._exchange(0)
+        self._send(codec.dump({"id": self._first, **request}))
+        kind, payload = self._exchange(self._first)
         if kind == "f":
             raise self._load_error(payload)
         return payload
 
-    def said_too_much(self) -> bool:
-        """Whether the program sent more than answers to what it was asked.
-
-        Raises:
-            Diverged: If more was asked ahead than the tests wanted to know in the end.
-        """
+    def expect_no_more(self) -> None:
+        """Note that the tests are done; raises Diverged if more was asked ahead than they wanted to know."""
         if self._asked_ahead:
             raise self._diverge()
-        return self._channel.has_more()
 
     def end(self) -> None:
-        """Have the process killed and cleaned up after."""
-        self._channel.close()
-        self._report = self._server.end() or self._report
+        """Have the process killed and cleaned up after, and look at what it still said."""
+        try:
+            self._report = self._server.end() or self._report
+            self.said_too_much = not self._is_awaited(*self._channel.left_over())
+        finally:
+            self._channel.close()
+
+    def _is_awaited(self, frames: list[bytes], in_part: bool) -> bool:
+        """Whether what is left in the channel is what was asked and never looked at, and no more."""
+        last = self._first + len(self._trace.frames)
+        numbers = [*([self._awaited] if self._awaited else []), *range(last - self._asked_ahead + 1, last + 1)]
+        for frame, number in zip(frames, numbers, strict=False):
+            with contextlib.suppress(codec.Malformed):
+                reply = codec.parse(frame)
+                if type(reply) is list and len(reply) == 3 and reply[0] in (number, 0):
+                    continue
+            return False
+        return len(frames) + in_part <= len(numbers)
 
     # -- Operations ------------------------------------------------------------------------------------
 
@@ -177,7 +200,8 @@ class Session:
             if self._asked_ahead:
                 answer = self._answer_ahead(operation, name, args, kwargs)
             else:
-                answer = self._ask_now(operation, target, args, kwargs)
+                changed = self._trace.changed.get(name, []) if operation == "call" else []
+                answer = self._ask_now(operation, target, args, kwargs, changed)
         except codec.Refused as error:
             raise self._fail("refused", f"the test passes {error}, which cannot cross to the program") from None
         value = self._read(answer, operation, target)
@@ -255,31 +279,43 @@ class Session:
         if not as_foreseen:
             raise self._diverge()
         self._asked_ahead -= 1
-        return self._exchange(place + 1)
+        return self._exchange(self._first + place + 1)
 
     def _diverge(self) -> Diverged:
         self.diverged = True
         self._end = Diverged()
         return self._end
 
-    def _ask_now(self, operation: str, target: Any, args: Any, kwargs: Any) -> tuple[str, Any]:
-        self._number += 1
-        number = self._number
+    def _ask_now(self, operation: str, target: Any, args: Any, kwargs: Any, changed: list[int]) -> tuple[str, Any]:
+        """Ask, and change those of the arguments in place that the tests want to see changed."""
+        number = _fresh_number()
         request = {
             "id": number,
             "op": operation,
             "args": [codec.pack(item, self) for item in (target, *args)],
             "kwargs": [[key, codec.pack(value, self)] for key, value in kwargs.items()],
         }
+        if changed:
+            request["back"] = changed
         self._send(codec.dump(request))
-        return self._exchange(number)
+        kind, payload = self._exchange(number)
+        if kind == "b":
+            given = [args[place] for place in changed if place < len(args)]
+            if not (given and type(payload) is list and len(payload) == 1 + len(given)):
+                raise self._fail("refused", "a reply of the wrong shape")
+            kind, (payload, *values) = "v", payload
+            for argument, value in zip(given, values, strict=True):
+                put_back(argument, self._read(("v", value), operation, target))
+        return kind, payload
 
     def _exchange(self, number: int) -> tuple[str, Any]:
         """Receive the answer to a request; meanwhile the program may call the tests' own functions."""
+        self._awaited = number
         try:
             while True:
                 kind, payload = self._receive(number)
                 if kind not in ("k", "i"):
+                    self._awaited = 0
                     return kind, payload
                 self._serve(kind, payload)
         except protocol.Closed:
@@ -425,12 +461,15 @@ class Session:
         try:
             self._channel.send(request)
         except protocol.Closed:
-            if self._number or self._asked_ahead:
+            if self._loaded:
                 raise self._remember(self._why() or Fault("ended", "the program closed its channel")) from None
             # The first request always arrives, or the process never was; what it said last is to be read still.
 
     def _receive(self, number: int) -> tuple[str, Any]:
         try:
+            if not self._greeted:
+                self._channel.receive(0)  # sent before the program's first line
+                self._greeted = True
             reply = codec.parse(self._channel.receive())
         except (codec.Malformed, protocol.TooLarge) as error:
             raise self._fail("refused", f"the program wrote to the judge's channel: {error}") from None
@@ -453,8 +492,10 @@ class Session:
         status = report.exit
         if status == 0:
             return None
-        timed_out = report.cpu >= _USED_UP * self._limits.cpu
-        if status == -signal.SIGXCPU or (timed_out and status in (-signal.SIGKILL, EXIT_OUT_OF_TIME)):
+        spent = report.cpu / self._limits.cpu
+        # The kernel's two clocks, of limits and of what was used, differ on a busy machine.
+        own_words = status == EXIT_OUT_OF_TIME and spent >= _USED_UP / 2
+        if status == -signal.SIGXCPU or own_words or (status == -signal.SIGKILL and spent >= _USED_UP):
             return Fault("timeout", f"used up {report.cpu:.1f} s of processor time")
         if status < 0 and report.peak_mb > 0.8 * self._limits.memory_mb:
             return Fault("memory", f"was killed at {report.peak_mb} MiB")
@@ -512,6 +553,11 @@ class Session:
             if self._asked_ahead and fault.kind != "refused" and not said_all:
                 self.diverged = True  # some answers may have been on their way: which, only asking one by one tells
         return fault
+
+
+def _fresh_number() -> int:
+    """A number that an answer cannot bear before the question is asked."""
+    return int.from_bytes(urandom(6), "big") + 1
 
 
 def _standard_name(value: Any) -> tuple[str, str] | None:

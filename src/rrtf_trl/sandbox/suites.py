@@ -41,9 +41,10 @@ class Test:
 
 
 class Suite(Protocol):
-    """What the kinds of tests have in common."""
+    """What the kinds of tests have in common; ``lends`` says whether they keep arguments that they pass."""
 
     names: list[str]
+    lends: bool
     context: Context
     total: int
     must_define: bool
@@ -102,6 +103,7 @@ class CheckSuite:
         self.entry: str = entry
         self.context = context
         self.names = list(dict.fromkeys([entry, *_class_names(context.source)]))
+        self.lends = _lends([self._source])
         self.total = 1
         self.must_define = True
 
@@ -144,6 +146,7 @@ class AssertSuite:
         self.entry: str | None = entry
         self.context = context
         self.names = _called_names(self._setup_source, self._sources, entry)
+        self.lends = _lends([self._setup_source, *self._sources])
         self.total = len(self._sources)
         self.must_define = False
 
@@ -182,6 +185,7 @@ class CaseSuite:
         self.entry: str = entry
         self.context = context
         self.names = [entry]
+        self.lends = False
         self.total = len(self._cases)
         self.must_define = True
 
@@ -213,18 +217,29 @@ def rehearse(suite: Suite, prepare: Callable[[], None]) -> Facts:
     functions = {name: reference.get(name) for name in suite.names}
     of_functions = all(value is None or isinstance(value, types.FunctionType) for value in functions.values())
     seeing = Recorder(classes)
-    if reference:
+
+    def with_reference(recorder: Recorder) -> int:
         prepare()
-        _play(suite, {
-            name: seeing.function(name, value) if isinstance(value, types.FunctionType) else value
+        return _play(suite, {
+            name: recorder.function(name, value) if isinstance(value, types.FunctionType) else value
             for name, value in functions.items() if value is not None
         }, blind=False)  # fmt: skip
+
+    changed: dict[str, list[int]] = {}
+    if reference:
+        passed = with_reference(seeing)
+        # Only where its tests fail by value may a program change their arguments: it could change what they expect.
+        if suite.lends and seeing.changed and passed < suite.total:
+            putting_back = Recorder(classes, put_back=True)
+            if with_reference(putting_back) > passed:
+                seeing, changed = putting_back, putting_back.changed
     blind = Recorder(classes)
     if of_functions:
         prepare()
         _play(suite, {name: blind.function(name, lambda *args, **kwargs: Unseen()) for name in functions}, blind=True)
     return Facts(
-        frames=common_start(seeing.frames, blind.frames) if reference else blind.frames,
+        frames=[] if changed else common_start(seeing.frames, blind.frames) if reference else blind.frames,
+        changed=changed,
         plain={name for name, is_plain in seeing.answers.items() if is_plain},
         objects={name for name, is_plain in seeing.answers.items() if not is_plain},
         shared=seeing.shared,
@@ -234,7 +249,8 @@ def rehearse(suite: Suite, prepare: Callable[[], None]) -> Facts:
 
 def trace_of(suite: Suite, facts: Callable[[], Facts], ahead: bool) -> Trace:
     """What a session needs to know of a suite; asks ahead only where that was rehearsed already."""
-    return Trace(facts().frames if ahead else [], facts, bool(suite.context.source))
+    changed = facts().changed if suite.lends and suite.context.source else {}
+    return Trace(facts().frames if ahead else [], facts, bool(suite.context.source), changed)
 
 
 def trace_without_suite(context: str) -> Trace:
@@ -250,20 +266,23 @@ def _reference(suite: Suite) -> Scope:
         return {}
 
 
-def _play(suite: Suite, found: Scope, blind: bool) -> None:
-    """Run the tests as far as they go; what they end in says nothing here."""
+def _play(suite: Suite, found: Scope, blind: bool) -> int:
+    """Run the tests as far as they go, and return how many pass."""
+    passed = 0
     if suite.must_define and suite.entry not in found:
-        return
+        return passed
     try:
         for test in suite.tests(found, blind):
             try:
                 test.run()
+                passed += 1
             except AssertionError:
                 continue
     except Fault:
         raise
     except BaseException:
-        return
+        return passed
+    return passed
 
 
 # -- Trusted code ----------------------------------------------------------------------------------------
@@ -342,6 +361,18 @@ def _called_names(setup: str, asserts: list[str], entry_point: str | None) -> li
     if names:
         return names
     return list(dict.fromkeys(name for text in asserts for name in _first_called(text)))
+
+
+def _lends(sources: list[str]) -> bool:
+    """Whether tests pass what they have a name for to anything but a built-in function, and may look at it again."""
+    named = ast.Name | ast.Starred | ast.Attribute | ast.Subscript
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call):
+                of_builtin = isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)
+                if not of_builtin and any(isinstance(given, named) for given in node.args):
+                    return True
+    return False
 
 
 def _first_called(line: str) -> list[str]:

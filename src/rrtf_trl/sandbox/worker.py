@@ -229,7 +229,7 @@ class _Worker:
             files = problem.tests["files"]
             return verdicts.judge_files(files, code, self._bench, trace, folder, problem.count)
         ahead = problem.runs > 1
-        if ahead:
+        if ahead or (problem.suite.lends and problem.context_source):
             self._rehearse(problem)
         try:
             trace = suites.trace_of(problem.suite, problem.facts, ahead)
