@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from rrtf_trl.application import _spelled_out, _user_config_dirs, config_dir
+from rrtf_trl.application import _spelled_out, _user_config_dirs
+from rrtf_trl.builtin import config_dir
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,15 @@ _MACHINES_OWN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQ
 """What goes wrong with files for reasons of the machine and not of ours."""
 
 
+_LAUNCHERS = ("joblib", "submitit", "ray")
+
+
 class UserError(RuntimeError):
     """Something that the user can put right; the message says how."""
+
+
+class Pruned(UserError):
+    """A search ended a training early, for it did worse than others had at that point."""
 
 
 def explain(error: BaseException) -> str | None:
@@ -39,7 +46,20 @@ def explain(error: BaseException) -> str | None:
         return f"{error}{cause}".strip() + _suggestion(str(error) + cause)
     if isinstance(error, OmegaConfBaseException):
         return f"configuration: {error}"
+    launcher = next((name for name in _origins(error) if name in _LAUNCHERS), None)
+    if launcher is not None:
+        cause = next(filter(None, str(error).splitlines()), type(error).__name__)
+        return f"the sweep's launcher, {launcher}, stopped: {cause} (jobs that were done are kept)"
     return None
+
+
+def _origins(error: BaseException) -> list[str]:
+    """The packages that an error's class, and the line that raised it, are of."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_in = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return [name.partition(".")[0] for name in (type(error).__module__, raised_in)]
 
 
 def _explain_instantiation(error: BaseException) -> str:
@@ -73,8 +93,10 @@ def _known_keys() -> list[str]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from rrtf_trl.application import config_dir
+    from rrtf_trl import search_path
+    from rrtf_trl.builtin import config_dir
 
+    search_path.install()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         plain = OmegaConf.to_container(compose("config"))
     keys: list[str] = []

@@ -2,6 +2,7 @@
 
 from .compare import Comparison, Overlap, compare, mcnemar
 from .failures import Failure, count_failures
+from .gain import before_and_after
 from .measure import Evaluation, Measured, Measurement, estimate, figures, measure
 from .pass_at_k import Estimate, mean_interval, paired_gain, pass_at_k
 
@@ -13,6 +14,7 @@ __all__ = [
     "Measured",
     "Measurement",
     "Overlap",
+    "before_and_after",
     "compare",
     "count_failures",
     "estimate",

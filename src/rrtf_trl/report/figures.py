@@ -81,6 +81,38 @@ def curve_figure(name: str, steps: Sequence[float], values: Sequence[float]) -> 
     return _svg(figure, axes, label=f"{name}: from {values[0]:.3g} to {values[-1]:.3g} in {steps[-1]:g} steps")
 
 
+def rounds_figure(told: dict[str, Any]) -> str:
+    """Return a picture of every figure over the rounds, with its 95% interval, as an SVG file's text.
+
+    Args:
+        told: What ``rounds.json`` holds, see :mod:`rrtf_trl.rounds`.
+    """
+    rounds = told["rounds"]
+    figure = Figure(figsize=(_WIDTH / 72, 260 / 72))
+    axes = figure.add_axes((44 / _WIDTH, 40 / 260, (_WIDTH - 150) / _WIDTH, 206 / 260))
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    numbers = range(len(rounds) + 1)
+    texts = []
+    for name in rounds[0]["after"]:
+        curve = [rounds[0]["before"][name], *(row["after"][name] for row in rounds)]
+        value, low, high = ([100 * estimate[part] for estimate in curve] for part in ("value", "low", "high"))
+        colour = _AFTER if name == told["figure"] else _BEFORE
+        axes.fill_between(numbers, low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.plot(numbers, value, "o-", color=colour, linewidth=2, markersize=6)
+        texts.append((value[-1], name, colour))
+    axes.set(xlim=(-0.15, len(rounds) + 0.15), ylim=(0, 102))
+    lowest = 0.0
+    for value, name, colour in sorted(texts):  # names beside the ends of their curves, none upon another
+        lowest = max(value, lowest)
+        axes.text(len(rounds) + 0.25, lowest, name, color=colour, va="center")
+        lowest += 7
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("round (0 is the policy of the start)", color=_MUTED)
+    told_curve = ", ".join(f"{100 * row['after'][told['figure']]['value']:.1f}%" for row in rounds)
+    style = (Path(__file__).parent / "palette.css").read_text(encoding="utf-8")
+    return _svg(figure, axes, label=f"{told['figure']} after each round: {told_curve}", style=style)
+
+
 def _estimate(axes: Axes, y: float, label: str, estimate: dict[str, float], colour: str) -> None:
     value, low, high = (100 * estimate[part] for part in ("value", "low", "high"))
     axes.text(-2, y, label, color=colour, ha="right", va="center")

@@ -53,6 +53,14 @@ def load_model(
     return create_model_from_path(model, **options)
 
 
+def load_adapter(folder: str, args: RRTFConfig, quantization_config: BitsAndBytesConfig | None) -> PeftModel:
+    """Return a saved adapter on its base model, loaded as :func:`load_model` does, to be trained further."""
+    from peft import PeftConfig, PeftModel
+
+    base = PeftConfig.from_pretrained(folder).base_model_name_or_path
+    return PeftModel.from_pretrained(load_model(base, args, quantization_config), folder, is_trainable=True)
+
+
 def load_processor(
     processing_class: PreTrainedTokenizerBase | ProcessorMixin | None,
     model: PreTrainedModel | PeftModel,

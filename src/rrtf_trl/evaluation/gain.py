@@ -1,0 +1,38 @@
+"""What a policy gained: each figure before and after training, paired over the same problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from .measure import Evaluation, Measured, figures, pass_at_ks
+from .pass_at_k import paired_gain
+
+
+def before_and_after(
+    before: Mapping[str, Measured], after: Mapping[str, Measured], evaluation: Evaluation
+) -> dict[str, dict[str, Any]]:
+    """Return each figure of two policies with its interval, and the paired gain: what ``results.json`` holds.
+
+    Args:
+        before: What was measured of the policy that training started from.
+        after: The same of the policy that came out, on the same problems.
+        evaluation: How both were measured.
+    """
+    base, trained = (figures(found, evaluation.measurements) for found in (before, after))
+    results: dict[str, dict[str, Any]] = {}
+    for figure, row in base.items():
+        name, k = figure.split(" pass@")
+        gain = paired_gain(pass_at_ks(before[name].counts, int(k)), pass_at_ks(after[name].counts, int(k)))
+        results[figure] = {
+            "n": row["n"],
+            "problems": row["problems"],
+            "decoding": before[name].decoding,
+            "prompt_form": evaluation.prompt_form,
+            "models": {"base": before[name].model_hash, "trained": after[name].model_hash},
+            "base": {part: row[part] for part in ("value", "low", "high")},
+            "trained": {part: trained[figure][part] for part in ("value", "low", "high")},
+            "gain": asdict(gain),
+        }
+    return results

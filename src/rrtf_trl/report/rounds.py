@@ -1,0 +1,37 @@
+"""The report of iterated rounds: the curve over them, and the way to each round's own page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rrtf_trl.run_folder import RunFolder
+
+from . import words
+from .page import style
+from .sections import environment, markup
+
+
+def write_rounds_report(folder: Path) -> Path:
+    """Write ``report.html`` into the folder of rounds, and return its path.
+
+    Args:
+        folder: A folder as :mod:`rrtf_trl.rounds` leaves it.
+    """
+    from .figures import rounds_figure
+
+    run = RunFolder(folder)
+    told, results = run.read_json("rounds.json"), run.read_json("results.json")
+    page = (
+        environment()
+        .get_template("rounds.html.jinja")
+        .render(
+            style=style(),
+            name=run.path.resolve().name,
+            headline=words.headline(results),
+            told=told,
+            picture=markup(rounds_figure(told)),
+        )
+    )
+    with run.writing("report.html") as file:
+        file.write(page)
+    return run / "report.html"
