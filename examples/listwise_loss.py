@@ -3,15 +3,20 @@
 Run it: `python examples/listwise_loss.py`. It trains the embedded policy for a few steps.
 """
 
+import sys
 import tempfile
 
 import torch
 from datasets import Dataset
 from torch import Tensor
 
-from rrtf_trl import RRTFConfig, RRTFTrainer
+from rrtf_trl import RRTFConfig, RRTFTrainer, hookimpl
 from rrtf_trl.assets import model_path
-from rrtf_trl.training import LossOutput, imitation_loss, ordered_pairs, register_loss
+from rrtf_trl.hookspecs import Targets
+from rrtf_trl.plugins import register
+from rrtf_trl.training import LossOutput, imitation_loss, ordered_pairs
+
+RRTF_CONTRACT = 1  # this file is a plugin, too: with an entry point in a package it would need no register()
 
 
 def list_mle(logps: Tensor, lengths: Tensor, scores: Tensor, group_ids: Tensor, config: RRTFConfig) -> LossOutput:
@@ -34,9 +39,15 @@ def list_mle(logps: Tensor, lengths: Tensor, scores: Tensor, group_ids: Tensor, 
     )
 
 
+@hookimpl
+def rrtf_losses() -> Targets:
+    """Give the loss its name."""
+    return {"list_mle": list_mle}
+
+
 def main() -> None:
     """Train on one ranking."""
-    register_loss("list_mle", list_mle)
+    register(sys.modules[__name__])
     row = {
         "prompt": "def double(x):\n    ",
         "responses": ["return x + x\n", "return 2 * x\n", "return x\n", "return y\n"],

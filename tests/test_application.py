@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from rrtf_trl.application import config_dir, spelled_out, user_config_dirs
+from rrtf_trl.application import spelled_out, user_config_dirs
+from rrtf_trl.builtin import config_dir
 
 
 @pytest.mark.parametrize(

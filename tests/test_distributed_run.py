@@ -77,7 +77,7 @@ def test_processes_that_would_train_each_for_itself_are_refused(
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("config")
     with pytest.raises(UserError, match="2 processes were started and do not train together"):
-        train_callable(config, "policy", RunFolder(tmp_path), Console())
+        train_callable(config, {}, "policy", RunFolder(tmp_path), Console())
 
 
 def test_a_sweep_is_not_launched_so(tmp_path: Path) -> None:

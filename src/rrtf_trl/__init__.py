@@ -6,7 +6,16 @@ The public names, nothing else. They load on first use: importing the package mu
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers alone
+    from rrtf_trl.hookspecs import hookimpl as hookimpl
+    from rrtf_trl.records import Candidate as Candidate
+    from rrtf_trl.records import Judgement as Judgement
+    from rrtf_trl.records import Problem as Problem
+    from rrtf_trl.records import RankedGroup as RankedGroup
+    from rrtf_trl.training import RRTFConfig as RRTFConfig
+    from rrtf_trl.training import RRTFTrainer as RRTFTrainer
 
 __version__ = "0.1.0"
 
@@ -17,6 +26,7 @@ _HOMES = {
     "Judgement": "rrtf_trl.records",
     "Problem": "rrtf_trl.records",
     "RankedGroup": "rrtf_trl.records",
+    "hookimpl": "rrtf_trl.hookspecs",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -19,12 +19,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from rrtf_trl import distributed
+from rrtf_trl import distributed, search_path
 from rrtf_trl.build import build_evaluation, build_pipeline
+from rrtf_trl.builtin import config_dir
 from rrtf_trl.configuration import completion
 from rrtf_trl.configuration.types import check_own
 from rrtf_trl.errors import UserError, explain
-from rrtf_trl.pipeline import Stage
+from rrtf_trl.live import published
+from rrtf_trl.pipeline import Stage, stages
+from rrtf_trl.plugins import plugins
 from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.sweeps.job import FolderOf, Work
@@ -34,15 +37,6 @@ from rrtf_trl.sweeps.launch import Sweep
 _ONE_RUN = ["hydra.run.dir=.", "hydra.output_subdir=null"]
 _QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
 _OVERRIDE = re.compile(r"~|\+{0,2}[^-=][^=]*=")
-
-
-def config_dir() -> Path:
-    """Return the folder of configuration groups: inside an installed package, or ``conf/`` of a clone."""
-    package = Path(__file__).parent
-    for folder in (package / "conf", package.parents[1] / "conf"):
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise UserError("the configuration files are missing from this installation of rrtf-trl: install it again")
 
 
 def run_application(command: str, arguments: list[str]) -> int:
@@ -78,7 +72,8 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     said = list(sys.argv)
     # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
     said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
-    folders = [config_dir(), *user_config_dirs(arguments)]
+    search_path.install()
+    folders = [*plugins().config_folders(), *user_config_dirs(arguments)]
     values = [value for argument in said_values for value in spelled_out(argument, folders)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
     failed: list[str] = []
@@ -147,14 +142,19 @@ def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage
     def one_round(number: int, model: str) -> RunFolder:
         round_config = OmegaConf.merge(config, {"rounds": 1, "round": number, "model": {"path": model}})
         within = RunFolder(folder / "rounds" / str(number))
+        told.stage(f"round {number}")
         _run_in(within, cast(DictConfig, round_config), until, command, console)
         return within
 
     from rrtf_trl.rounds import run_rounds
 
     stopping = instantiate(config.early_stopping)
+    names = [f"round {number}" for number in range(1, config.rounds + 1)]
     # What follows the number of the round is for each round to resolve.
-    with folder.working(OmegaConf.to_yaml(config), command=command, versions=versions()):
+    with (
+        folder.working(OmegaConf.to_yaml(config), command=command, versions=versions()),
+        published(folder, names) as told,
+    ):
         run_rounds(folder, config.rounds, config.model.path, one_round, build_evaluation(config), stopping, console)
 
 
@@ -163,16 +163,21 @@ def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, c
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
     pipeline = build_pipeline(config, folder, console, until)
     try:
-        with folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()):
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder, stages(until)),
+        ):
             pipeline.run(until)
             _tell_results(folder, console, until, time.monotonic() - started)
     finally:
+        pipeline.executor.close()
         pipeline.store.close()
 
 
 def run_name(config: dict[str, Any]) -> str:
-    """Return the name of a run's folder: the same configuration is the same run, wherever it is kept."""
-    indecisive = ("runs_dir", "name", "rounds", "early_stopping")  # with more rounds, those that are there go on
+    """Return the name of a run's folder: the same configuration is the same run, wherever it is kept and done."""
+    # With more rounds, those that are there go on.
+    indecisive = ("runs_dir", "name", "executor", "rounds", "early_stopping")
     decisive = _without_budgets({key: value for key, value in config.items() if key not in indecisive})
     return f"{config['name']}-{content_hash(decisive)[:8]}{'-rounds' if config['rounds'] > 1 else ''}"
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
@@ -39,8 +39,7 @@ EXTRAS = {"peft": "peft", "bitsandbytes": "bnb"}
 def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, until: Stage = "report") -> Pipeline:
     """Build the pipeline that a configuration describes, as far as the stage ``until`` needs it."""
     quiet_libraries()
-    key = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(key, dict)
+    key = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     policy = model_path(config.model.path)
     check_extras(config)
     check_types(config, leave_out=() if until in _TRAINING else _OF_TRAINING)
@@ -58,22 +57,23 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
         feedback=feedback,
         ranking=ranking,
         model=policy,
-        train=_train_stage(config, policy, folder, console) if until in _TRAINING else _no_training,
+        train=_train_stage(config, key, policy, folder, console) if until in _TRAINING else _no_training,
         train_key=content_hash(decisive),
         evaluation=build_evaluation(config),
         console=console,
         decontaminator=_built(config.decontamination),
+        executor=instantiate(config.executor, _convert_="all"),
+        config=key,
     )
 
 
 def _train_stage(
-    config: DictConfig, policy: str, folder: RunFolder, console: Console
+    config: DictConfig, key: dict[str, Any], policy: str, folder: RunFolder, console: Console
 ) -> Callable[[RunFolder], list[dict[str, float]]]:
     """Build what trains, here and in the processes that help."""
     # They join before this process goes on: the trainer's options meet those of the others when they are made.
-    resolved = OmegaConf.to_container(config, resolve=True)
-    distributed.tell(do="build", config=resolved, folder=str(folder.path), policy=policy)
-    train = train_callable(config, policy, folder, console)
+    distributed.tell(do="build", config=key, folder=str(folder.path), policy=policy)
+    train = train_callable(config, key, policy, folder, console)
 
     def train_together(folder: RunFolder) -> list[dict[str, float]]:
         distributed.tell(do="train")
@@ -83,7 +83,7 @@ def _train_stage(
 
 
 def train_callable(
-    config: DictConfig, policy: str, folder: RunFolder, console: Console
+    config: DictConfig, key: dict[str, Any], policy: str, folder: RunFolder, console: Console
 ) -> Callable[[RunFolder], list[dict[str, float]]]:
     """Build what trains in one process; only here are torch and TRL loaded."""
     args = instantiate(config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all")
@@ -92,7 +92,7 @@ def train_callable(
             f"{distributed.processes()} processes were started and do not train together; on processors alone they do "
             "with +trainer.use_cpu=true"
         )
-    return partial(train_stage, policy, args, _built(config.quantization), _built(config.adapter), console)
+    return partial(train_stage, policy, args, _built(config.quantization), _built(config.adapter), console, key)
 
 
 def _no_training(folder: RunFolder) -> list[dict[str, float]]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 
+from rrtf_trl.executors import Executor, LocalExecutor
 from rrtf_trl.feedback import Feedback
+from rrtf_trl.live import live
 from rrtf_trl.progress import Meter, meter
 from rrtf_trl.records import Candidate, Judgement, Problem
 from rrtf_trl.samplers import Sampler
@@ -36,37 +39,28 @@ class Collector:
     Args:
         store: Where samples and verdicts are kept, by content.
         console: Where progress goes.
+        executor: Where answers are drawn and judged.
     """
 
     store: Store
     console: Console
+    executor: Executor = field(default_factory=LocalExecutor)
 
     # -- Samples -----------------------------------------------------------------------------------------
 
     def draw(self, label: str, sampler: Sampler, problems: Problems) -> dict[str, int]:
         """Draw what is not in the store yet; return how many problems were skipped, and why in the store."""
-        identity = sampler.identity()
         total = sum(1 for _ in problems()) * sampler.draws
         counts = {"drawn": 0, "reused": 0, "skipped": 0}
         with meter(self.console, f"sample {label}", total, "answers") as progress:
             units: Iterable[list[Problem]] = batches(problems(), sampler.batch_size)
             while True:
-                taken: list[list[Problem]] = []
-                holder = ""
-                for unit in units:
-                    key = unit_key(identity, unit)
-                    claim = self._draw_unit(key, sampler, unit)
-                    if claim.state == "taken":
-                        taken.append(unit)
-                        holder = claim.holder
-                        continue
-                    counts["drawn" if claim.state == "ours" else "reused"] += len(unit) * sampler.draws
-                    counts["skipped"] += len(self.store.skipped(key))
-                    progress.advance(len(unit) * sampler.draws, cached=claim.state == "there")
-                if not taken:
+                drawing = _Drawing(self.store, sampler, progress, counts)
+                drawing.draw(units, self.executor)
+                if not drawing.taken:
                     break
-                progress.wait_for(holder)
-                units = taken
+                progress.wait_for(drawing.holder)
+                units = drawing.taken
         sampler.close()
         self._tell_spending(label, sampler)
         if counts["skipped"]:
@@ -76,17 +70,6 @@ class Collector:
             task_id, reason = next(self.skipped(sampler, problems))
             self.console.print(f"{task_id}: {reason}", highlight=False)
         return counts
-
-    def _draw_unit(self, key: str, sampler: Sampler, unit: list[Problem]) -> Claim:
-        """Draw a unit if it is neither there nor taken."""
-        claim = Claim("there") if self.store.has_unit(key) else self.store.claim("units", [[key]])[0]
-        if claim.state == "ours":
-            try:
-                samples = sampler.sample(unit)
-                self.store.add_unit(key, sampler.identity(), samples.candidates, samples.skipped)
-            finally:
-                self.store.release([key])
-        return claim
 
     def skipped(self, sampler: Sampler, problems: Problems) -> Iterator[tuple[str, str]]:
         """Yield the task ids that could not be sampled, each with the reason."""
@@ -119,7 +102,7 @@ class Collector:
             answers: Iterable[Answers] = drawn()
             while True:
                 judging = _Judging(self.store, source, progress, counts)
-                judging.judge(answers)
+                judging.judge(answers, self.executor)
                 if not judging.taken:
                     break
                 progress.wait_for(judging.holder)
@@ -141,6 +124,59 @@ class Collector:
             self.console.print(f"{label}: {words}", highlight=False)
 
 
+class _Drawing:
+    """One pass over units: draws those that are not there, and leaves aside those that another process draws.
+
+    Args:
+        store: Where samples are kept.
+        sampler: Draws.
+        progress: Counts what is settled.
+        counts: Likewise: ``drawn``, ``reused`` and ``skipped``.
+
+    Attributes:
+        taken: What was left aside.
+        holder: One who has it.
+    """
+
+    def __init__(self, store: Store, sampler: Sampler, progress: Meter, counts: dict[str, int]) -> None:
+        self.store, self.sampler, self.progress, self.counts = store, sampler, progress, counts
+        self.taken: list[list[Problem]] = []
+        self.holder = ""
+        self._identity = sampler.identity()
+        self._pending: deque[tuple[str, list[Problem]]] = deque()  # claimed, and not written yet
+
+    def draw(self, units: Iterable[list[Problem]], executor: Executor) -> None:
+        """Draw what can be drawn now."""
+        try:
+            for samples in executor.sample(self.sampler, self._units(units)):
+                key, unit = self._pending[0]
+                self.store.add_unit(key, self._identity, samples.candidates, samples.skipped)
+                _show(samples.candidates[-1:])
+                self.store.release([key])
+                self._pending.popleft()
+                self._settle("drawn", key, unit)
+        finally:
+            self.store.release([key for key, _ in self._pending])
+
+    def _units(self, units: Iterable[list[Problem]]) -> Iterator[list[Problem]]:
+        for unit in units:
+            key = unit_key(self._identity, unit)
+            claim = Claim("there") if self.store.has_unit(key) else self.store.claim("units", [[key]])[0]
+            if claim.state == "taken":
+                self.taken.append(unit)
+                self.holder = claim.holder
+            elif claim.state == "there":
+                self._settle("reused", key, unit)
+            else:
+                self._pending.append((key, unit))
+                yield unit
+
+    def _settle(self, how: str, key: str, unit: list[Problem]) -> None:
+        self.counts[how] += len(unit) * self.sampler.draws
+        self.counts["skipped"] += len(self.store.skipped(key))
+        self.progress.advance(len(unit) * self.sampler.draws, cached=how == "reused")
+
+
 class _Judging:
     """One pass over answers: judges those that have no verdict, and leaves aside those that another process judges.
 
@@ -160,17 +196,19 @@ class _Judging:
         self.taken: list[Answers] = []
         self.holder = ""
         self._held: set[str] = set()  # keys that were claimed and are neither written nor given back
-        self._pending: dict[str, str] = {}  # candidate_id -> key, of those handed out and not yet written
+        self._pending: dict[str, tuple[str, Candidate]] = {}  # by candidate_id: handed out, and not yet written
         self._finished: list[tuple[str, Judgement]] = []
 
-    def judge(self, answers: Iterable[Answers]) -> None:
+    def judge(self, answers: Iterable[Answers], executor: Executor) -> None:
         """Judge what can be judged now."""
         last_flush = time.monotonic()
         items = self._items(answers)
         try:
             first = list(itertools.islice(items, 1))
-            for judgement in self.source.judge(itertools.chain(first, items)) if first else ():
-                self._finished.append((self._pending[judgement.candidate_id], judgement))
+            for judgement in executor.judge(self.source, itertools.chain(first, items)) if first else ():
+                key, candidate = self._pending[judgement.candidate_id]
+                self._finished.append((key, judgement))
+                _show([candidate], judgement.state)
                 self.counts["judged"] += 1
                 self.progress.advance()
                 if time.monotonic() - last_flush > _FLUSH_SECONDS:
@@ -189,7 +227,7 @@ class _Judging:
                 self.counts["reused"] += len(keys)
                 self.progress.advance(len(keys), cached=True)
             else:
-                self._pending.update(zip((c.candidate_id for c in candidates), keys, strict=True))
+                self._pending.update((c.candidate_id, (key, c)) for c, key in zip(candidates, keys, strict=True))
                 yield from ((problem, candidate) for candidate in candidates)
 
     def _pieces(self, answers: Iterable[Answers]) -> Iterator[tuple[Answers, list[str]]]:
@@ -223,6 +261,14 @@ class _Judging:
             self._held.discard(key)
             del self._pending[judgement.candidate_id]
         self._finished.clear()
+
+
+def _show(candidates: list[Candidate], state: str | None = None) -> None:
+    """Show answers to whoever watches the run."""
+    told = live()
+    if told is not None:
+        for candidate in candidates:
+            told.sample(candidate, state)
 
 
 def _verdict_keys(source: Feedback, problem: Problem, candidates: list[Candidate]) -> list[str]:

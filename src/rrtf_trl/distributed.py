@@ -58,7 +58,7 @@ def help_train() -> int:
             if message["do"] == "build":
                 quiet_libraries()
                 config, folder = OmegaConf.create(message["config"]), RunFolder(message["folder"])
-                train = train_callable(config, message["policy"], folder, Console(file=nowhere))
+                train = train_callable(config, message["config"], message["policy"], folder, Console(file=nowhere))
             else:
                 assert train is not None, "told to train before it was told what"
                 train(folder)

@@ -95,7 +95,7 @@ def _explain_composition(text: str) -> str:
 
 
 def _choices(group: str) -> list[str]:
-    from rrtf_trl.application import config_dir
+    from rrtf_trl.builtin import config_dir
 
     return sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
 
@@ -110,8 +110,10 @@ def _known_keys() -> list[str]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from rrtf_trl.application import config_dir
+    from rrtf_trl import search_path
+    from rrtf_trl.builtin import config_dir
 
+    search_path.install()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         plain = OmegaConf.to_container(compose("config"))
     keys: list[str] = []

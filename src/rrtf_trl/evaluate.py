@@ -20,6 +20,7 @@ from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation.benchmark import Benchmark
 from rrtf_trl.evaluation.compare import compare, overlaps
+from rrtf_trl.live import published
 from rrtf_trl.problems import read_jsonl
 from rrtf_trl.records import content_hash
 from rrtf_trl.report.evaluation_tables import (
@@ -43,7 +44,7 @@ def evaluation_folder(config: DictConfig) -> RunFolder:
     """Return the folder of an evaluation's results."""
     check_benchmark(config)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    decisive = {key: value for key, value in plain.items() if key != "runs_dir"}
+    decisive = {key: value for key, value in plain.items() if key not in ("runs_dir", "executor")}
     return RunFolder(Path(config.runs_dir) / f"evaluate-{config.benchmark.name}-{content_hash(decisive)[:8]}")
 
 
@@ -58,6 +59,7 @@ def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None
     check_types(config)
     check_extras(config)
     store = Store(Path(config.runs_dir) / "store.sqlite")
+    executor = instantiate(config.executor, _convert_="all")
     model = model_path(config.model.path)
     benchmark = Benchmark(
         name=name,
@@ -67,13 +69,17 @@ def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None
         evaluation=build_evaluation(config),
         tests=instantiate(config.feedback.unit_tests, _convert_="all"),
         train=config.train or _train_problems_of(model),
-        collector=Collector(store, console),
+        collector=Collector(store, console, executor),
         folder=folder,
     )
     try:
-        with folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()):
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder),
+        ):
             _tell(benchmark.run(versions()), folder, console)
     finally:
+        executor.close()
         store.close()
     console.print(f"done in {time.monotonic() - started:.0f} s: {folder / 'results.json'}", highlight=False)
 

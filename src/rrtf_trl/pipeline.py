@@ -12,14 +12,17 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from rich.console import Console
 
 from rrtf_trl.collect import Collector, Problems
 from rrtf_trl.evaluation import Evaluation, Measured, before_and_after, measure
+from rrtf_trl.executors import Executor, LocalExecutor
 from rrtf_trl.feedback import Feedback, Judged
+from rrtf_trl.plugins import plugins
 from rrtf_trl.problems import Decontaminator, InputError
 from rrtf_trl.rank_stage import rank_stage
 from rrtf_trl.ranking import Ranking
@@ -30,6 +33,15 @@ from rrtf_trl.samplers import Sampler
 from rrtf_trl.store import Store
 
 Stage = Literal["problems", "sample", "feedback", "rank", "train", "evaluate", "report"]
+
+
+def stages(until: Stage) -> list[str]:
+    """Return the stages that a run goes through, as ``run.json`` calls them."""
+    if until not in ("evaluate", "report"):
+        order = ["problems", "sample", "feedback", "rank", "train"]
+        return order[: order.index(until) + 1]
+    found = ["problems", "evaluate_base", "sample", "feedback", "rank", "train", "evaluate_trained"]
+    return [*found, "report"] if until == "report" else found
 
 
 @dataclass
@@ -50,6 +62,8 @@ class Pipeline:
         console: Where progress goes.
         decontaminator: Finds the training problems that are among the held-out ones or in a benchmark; they are
             left out. ``None`` leaves them in, but refuses a prompt that is in both splits.
+        executor: Where answers are drawn and judged.
+        config: The configuration that all this was built of, for plugins.
     """
 
     folder: RunFolder
@@ -64,11 +78,13 @@ class Pipeline:
     evaluation: Evaluation
     console: Console
     decontaminator: Decontaminator | None = None
+    executor: Executor = field(default_factory=LocalExecutor)
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def collector(self) -> Collector:
         """What draws and judges, each answer once."""
-        return Collector(self.store, self.console)
+        return Collector(self.store, self.console, self.executor)
 
     def run(self, until: Stage = "report") -> None:
         """Run every stage up to ``until`` that has not been run yet.
@@ -77,6 +93,10 @@ class Pipeline:
             InputError: If the problems cannot be used.
             NothingToTrainOn: If ranking leaves no group.
         """
+        with self._told("run"):
+            self._run(until)
+
+    def _run(self, until: Stage) -> None:
         self._stage("problems", self._read_problems)
         if until == "problems":
             return
@@ -100,12 +120,27 @@ class Pipeline:
             self._stage("report", self._report)
 
     def _stage(self, name: str, work: Callable[[], dict[str, Any]]) -> None:
-        """Do a stage's work and note what it did; where there was nothing to do, its earlier note stands."""
-        start = time.monotonic()
-        facts = work()
-        worked = facts.pop("worked", True)
-        if worked or not self.folder.stage(name):
-            self.folder.note(name, seconds=round(time.monotonic() - start, 2), **facts)
+        """Do a stage's work and tell what it did; where there was nothing to do, its earlier note stands."""
+        with self._told(name) as told:
+            start = time.monotonic()
+            facts = work()
+            worked = facts.pop("worked", True)
+            told.update({"seconds": round(time.monotonic() - start, 2), **facts})
+            if not worked:
+                told.update(self.folder.stage(name))
+
+    @contextmanager
+    def _told(self, stage: str) -> Iterator[dict[str, Any]]:
+        """Tell the plugins of a stage's begin and end; ours notes in ``run.json`` the facts that the block leaves."""
+        facts: dict[str, Any] = {}
+        about = {"stage": stage, "run": self.folder, "config": self.config}
+        plugins().call("rrtf_stage_started", **about)
+        try:
+            yield facts
+        except BaseException as error:
+            plugins().call("rrtf_stage_ended", **about, facts={}, error=error)
+            raise
+        plugins().call("rrtf_stage_ended", **about, facts=facts, error=None)
 
     # -- Problems ----------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluate import check_benchmark
 from rrtf_trl.export import QuantizationTable
+from rrtf_trl.live import published
 from rrtf_trl.records import content_hash
 from rrtf_trl.report.evaluation_tables import markdown_table, terminal_table
 from rrtf_trl.report.table import interval
@@ -69,7 +70,10 @@ def quantize_config(config: DictConfig, folder: RunFolder, command: str) -> None
     except ValueError as error:
         raise UserError(str(error)) from None
     try:
-        with folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()):
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder),
+        ):
             found = {
                 "model": {"name": config.model.path, "hash": model_identity(model)},
                 "benchmark": {"name": name, "prompt_form": plain["benchmark"].get("prompt_form", "as_is")},

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from rrtf_trl.live import live
+from rrtf_trl.plugins import plugins
 from rrtf_trl.progress import Meter, meter
 from rrtf_trl.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
 
 _SHOWN = {
     "rank_loss": "rank loss",
@@ -23,6 +29,7 @@ def train_stage(
     quantization_config: Any,
     peft_config: Any,
     console: Console,
+    config: Mapping[str, Any],
     folder: RunFolder,
 ) -> list[dict[str, float]]:
     """Train on the folder's ``ranked.jsonl`` and save to its ``policy/``; return the log.
@@ -33,36 +40,13 @@ def train_stage(
         quantization_config: bitsandbytes options, or ``None``.
         peft_config: Adapter to train, or ``None``.
         console: Where progress goes.
+        config: The run's configuration, for plugins.
         folder: The run's folder.
     """
-    from transformers import TrainerCallback
-
-    from rrtf_trl.sweeps.trial import trial_callbacks
     from rrtf_trl.training.run import train_policy
 
-    class ConsoleProgress(TrainerCallback):
-        """Counts steps on the run's own meter, and prints each log entry as one line."""
-
-        def __init__(self, counter: Meter) -> None:
-            self.counter = counter
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.counter.set_total(state.max_steps)
-            self.counter.advance(state.global_step, cached=True)
-            if state.global_step:
-                console.print(f"train: going on from the checkpoint at step {state.global_step}", highlight=False)
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.counter.advance()
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kw: Any) -> None:
-            shown = [f"{text} {logs[name]:.3f}" for name, text in _SHOWN.items() if logs and name in logs]
-            if shown:
-                console.print(
-                    f"train: step {state.global_step}/{state.max_steps}  {'  '.join(shown)}", highlight=False
-                )
-
     with meter(console, "train", 0, "steps") as counter:
+        given = plugins().call("rrtf_trainer_callbacks", run=folder, config=config, console=console, progress=counter)
         return train_policy(
             model,
             folder / "ranked.jsonl",
@@ -71,5 +55,34 @@ def train_stage(
             folder / "pairs.jsonl",
             quantization_config=quantization_config,
             peft_config=peft_config,
-            callbacks=[ConsoleProgress(counter), *trial_callbacks()],
+            callbacks=[callback for _, callbacks in given for callback in callbacks],
         )
+
+
+def console_progress(console: Console, counter: Meter) -> TrainerCallback:
+    """Return a callback that counts steps on the run's own meter, and prints each log entry as one line."""
+    from transformers import TrainerCallback
+
+    class ConsoleProgress(TrainerCallback):
+        """See above; its base is heavy to import."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            counter.set_total(state.max_steps)
+            counter.advance(state.global_step, cached=True)
+            if state.global_step:
+                console.print(f"train: going on from the checkpoint at step {state.global_step}", highlight=False)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            counter.advance()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kw: Any) -> None:
+            told = live()
+            if told is not None and logs:
+                told.log(state.global_step, state.max_steps, logs)
+            shown = [f"{text} {logs[name]:.3f}" for name, text in _SHOWN.items() if logs and name in logs]
+            if shown:
+                console.print(
+                    f"train: step {state.global_step}/{state.max_steps}  {'  '.join(shown)}", highlight=False
+                )
+
+    return ConsoleProgress()

@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from rrtf_trl import RRTFConfig, RRTFTrainer
-from rrtf_trl.training import LossOutput, imitation_loss, ordered_pairs, register_loss
-from rrtf_trl.training.losses import LOSSES
+from rrtf_trl import RRTFConfig, RRTFTrainer, hookimpl
+from rrtf_trl.plugins import PluginError, plugins, register
+from rrtf_trl.training import LossOutput, imitation_loss, ordered_pairs
 
 Configure = Callable[..., RRTFConfig]
 Build = Callable[..., RRTFTrainer]
@@ -27,10 +27,20 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "listwise_loss.py"
 
 @pytest.fixture(autouse=True)
 def _forget_losses() -> Iterator[None]:
-    before = dict(LOSSES)
     yield
-    LOSSES.clear()
-    LOSSES.update(before)
+    plugins.cache_clear()
+
+
+def register_loss(name: str, loss: Any, plugin: str = "mine") -> None:
+    class Mine:
+        RRTF_CONTRACT = 1
+
+        @staticmethod
+        @hookimpl
+        def rrtf_losses() -> dict[str, Any]:
+            return {name: loss}
+
+    register(Mine, plugin)
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +101,17 @@ def test_a_name_is_given_once() -> None:
         return terms(1)
 
     register_loss("mine", mine)
-    register_loss("mine", mine)
-    for name in ("mine", "rrtf"):
-        with pytest.raises(ValueError, match="is registered already"):
-            register_loss(name, lambda a, b, c, d, e: terms(1))
+    register_loss("mine", mine)  # a cell of a notebook that is run again
+    for name, owner in (("mine", "plugin mine"), ("rrtf", "rrtf-trl")):
+        with pytest.raises(PluginError, match=f"loss '{name}' is refused: {owner}.* has this name"):
+            register_loss(name, lambda a, b, c, d, e: terms(1), "another")
+    assert plugins().registered("loss")["mine"].load() is mine
 
 
-def test_a_loss_of_other_arguments_is_refused_at_once() -> None:
+def test_a_loss_of_other_arguments_is_refused_at_once(config: Configure) -> None:
+    register_loss("mine", lambda logps, scores: terms(1))
     with pytest.raises(TypeError, match=r"cannot be called as \(logps, lengths, scores, group_ids, config\)"):
-        register_loss("mine", lambda logps, scores: terms(1))
+        config(loss_type="mine")
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rrtf_trl.application import config_dir, spelled_out
+from rrtf_trl import search_path
+from rrtf_trl.application import spelled_out
 from rrtf_trl.build import quiet_libraries
+from rrtf_trl.builtin import config_dir
+from rrtf_trl.plugins import plugins
 
 from .compare import differences
 from .options import choices
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     diff = commands.add_parser("diff", help="what differs between two runs")
     diff.add_argument("runs", nargs=2, metavar="RUN", help="folder of a run or of a sweep's job, or its config.yaml")
     chosen = parser.parse_args(arguments)
+    search_path.install()
     if chosen.command == "show":
         return _show(chosen.overrides, chosen.config_name, chosen.config_dir)
     if chosen.command == "options":
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _show(said: list[str], name: str, user_dir: str | None) -> int:
-    folders = [config_dir(), *([Path(user_dir)] if user_dir else [])]
+    folders = [*plugins().config_folders(), *([Path(user_dir)] if user_dir else [])]
     overrides = [value for argument in said for value in spelled_out(argument, folders)]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose(name, [*overrides, *_search_path(user_dir)])
@@ -56,9 +58,7 @@ def _show(said: list[str], name: str, user_dir: str | None) -> int:
 
 
 def _options(groups: list[str], markdown: bool, user_dir: str | None) -> int:
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        paths = GlobalHydra.instance().config_loader().get_search_path().get_path()
-    folders = [folder for path in paths if path.path and (folder := _folder(path.path)) is not None]
+    folders = plugins().config_folders()
     quiet_libraries()
     found = choices([*folders, *([Path(user_dir)] if user_dir else [])], groups)
     for line in as_markdown(found) if markdown else as_text(found):
@@ -68,19 +68,6 @@ def _options(groups: list[str], markdown: bool, user_dir: str | None) -> int:
 
 def _search_path(user_dir: str | None) -> list[str]:
     return [f"hydra.searchpath=[file://{Path(user_dir).resolve()}]"] if user_dir else []
-
-
-def _folder(path: str) -> Path | None:
-    """Return the folder of an entry of Hydra's search path, but for Hydra's own."""
-    scheme, _, rest = path.rpartition("://")
-    if scheme in ("", "file"):
-        return Path(rest)
-    package, _, inside = rest.partition("/")
-    if scheme != "pkg" or package.partition(".")[0] == "hydra":
-        return None
-    spec = importlib.util.find_spec(package)
-    places = list(spec.submodule_search_locations or []) if spec else []
-    return Path(places[0]) / inside if places else None
 
 
 def _diff(one: Path, other: Path) -> int:

@@ -7,28 +7,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 FLAGS = {"-sc", "--shell-completion"}
+_COMMANDS = ("run", "sample", "feedback", "rank", "train", "evaluate", "report", "quantize")
+"""The commands whose settings are Hydra's, the usual first."""
 
 
-def complete(arguments: Sequence[str], commands: Iterable[str]) -> str | None:
+def complete(arguments: Sequence[str]) -> str | None:
     """Return the command that is to complete its own settings, or ``None`` where all is said.
 
     The name of a command is completed here.
 
     Args:
         arguments: Those of ``rrtf``, beginning with the flag.
-        commands: The commands whose settings are Hydra's, the usual first.
     """
-    names = list(commands)
     line = os.environ.get("COMP_LINE", "")
     if not any(argument.startswith("query=") for argument in arguments):
-        return names[0]  # installs for all
+        return _COMMANDS[0]  # installs for all
     words = line.split()
     if len(words) > 2 or (len(words) == 2 and line.endswith(" ")):
-        return words[1] if words[1] in names else None
-    print(" ".join(names))
+        return words[1] if words[1] in _COMMANDS else None
+    print(" ".join(_COMMANDS))
     return None
 
 

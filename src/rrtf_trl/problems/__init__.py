@@ -2,7 +2,8 @@
 
 from .contests import NoTests
 from .decontamination import Decontaminator
-from .files import ProblemFile, problem_from_row
+from .files import ProblemFile
+from .formats import problem_from_row
 from .prompts import PromptForm, render_prompt
 from .rows import InputError, read_jsonl, read_rows
 

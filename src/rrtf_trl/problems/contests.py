@@ -68,13 +68,15 @@ class NoTests(RecordError):
     """A row of a contest set that has no tests; the message is its task id."""
 
 
-def from_apps(row: dict[str, Any]) -> Problem:
-    """Build a problem from a row of APPS: ``question``, ``input_output``, ``starter_code``, ``solutions``.
+def from_apps(row: dict[str, Any]) -> Problem | None:
+    """Read a row of APPS: ``question``, ``input_output``, ``starter_code``, ``solutions``.
 
     Raises:
         RecordError: If a field is wrong.
         NoTests: If the row has no tests, as some of the published ones.
     """
+    if "input_output" not in row:
+        return None
     task_id = f"APPS/{row.get('problem_id', row.get('task_id', row.get('id')))}"
     question = row.get("question")
     if not isinstance(question, str):
@@ -95,12 +97,14 @@ def from_apps(row: dict[str, Any]) -> Problem:
     return _problem(task_id, question, _stdio(pairs), metadata, None, _first_of_python_3(solutions))
 
 
-def from_livecodebench(row: dict[str, Any]) -> Problem:
-    """Build a problem from a row of LiveCodeBench's code generation set, hidden tests included.
+def from_livecodebench(row: dict[str, Any]) -> Problem | None:
+    """Read a row of LiveCodeBench's code generation set, hidden tests included.
 
     Raises:
         RecordError: If a field is wrong, or the hidden tests are a pickle of anything but one string.
     """
+    if "public_test_cases" not in row:
+        return None
     for field in ("question_id", "question_content"):
         if not isinstance(row.get(field), str):
             raise RecordError(f"field {field}: expected a string, got {json.dumps(row.get(field), default=str)[:80]}")

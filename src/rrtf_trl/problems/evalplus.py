@@ -78,12 +78,14 @@ _AS_SETS = {
 }  # fmt: skip
 
 
-def from_evalplus(row: dict[str, Any]) -> Problem:
-    """Build a problem from a row of ``HumanEvalPlus.jsonl`` or ``MbppPlus.jsonl``; this runs its reference.
+def from_evalplus(row: dict[str, Any]) -> Problem | None:
+    """Read a row of ``HumanEvalPlus.jsonl`` or ``MbppPlus.jsonl``; this runs its reference.
 
     Raises:
         RecordError: If a field is wrong, or the reference cannot answer its inputs.
     """
+    if "plus_input" not in row:
+        return None
     for field in ("task_id", "prompt", "entry_point", "canonical_solution"):
         if not isinstance(row.get(field), str):
             raise RecordError(f"field {field}: expected a string, got {json.dumps(row.get(field))[:80]}")

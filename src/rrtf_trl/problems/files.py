@@ -1,46 +1,20 @@
-"""Read problems from files or a hub: our own rows, HumanEval's, MBPP's, EvalPlus', APPS' and LiveCodeBench's.
+"""Read the problems of a file or a hub's data set.
 
-The format is told by the fields of a row. A row that cannot be read is refused by file, line and field,
-and the whole file is read before any work starts, so that a bad last line costs nothing.
+A row that cannot be read is refused by file, line and field, and the whole file is read before any work starts, so
+that a bad last line costs nothing.
 """
 
 from __future__ import annotations
 
-import ast
-import json
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from rrtf_trl.records import AssertTests, CheckTests, Problem, RecordError
+from rrtf_trl.records import Problem, RecordError
 
-from .contests import NoTests, from_apps, from_livecodebench
-from .evalplus import from_evalplus
+from .contests import NoTests
+from .formats import problem_from_row
 from .prompts import PromptForm, render_prompt
 from .rows import InputError, read_rows
-
-
-def problem_from_row(row: dict[str, Any]) -> Problem:
-    """Build a problem from a row in any known form.
-
-    Raises:
-        RecordError: If the row is in no known form, or a field is wrong; the message names it.
-        NoTests: If the row is one of a contest set without tests.
-    """
-    if "tests" in row:
-        return Problem.from_json(row)
-    if "plus_input" in row:
-        return from_evalplus(row)
-    if "public_test_cases" in row:
-        return from_livecodebench(row)
-    if "input_output" in row:
-        return from_apps(row)
-    if "canonical_solution" in row or "entry_point" in row:
-        return _from_humaneval(row)
-    if "test_list" in row:
-        return _from_mbpp(row)
-    raise RecordError("field tests: missing (HumanEval's rows have `test`, MBPP's have `test_list`)")
 
 
 class ProblemFile:
@@ -138,52 +112,3 @@ def _place(where: str) -> str:
     """``line 3`` for ``file.jsonl:3``, ``row 3`` for ``file.json: row 3``."""
     last = where.rpartition(":")[2].strip()
     return f"line {last}" if last.isdigit() else last
-
-
-def _from_humaneval(row: dict[str, Any]) -> Problem:
-    _need_text(row, "task_id", "prompt", "entry_point", "test")
-    solution = row.get("canonical_solution")
-    return Problem.from_json(
-        {
-            "task_id": row["task_id"],
-            "prompt": row["prompt"],
-            "entry_point": row["entry_point"],
-            "reference": None if solution is None else row["prompt"] + solution,
-            "tests": {"kind": CheckTests.kind, "check": row["test"]},
-        }
-    )
-
-
-def _from_mbpp(row: dict[str, Any]) -> Problem:
-    if "test" in row:
-        raise RecordError("field test: this is EvalPlus' MBPP+ as a hub has it; use its published file MbppPlus.jsonl")
-    prompt_field = "text" if "text" in row else "prompt"
-    _need_text(row, prompt_field, "code")
-    code = row["code"].replace("\r\n", "\n")  # MBPP is published with CRLF line ends
-    setup = row.get("test_setup_code") or "\n".join(row.get("test_imports") or [])
-    return Problem.from_json(
-        {
-            "task_id": f"MBPP/{row.get('task_id')}",
-            "prompt": row[prompt_field],
-            "entry_point": _called_function(row["test_list"], code),
-            "reference": code.rstrip() + "\n",
-            "tests": {"kind": AssertTests.kind, "asserts": row["test_list"], "setup": setup.replace("\r\n", "\n")},
-        }
-    )
-
-
-def _need_text(row: dict[str, Any], *names: str) -> None:
-    for name in names:
-        if not isinstance(row.get(name), str):
-            raise RecordError(f"field {name}: expected a string, got {json.dumps(row.get(name))[:80]}")
-
-
-def _called_function(asserts: Any, code: str) -> str | None:
-    """Return the name of the function that the tests call: defined in ``code``, named in the first assert."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # published answers have escapes such as \w
-            defined = [node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)]
-            called = {node.id for node in ast.walk(ast.parse(asserts[0])) if isinstance(node, ast.Name)}
-    except (SyntaxError, TypeError, IndexError, KeyError):
-        return None
-    return next((name for name in defined if name in called), None)

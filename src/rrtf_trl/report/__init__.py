@@ -1,5 +1,6 @@
 """The report of a run."""
 
 from .page import write_report
+from .sections import Section
 
-__all__ = ["write_report"]
+__all__ = ["Section", "write_report"]

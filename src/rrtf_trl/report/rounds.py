@@ -7,7 +7,8 @@ from pathlib import Path
 from rrtf_trl.run_folder import RunFolder
 
 from . import words
-from .page import markup, render, style
+from .page import style
+from .sections import environment, markup
 
 
 def write_rounds_report(folder: Path) -> Path:
@@ -20,16 +21,16 @@ def write_rounds_report(folder: Path) -> Path:
 
     run = RunFolder(folder)
     told, results = run.read_json("rounds.json"), run.read_json("results.json")
-    page = render(
-        "rounds.html.jinja",
-        {
-            "words": words,
-            "style": style(),
-            "name": run.path.resolve().name,
-            "headline": words.headline(results),
-            "told": told,
-            "picture": markup(rounds_figure(told)),
-        },
+    page = (
+        environment()
+        .get_template("rounds.html.jinja")
+        .render(
+            style=style(),
+            name=run.path.resolve().name,
+            headline=words.headline(results),
+            told=told,
+            picture=markup(rounds_figure(told)),
+        )
     )
     with run.writing("report.html") as file:
         file.write(page)

@@ -11,7 +11,8 @@ from rrtf_trl.sweeps.effects import effects, show
 from rrtf_trl.sweeps.table import SweepTable
 
 from . import words
-from .page import markup, render, style
+from .page import style
+from .sections import environment, markup
 
 _LONGEST = 20_000
 
@@ -23,7 +24,7 @@ def write_sweep_report(table: SweepTable, folder: RunFolder) -> Path:
         table: The sweep.
         folder: Its folder.
     """
-    page = render("sweep.html.jinja", _facts(table, folder.path))
+    page = environment().get_template("sweep.html.jinja").render(_facts(table, folder.path))
     with folder.writing("report.html") as file:
         file.write(page.encode("utf-8", "replace").decode())
     return folder / "report.html"

@@ -2,7 +2,7 @@
 
 from .config import RRTFConfig
 from .data import RankedCollator
-from .losses import LossOutput, imitation_loss, ordered_pairs, register_loss, rrtf_loss
+from .losses import LossOutput, imitation_loss, ordered_pairs, rrtf_loss
 from .packing import PackedCollator
 from .trainer import RRTFTrainer
 
@@ -14,6 +14,5 @@ __all__ = [
     "RankedCollator",
     "imitation_loss",
     "ordered_pairs",
-    "register_loss",
     "rrtf_loss",
 ]

@@ -61,8 +61,8 @@ class RRTFConfig(DPOOptions):
         > Parameters that control the training
 
         loss_type (`str`, *optional*, defaults to `"rrtf"`):
-            `"rrtf"` weighs a pair by its difference in scores, `"rrhf"` by 1; or a name that was registered with
-            [`~rrtf_trl.training.register_loss`]. `"sigmoid"`, as DPO scripts say, is taken for `"rrtf"` with a
+            `"rrtf"` weighs a pair by its difference in scores, `"rrhf"` by 1; or the name of a plugin's loss, see
+            [`~rrtf_trl.hookspecs.rrtf_losses`]. `"sigmoid"`, as DPO scripts say, is taken for `"rrtf"` with a
             warning; the other losses of DPO are refused.
         rank_weight (`float`, *optional*, defaults to `1.0`):
             Weight of the ranking term.

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from trl.trainer.base_config import _BaseConfig
 
-from .losses import LOSSES
+from rrtf_trl.plugins import plugins
+
+from .losses import find_loss
 
 DPO_LOSSES = (
     "sigmoid",
@@ -86,6 +88,7 @@ def resolve_loss_type(loss_type: str | list[str]) -> str:
 
     Raises:
         ValueError: If it is another loss of DPO, or several, or none that there is.
+        TypeError: If a plugin's loss does not take the arguments of one.
     """
     names = [loss_type] if isinstance(loss_type, str) else list(loss_type)
     if len(names) != 1:
@@ -93,7 +96,9 @@ def resolve_loss_type(loss_type: str | list[str]) -> str:
             f"`loss_type` must be one loss, got {names}. RRTF adds imitation to ranking by itself: leave `loss_type` "
             "and `loss_weights` out, and weigh the two terms with `rank_weight` and `sft_weight`."
         )
-    if names[0] in LOSSES:
+    losses = plugins().registered("loss")
+    if names[0] in losses:
+        find_loss(names[0])
         return names[0]
     if names[0] == "sigmoid":
         warnings.warn(
@@ -105,9 +110,9 @@ def resolve_loss_type(loss_type: str | list[str]) -> str:
             f'`loss_type="{names[0]}"` is a loss of TRL\'s DPOTrainer, which RRTFTrainer does not have. Leave '
             "`loss_type` out to train with RRTF, or keep DPOTrainer."
         )
-    near = difflib.get_close_matches(names[0], LOSSES, n=1)
+    near = difflib.get_close_matches(names[0], losses, n=1)
     raise ValueError(
-        f"`loss_type` must be one of {', '.join(LOSSES)}, got {names[0]!r}."
+        f"`loss_type` must be one of {', '.join(losses)}, got {names[0]!r}."
         + (f" Did you mean {near[0]!r}?" if near else "")
-        + " A loss of your own is registered with `rrtf_trl.training.register_loss` before the config is made."
+        + " A loss of your own gets its name from a plugin, see `rrtf_trl.hookspecs.rrtf_losses`."
     )

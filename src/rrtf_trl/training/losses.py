@@ -13,8 +13,8 @@ whether pairs and tokens are summed as printed or averaged, are options of
 :class:`~rrtf_trl.training.config.RRTFConfig`: summed over the 28 pairs of 8 responses, the ranking term
 drowns the other one and flattens the policy.
 
-Another loss is a function with the arguments of :func:`rrtf_loss`, registered by name with :func:`register_loss` and
-chosen by ``loss_type``.
+Another loss is a function with the arguments of :func:`rrtf_loss`, which a plugin gives a name by the hook
+``rrtf_losses``; it is chosen by ``loss_type``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
+
+from rrtf_trl.plugins import plugins
 
 if TYPE_CHECKING:
     from .config import RRTFConfig
@@ -55,26 +57,21 @@ class LossOutput:
 # -- Losses by name --------------------------------------------------------------------------------------
 
 
-def register_loss(name: str, loss: Loss) -> None:
-    """Make ``loss_type=name`` mean ``loss``.
-
-    Args:
-        name: The name. Registering the same function again changes nothing.
-        loss: Called once a batch, ``loss(logps, lengths, scores, group_ids, config)``.
+def find_loss(name: str) -> Loss:
+    """Return the loss that ``loss_type=name`` means, ours or a plugin's.
 
     Raises:
-        ValueError: If the name is taken by another loss.
-        TypeError: If the function does not take these five arguments.
+        KeyError: If there is none of this name.
+        TypeError: If a plugin's function does not take the arguments of a loss.
     """
-    if LOSSES.get(name, loss) is not loss:
-        raise ValueError(f"A loss named {name!r} is registered already. Choose another name.")
+    loss: Loss = plugins().registered("loss")[name].load()
     try:
         inspect.signature(loss).bind(*[None] * 5, **dict.fromkeys(_extras(loss)))
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"The loss {name!r} cannot be called as (logps, lengths, scores, group_ids, config): {error}."
         ) from error
-    LOSSES[name] = loss
+    return loss
 
 
 def batch_loss(
@@ -91,7 +88,7 @@ def batch_loss(
     Raises:
         ValueError: If a registered loss returns terms of another shape than one value a group.
     """
-    loss = LOSSES[config.loss_type]
+    loss = find_loss(config.loss_type)
     extras = {"from_teacher": from_teacher} if _extras(loss) else {}
     output = loss(logps, lengths, scores, group_ids, config, **extras)
     groups = int(group_ids[-1]) + 1
@@ -237,7 +234,3 @@ def best_responses(scores: Tensor, group_ids: Tensor, from_teacher: Tensor) -> T
 
 def _sum_by_group(values: Tensor, group_ids: Tensor, groups: int) -> Tensor:
     return values.new_zeros(groups).index_add(0, group_ids, values)
-
-
-LOSSES: dict[str, Loss] = {"rrtf": rrtf_loss, "rrhf": rrtf_loss}
-"""The losses by the name that ``loss_type`` has for them; see :func:`register_loss`."""

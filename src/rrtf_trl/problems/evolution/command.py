@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from rrtf_trl.application import config_dir
+from rrtf_trl.builtin import config_dir
 from rrtf_trl.errors import UserError
 from rrtf_trl.progress import meter
 

@@ -11,7 +11,7 @@ from typing import Any
 from rrtf_trl.chat.templates import prompt_text
 from rrtf_trl.records import RecordError
 
-from ..files import problem_from_row
+from ..formats import problem_from_row
 from ..rows import InputError, read_jsonl
 
 

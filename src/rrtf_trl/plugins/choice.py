@@ -1,0 +1,44 @@
+"""``RRTF_PLUGINS``: which of the installed plugins are loaded."""
+
+from __future__ import annotations
+
+import re
+
+from .plugin import Plugin, PluginError
+
+VARIABLE = "RRTF_PLUGINS"
+
+
+class Choice:
+    """What the variable says: nothing (all), ``a,b`` (only these), ``-a,-b`` (all but these), or ``none``.
+
+    A plugin is named by its entry point or by its distribution, with ``-`` and ``_`` alike.
+
+    Raises:
+        PluginError: If it says two of these at once.
+    """
+
+    def __init__(self, text: str) -> None:
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        self.only = {_canonical(name) for name in names if not name.startswith("-")} - {"none"}
+        self.none = "none" in names
+        self.blocked = {_canonical(name[1:]) for name in names if name.startswith("-")}
+        if sum(map(bool, (self.only, self.none, self.blocked))) > 1:
+            raise PluginError(
+                f"{VARIABLE}={text}: name either the plugins to load (a,b) or those to leave out (-a,-b), or none"
+            )
+        self._left = self.only | self.blocked
+
+    def takes(self, plugin: Plugin) -> bool:
+        """Return whether a plugin is to be loaded."""
+        names = {_canonical(plugin.name), _canonical(plugin.distribution)}
+        self._left -= names
+        return not self.none and not names & self.blocked and (not self.only or bool(names & self.only))
+
+    def unused(self) -> list[str]:
+        """Return the names that no plugin had."""
+        return sorted(self._left)
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,35 @@
+"""The folders of configuration that plugins bring."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from .plugin import Refused
+
+
+def folder_of(path: str) -> Path:
+    """Return the folder of one of Hydra's search paths, without importing what it is in.
+
+    Raises:
+        Refused: If it is not there.
+    """
+    if path.startswith("pkg://"):
+        package = path.removeprefix("pkg://").replace("/", ".")
+        try:
+            spec = importlib.util.find_spec(package)
+        except ImportError:
+            spec = None
+        places = list(spec.submodule_search_locations or []) if spec is not None else []
+        if not places:
+            raise Refused(f"there is no package {package} (for {path})")
+        return Path(places[0])
+    folder = Path(path.removeprefix("file://"))
+    if not folder.is_dir():
+        raise Refused(f"there is no folder {folder}")
+    return folder
+
+
+def choices_in(folder: Path) -> list[str]:
+    """Return the files of configuration under a folder, as ``group/choice``."""
+    return [str(file.relative_to(folder).with_suffix("")) for file in sorted(folder.rglob("*.yaml"))]

@@ -1,0 +1,178 @@
+"""The sections of a run's report: each reads the run's folder and shows what there is."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rrtf_trl.run_folder import RunFolder
+
+from . import distributions, examples, sources, tallies, words
+from . import heldout as held_out
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a report.
+
+    Args:
+        title: Its heading.
+        body: Text, or HTML marked as such by ``markupsafe.Markup``; what is not marked is escaped. The page runs no
+            script and loads nothing.
+    """
+
+    title: str
+    body: str
+
+
+def training(run: RunFolder) -> Section:
+    """The curves of training."""
+    found = tallies.curves(run)
+    curves: list[Any] = []
+    if found:
+        from .figures import curve_figure  # only here is matplotlib loaded
+
+        curves = [(curve, markup(curve_figure(curve.name, curve.steps, curve.values))) for curve in found]
+    return _section("Training", "training", curves=curves)
+
+
+def answers(run: RunFolder) -> Section:
+    """What the answers were, by state."""
+    counted = tallies.tallies(run)
+    return _section("What the answers were", "answers", tallies=counted, states=tallies.states_of(counted))
+
+
+def spread(run: RunFolder) -> Section | None:
+    """How answers to held-out problems are spread before and after: pass@k, scores, lengths."""
+    spreads = distributions.spreads(run)
+    curves = distributions.pass_curves(run)
+    pairs = distributions.scored_pairs(spreads)
+    if not (spreads or curves):
+        return None
+    pass_figures, score_figures = [], []
+    if curves or pairs:
+        from .figures import pass_figure, shares_figure
+
+        pass_figures = [(c.name, c.n, markup(pass_figure(c.ks, c.estimates, c.told()))) for c in curves]
+        score_figures = [
+            (name, markup(shares_figure(distributions.SCORES, shares, distributions.told(name, shares))))
+            for name, shares in pairs.items()
+        ]
+    return _section(
+        "Held-out answers: how they are spread",
+        "spread",
+        pass_figures=pass_figures,
+        score_figures=score_figures,
+        drift=distributions.drift(spreads),
+    )
+
+
+def dropped(run: RunFolder) -> Section:
+    """What was dropped on the way from samples to ranked rows."""
+    stages = stages_of(run)
+    rank = stages.get("rank", {})
+    return _section(
+        "What was dropped, and why",
+        "dropped",
+        rank=rank,
+        problems=stages.get("problems", {}).get("train"),
+        sampled=words.sampled(stages),
+        drops=tallies.drops(run, rank),
+    )
+
+
+def judges(run: RunFolder) -> Section | None:
+    """What the sources of judgements tell of themselves, and where they disagree."""
+    found = sources.sources(run, list(config_of(run)[0].get("feedback") or {}))
+    disagreements = sources.disagreements(stages_of(run).get("rank", {}))
+    if not found and not disagreements:
+        return None
+    return _section("Who judged", "judges", sources=found, disagreements=disagreements)
+
+
+def ranked(run: RunFolder) -> Section:
+    """The first ranked problems, each with its answers."""
+    return _section(
+        "Ranked answers",
+        "ranked",
+        rank=stages_of(run).get("rank", {}),
+        groups=examples.ranked_groups(run),
+        shown_first=examples.SHOWN_FIRST,
+    )
+
+
+def heldout(run: RunFolder) -> Section:
+    """Answers to held-out problems, before and after training."""
+    change_counts, changes = held_out.changes(run)
+    return _section(
+        "Held-out problems, before and after",
+        "heldout",
+        change_counts=change_counts,
+        changes=changes,
+        change_kinds=list(held_out.KINDS),
+        sampled_name=held_out.several_samples(run),
+    )
+
+
+def how(run: RunFolder) -> Section:
+    """The command, the times and the configuration."""
+    notes = run.read_json("run.json") or {}
+    # The report is not over yet.
+    stages = {name: facts for name, facts in stages_of(run).items() if name != "report"}
+    seconds = [facts["seconds"] for facts in stages.values()]
+    return _section(
+        "How it was run",
+        "how",
+        stages=stages,
+        slowest=max([*seconds, 1e-9]),
+        together=sum(seconds),
+        command=examples.clip(words.without_secrets(notes.get("command", "")), 8000),
+        versions=notes.get("versions", {}),
+        config=config_of(run)[1],
+    )
+
+
+def stages_of(run: RunFolder) -> dict[str, Any]:
+    """Return the notes of the run's stages."""
+    stages: dict[str, Any] = (run.read_json("run.json") or {}).get("stages", {})
+    return stages
+
+
+def config_of(run: RunFolder) -> tuple[dict[str, Any], str]:
+    """Return the run's configuration, and its text as it may be shown."""
+    from omegaconf import OmegaConf
+
+    path = run / "config.yaml"
+    if not path.is_file():
+        return {}, ""
+    config: Any = OmegaConf.to_container(OmegaConf.load(path))
+    text = words.without_secrets(path.read_text(encoding="utf-8"))
+    return config, examples.clip(text, 60_000)
+
+
+@functools.cache
+def environment() -> Environment:
+    """Return what renders the templates; all that is not marked as HTML is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined)
+    made.globals["words"] = words
+    return made
+
+
+def markup(text: str) -> Any:
+    """Mark text of our own making as HTML."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _section(title: str, template: str, **facts: Any) -> Section:
+    return Section(title, markup(environment().get_template(f"sections/{template}.jinja").render(facts)))
