@@ -13,6 +13,7 @@ demo: $(VENV)/demo.done
 
 test: $(VENV)/test.done
 	$(VENV)/bin/python -m pytest --cov --cov-report=term
+	$(VENV)/bin/python -m pytest plugins
 
 lint: $(VENV)/test.done
 	$(VENV)/bin/ruff check .
@@ -35,7 +36,8 @@ $(VENV)/demo.done: $(VENV)/torch.done pyproject.toml
 	$(PIP) install --quiet --editable .
 	touch $@
 
-$(VENV)/test.done: $(VENV)/torch.done pyproject.toml
+$(VENV)/test.done: $(VENV)/torch.done pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PIP) install --quiet --editable '.[dev]'
 	$(PIP) install --quiet --no-deps evalplus==0.3.1 # its judge; what else it asks for is clients of model services
+	for plugin in plugins/*/; do $(PIP) install --quiet --no-deps --editable "$$plugin" || exit 1; done
 	touch $@

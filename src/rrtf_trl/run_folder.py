@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from rrtf_trl.errors import UserError
+from rrtf_trl.errors import Pruned, UserError, explain
 from rrtf_trl.records import Problem
 
 
@@ -36,26 +36,54 @@ class RunFolder:
 
     Args:
         path: The folder; made when something is first written to it.
+        patient: Whether to wait for another process that works on the same run.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, patient: bool = False) -> None:
         self.path = Path(path)
+        self.patient = patient
 
     def __truediv__(self, name: str) -> Path:
         """Return the path of a file in the folder."""
         return self.path / name
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes out of the same run; the lock goes with the process, however that ends."""
+    def working(self, config: str, **facts: Any) -> Iterator[None]:
+        """Keep other processes out of the same run, and note what becomes of it.
+
+        Args:
+            config: The resolved configuration, for ``config.yaml``.
+            facts: For ``run.json``, such as the command.
+        """
+        with self._locked():
+            with self.writing("config.yaml") as file:
+                file.write(config)
+            self.describe(**facts, outcome={"state": "running"})
+            try:
+                yield
+            except Exception as error:
+                message = explain(error) or f"{type(error).__name__}: {error}"
+                self.describe(outcome={"state": "pruned" if isinstance(error, Pruned) else "failed", "error": message})
+                raise
+            self.describe(outcome={"state": "done"})
+
+    def is_locked(self) -> bool:
+        """Return whether a process works on the run."""
+        if not (self.path / ".lock").is_file():
+            return False
+        with (self.path / ".lock").open("r") as file:
+            return not _try_lock(file)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the folder's lock, which goes with the process, however that ends."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"another process is working on {self.path}: wait for it, or change a setting"
-                ) from None
+            if not _try_lock(file):
+                if not self.patient:
+                    raise UserError(f"another process is working on {self.path}: wait for it, or change a setting")
+                print(f"waiting for another process that works on {self.path}", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     # -- Files: written whole or not at all --------------------------------------------------------------
@@ -123,6 +151,14 @@ class RunFolder:
     def describe(self, **facts: Any) -> None:
         """Note facts about the whole run: command, versions."""
         self.write_json("run.json", {**(self.read_json("run.json") or {}), **facts})
+
+
+def _try_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def json_line(row: Any) -> str:

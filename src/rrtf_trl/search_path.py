@@ -14,9 +14,9 @@ class RRTFSearchPath(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append each path that is not there yet: ours is where Hydra was told to begin."""
-        known = {item.path for item in search_path.get_path()}
+        known = {str(item.path).removeprefix("file://") for item in search_path.get_path()}
         for path in plugins().config_paths():
-            if path not in known:
+            if path.removeprefix("file://") not in known:
                 search_path.append("rrtf_trl", path)
 
 

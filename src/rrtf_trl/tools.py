@@ -119,6 +119,16 @@ def watch(arguments: Sequence[str]) -> int:
     return show(options.run, options.runs_dir, options.once)
 
 
+def sweep_report(arguments: Sequence[str]) -> int:
+    """`rrtf sweep-report`: write one page on the runs of a sweep."""
+    parser = argparse.ArgumentParser(prog="rrtf sweep-report", description="Write one page on the runs of a sweep.")
+    parser.add_argument("folder", metavar="FOLDER", help="the sweep's, runs/sweeps/NAME")
+    options = parser.parse_args(arguments)
+    from rrtf_trl.sweeps.report import sweep_report
+
+    return sweep_report(options.folder)
+
+
 def doctor(arguments: Sequence[str]) -> int:
     """`rrtf doctor`: tell what this machine can do."""
     argparse.ArgumentParser(prog="rrtf doctor", description="Tell what this machine can do.").parse_args(arguments)

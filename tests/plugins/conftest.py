@@ -7,9 +7,13 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+# The plugins that are installed in this environment have tests of their own.
+OTHERS = ",".join(f"-{point.name}" for point in metadata.entry_points(group="rrtf_trl"))
 
 Install = Callable[..., None]
 HEAD = "from rrtf_trl import hookimpl\nRRTF_CONTRACT = 1\n"
@@ -60,7 +64,7 @@ def rrtf(site: Path, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
         done = subprocess.run(
             [sys.executable, "-m", "rrtf_trl.cli", *arguments],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200", **environment},
+            env={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200", "RRTF_PLUGINS": OTHERS, **environment},
             capture_output=True,
             text=True,
             timeout=300,

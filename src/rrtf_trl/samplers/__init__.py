@@ -6,7 +6,6 @@ from .openai import OpenAISampler
 from .reference import ReferenceSampler
 from .replay import ReplaySampler
 from .transformers import TransformersSampler
-from .vllm import VLLMSampler
 
 __all__ = [
     "Extracted",
@@ -16,6 +15,5 @@ __all__ = [
     "Sampler",
     "Samples",
     "TransformersSampler",
-    "VLLMSampler",
     "extract_code",
 ]

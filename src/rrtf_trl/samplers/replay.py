@@ -78,6 +78,15 @@ class ReplaySampler:
     def close(self) -> None:
         """Hold only the open file, free nothing."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open file, and what was read of it, to where this goes."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._file = _opened(self.path)
+        self._offsets = self._index()
+
     def _index(self) -> dict[str, list[int]]:
         """Check every row; return where the rows of each task are."""
         offsets: dict[str, list[int]] = {}

@@ -4,6 +4,9 @@ Nothing here protects the verdict. From the first line of the program on, this p
 and all it can do is send data, which the judge reads as the program's answer and nothing more. No test and no
 expected value is ever sent here.
 
+The judge hears this process alone, and takes one answer to each question; a process that the program forked and
+that comes back from it ends.
+
 A request is a JSON object, an answer a JSON list ``[number, kind, payload]``; see :mod:`.session` for the other
 end. The first request carries the program, and may carry calls to make at once; each later one an operation.
 """
@@ -20,7 +23,7 @@ import time
 import types
 from typing import Any
 
-from . import codec, isolation, kernel, protocol, weak
+from . import codec, isolation, kernel, private_root, protocol, weak
 from .guest_objects import OPERATIONS, Objects
 
 CHANNEL = 3
@@ -51,7 +54,7 @@ def become(walls: isolation.Walls, cpu_seconds: int, descriptors: list[int]) -> 
     os.set_inheritable(CHANNEL, False)
     os.closerange(CHANNEL + 1, 256)
     if walls.namespaces:
-        os.chdir(isolation.SCRATCH)
+        os.chdir(private_root.SCRATCH)
     else:
         os.setsid()
         if sys.platform == "linux":
@@ -65,6 +68,9 @@ def become(walls: isolation.Walls, cpu_seconds: int, descriptors: list[int]) -> 
 
     channel = protocol.Channel(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, CHANNEL))
     request = codec.parse(channel.receive(protocol.MAX_JOB_FRAME))
+    # From here on the judge hears this process, and none that the program starts. Sent earlier, it would wake the
+    # judge before there is anything to do, which on a busy machine takes longer than all else.
+    channel.send(b"")
     if whole_program:
         return _run_program(channel, request)
     if "weak" in request:
@@ -79,6 +85,7 @@ def _serve(channel: protocol.Channel, request: dict[str, Any]) -> None:
     module = types.ModuleType("solution")
     objects = Objects(module, channel)
     failure = _execute(request["code"], module)
+    objects.end_if_forked()
     if failure is not None:
         stage, error = failure
         channel.send(codec.dump([number, "f", [stage, objects.describe(error)]]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import operator
+import os
 import types
 from collections.abc import Callable
 from typing import Any
@@ -92,29 +93,46 @@ class Objects:
     def __init__(self, module: types.ModuleType, channel: protocol.Channel) -> None:
         self._module = module
         self._channel = channel
+        self._pid = os.getpid()
         self._held: list[Any] = []
         self._numbers: dict[int, int] = {}
 
     def serve(self, request: dict[str, Any]) -> None:
         """Answer one request."""
         target, *args = request["args"]
-        frame = self.answer(request["id"], OPERATIONS[request["op"]], target, args, request.get("kwargs", []))
+        operation, back = OPERATIONS[request["op"]], request.get("back", [])
+        frame = self.answer(request["id"], operation, target, args, request.get("kwargs", []), back)
         self._channel.send(frame)
 
-    def answer(self, number: int, operation: Callable[..., Any], target: Any, args: Any, kwargs: Any) -> bytes:
-        """Carry out an operation on packed operands, and return the frame that answers it."""
+    def answer(
+        self, number: int, operation: Callable[..., Any], target: Any, args: Any, kwargs: Any, back: Any = ()
+    ) -> bytes:
+        """Carry out an operation on packed operands, and return the frame that answers it.
+
+        With the answer go those arguments whose places ``back`` names, as they are after the call.
+        """
         try:
             operands = [codec.unpack(item, self) for item in (target, *args)]
             named = {name: codec.unpack(item, self) for name, item in kwargs}
             value = operation(*operands, **named)
-            frame = codec.dump([number, "v", codec.pack(value, self)])
+            if back:
+                changed = [codec.pack(operands[1 + place], self) for place in back if place < len(args)]
+                frame = codec.dump([number, "b", [codec.pack(value, self), *changed]])
+            else:
+                frame = codec.dump([number, "v", codec.pack(value, self)])
         except codec.Refused as error:
-            return codec.dump([number, "r", str(error)])
+            frame = codec.dump([number, "r", str(error)])
         except BaseException as error:
-            return codec.dump([number, "x", self.describe(error)])
+            frame = codec.dump([number, "x", self.describe(error)])
+        self.end_if_forked()
         if len(frame) > protocol.MAX_FRAME:
             return codec.dump([number, "r", f"an answer of {len(frame)} bytes"])
         return frame
+
+    def end_if_forked(self) -> None:
+        """End a process that the program forked and that comes back from it: the judge would not hear it."""
+        if os.getpid() != self._pid:
+            os._exit(0)
 
     # -- codec.References ------------------------------------------------------------------------------
 
@@ -184,6 +202,8 @@ class Objects:
 
     def ask(self, kind: str, number: int, args: Any, kwargs: Any) -> Any:
         """Have the judge call one of its own functions; meanwhile it may ask of this side."""
+        if os.getpid() != self._pid:
+            raise RuntimeError("only the program's first process can call functions of the tests")
         packed = [codec.pack(item, self) for item in args]
         named = [[name, codec.pack(item, self)] for name, item in kwargs.items()]
         self._channel.send(codec.dump([0, kind, [number, packed, named]]))

@@ -2,12 +2,18 @@
 
 Both sides of every channel use :class:`Channel`. It waits for as long as it takes: whoever must not wait for
 ever has a clock that interrupts it (:mod:`.clock`). A false length cannot make it hold more than the limit.
+
+A program may start processes, all of which hold its end of the channel. Its judge hears the first one only: the
+kernel says with every part who wrote it, which no program without privileges can falsify, and what others wrote
+is dropped unread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
+import struct
 from collections.abc import Callable
 
 MAX_FRAME = 16 * 2**20
@@ -16,6 +22,8 @@ MAX_JOB_FRAME = 512 * 2**20
 """The largest frame between the caller and a worker, in bytes."""
 HEARTBEAT = 2.0
 """How often an idle worker looks whether its caller still lives, in seconds."""
+_PASS_CREDENTIALS: int | None = getattr(socket, "SO_PASSCRED", None)  # Linux has it
+_CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 
 
 class Closed(Exception):
@@ -31,11 +39,17 @@ class Channel:
 
     Args:
         stream: The socket; the channel owns it from here on.
+        one_sender: Whether to hear no process but the one that sent the first byte, where the system can tell.
+            Then nothing may have been sent yet.
     """
 
-    def __init__(self, stream: socket.socket) -> None:
+    def __init__(self, stream: socket.socket, one_sender: bool = False) -> None:
         self.stream = stream
         self._buffer = bytearray()
+        self._sender: int | None = None
+        self._one_sender = one_sender and _PASS_CREDENTIALS is not None
+        if self._one_sender:
+            stream.setsockopt(socket.SOL_SOCKET, _PASS_CREDENTIALS, 1)  # type: ignore[arg-type]
 
     def send(self, data: bytes) -> None:
         """Send one frame.
@@ -75,12 +89,16 @@ class Channel:
         while not self._buffer and not poll.poll(HEARTBEAT * 1000):
             meanwhile()
 
-    def has_more(self) -> bool:
-        """Whether something has come that was not received yet."""
-        try:
-            return bool(self._buffer) or bool(self.stream.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
-        except OSError:
-            return False
+    def left_over(self) -> tuple[list[bytes], bool]:
+        """What has come and was not received: whole frames, and whether a part of another one came as well."""
+        with contextlib.suppress(OSError):
+            while part := self._take(65536, socket.MSG_DONTWAIT):
+                self._buffer += part
+        frames = []
+        while len(self._buffer) >= 4 + (length := int.from_bytes(self._buffer[:4], "big")):
+            frames.append(bytes(self._buffer[4 : 4 + length]))
+            del self._buffer[: 4 + length]
+        return frames, bool(self._buffer)
 
     def close(self) -> None:
         """Close the socket."""
@@ -89,9 +107,22 @@ class Channel:
     def _fill(self, count: int) -> None:
         while len(self._buffer) < count:
             try:
-                part = self.stream.recv(max(65536, min(count - len(self._buffer), 2**20)))
+                part = self._take(max(65536, min(count - len(self._buffer), 2**20)))
             except ConnectionResetError as error:
                 raise Closed from error
             if not part:
                 raise Closed
             self._buffer += part
+
+    def _take(self, size: int, flags: int = 0) -> bytes:
+        if not self._one_sender:
+            return self.stream.recv(size, flags)
+        while True:
+            part, said, _, _ = self.stream.recvmsg(size, socket.CMSG_SPACE(_CREDENTIALS.size), flags)
+            if not part:
+                return part
+            sender = _CREDENTIALS.unpack(said[0][2])[0] if said else 0  # parts of two senders never come together
+            if self._sender is None:
+                self._sender = sender
+            if sender == self._sender:
+                return part

@@ -3,43 +3,39 @@
 Every byte that comes from there is hostile: an answer counts only if it is a well-formed frame with the number
 of the request that it answers, and all that it can say is plain data, an exception by the name of a built-in,
 or a reference to something of its own.
+
+A program has one try a question. Only its first process is heard (:mod:`.protocol`); a question has a number that
+nobody can guess before it is asked; the first answer decides; and when the program has been killed and all of its
+processes are gone, so that nothing can come any more, the channel must hold no other one (:meth:`Session.end`).
 """
 
 from __future__ import annotations
 
 import builtins
-import io
+import contextlib
 import signal
 import sys
-import types
-from collections.abc import Iterator
 from json import dumps  # these by name: tests may patch the modules
+from os import urandom
 from typing import Any
 
 from . import codec, protocol
 from .faults import Broken, Diverged, Fault, FaultKind, Limits, LoadError
 from .forkserver import Report
 from .guest import EXIT_OUT_OF_TIME
-from .messages import cut, short
+from .lent import Lent, standard_name
+from .messages import short
+from .raised import Raised
 from .remote import BORROWED, EXPECTED, UNKNOWN, Remote, RemoteCoroutine
 from .server import ForkServer
-from .trace import Trace, call_frame
+from .trace import Trace, call_frame, put_back
 
-_NEVER_RAISED = {
-    "AssertionError",
-    "StopIteration",
-    "StopAsyncIteration",
-    "GeneratorExit",
-    "SystemExit",
-    "KeyboardInterrupt",
-}
-"""Exceptions of the program that would mean something else inside a test: a verdict, or the end of a loop."""
 _KINDS = {"function", "class", "iterator", "coroutine", "module", "object", "value", "exception"}
 _ARITHMETIC = {"add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow"}
-_PLAIN = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float)
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 """Signals that end a process on behalf of others, as far as anyone can tell."""
-_MAX_NESTED = 50
+_MAX_SAID = 128 * 2**20
+"""What a program may send in all, bytes: an iterator without end must not fill the judge's memory."""
 _USED_UP = 0.9
 """The part of the processor time allowed that a program has used up which was killed for using all."""
 
@@ -58,20 +54,27 @@ class Session:
         self._server = server
         self._limits = limits
         self._trace = trace
-        self._channel = protocol.Channel(server.run(files))
+        self._channel = protocol.Channel(server.run(files), one_sender=True)
+        self._greeted = False
+        self._loaded = False
         self._module = Remote(self, ["m", ""], "module", "module", EXPECTED)
-        self._number = 0
+        self._first = _fresh_number()
+        """The number of the first request; those that are asked ahead follow it."""
         self._asked_ahead = 0
-        self._depth = 0
+        self._awaited = 0
+        """The number of the request that is to be answered next; 0 for none."""
+        self._said = 0
         self._answering: tuple[str, Any] = ("", None)
         self._objects_seen: list[str] = []
-        self._exceptions: dict[int, type[Exception]] = {}
-        self._lent: list[Any] = []
+        self._raised = Raised(self._fail)
+        self._lent = Lent(self, self._fail)
         self._last_call: tuple[str, Any, Any] | None = None
         self._last_answer: tuple[Any] | None = None
         self._end: BaseException | None = None
         self._report: Report | None = None
         self.calls = 0
+        self.said_too_much = False
+        """Whether the program sent more than one answer to each question, known after :meth:`end`."""
         self.accident = False
         """Whether the end may have been an accident of the machine: the process was killed by nobody knows whom."""
         self.diverged = False
@@ -90,15 +93,15 @@ class Session:
             Fault: If the process ends, hangs or breaks the protocol.
         """
         self._asked_ahead = len(self._trace.frames)
-        request = b'{"id":0,"names":%b,"calls":%b,"code":%b}'
+        request = b'{"id":%d,"names":%b,"calls":%b,"code":%b}'
         named = dumps(names).encode("ascii")
-        self._send(request % (named, self._trace.calls, dumps(code).encode("ascii")))
-        kind, payload = self._exchange(0)
+        self._send(request % (self._first, named, self._trace.calls, dumps(code).encode("ascii")))
+        kind, payload = self._exchange(self._first)
         if kind == "f":
-            raise self._load_error(payload)
+            raise self._raised.load_error(payload)
         if kind != "l" or not isinstance(payload, dict):
             raise self._fail("refused", "a reply of the wrong shape")
-        self._number = self._asked_ahead
+        self._loaded = True
         found: dict[str, Any] = {}
         for name in names:
             if name in payload:
@@ -115,9 +118,9 @@ class Session:
             LoadError: If it does not compile, or ends in an exception or with another status.
             Fault: If it hangs, is killed or breaks the protocol.
         """
-        self._send(codec.dump({"id": 0, "code": code}))
+        self._send(codec.dump({"id": self._first, "code": code}))
         try:
-            kind, payload = self._receive(0)
+            kind, payload = self._receive(self._first)
         except protocol.Closed:
             fault = self._why()
             if fault is None:
@@ -127,30 +130,40 @@ class Session:
             raise self._remember(fault) from None
         if kind != "f":
             raise self._fail("refused", "a reply of the wrong shape")
-        raise self._load_error(payload)
+        raise self._raised.load_error(payload)
 
     def run_weak(self, request: dict[str, Any]) -> Any:
         """Have the program's own process run the tests, and return what it says of them."""
-        self._send(codec.dump(request))
-        kind, payload = self._exchange(0)
+        self._send(codec.dump({"id": self._first, **request}))
+        kind, payload = self._exchange(self._first)
         if kind == "f":
-            raise self._load_error(payload)
+            raise self._raised.load_error(payload)
         return payload
 
-    def said_too_much(self) -> bool:
-        """Whether the program sent more than answers to what it was asked.
-
-        Raises:
-            Diverged: If more was asked ahead than the tests wanted to know in the end.
-        """
+    def expect_no_more(self) -> None:
+        """Note that the tests are done; raises Diverged if more was asked ahead than they wanted to know."""
         if self._asked_ahead:
             raise self._diverge()
-        return self._channel.has_more()
 
     def end(self) -> None:
-        """Have the process killed and cleaned up after."""
-        self._channel.close()
-        self._report = self._server.end() or self._report
+        """Have the process killed and cleaned up after, and look at what it still said."""
+        try:
+            self._report = self._server.end() or self._report
+            self.said_too_much = not self._is_awaited(*self._channel.left_over())
+        finally:
+            self._channel.close()
+
+    def _is_awaited(self, frames: list[bytes], in_part: bool) -> bool:
+        """Whether what is left in the channel is what was asked and never looked at, and no more."""
+        last = self._first + len(self._trace.frames)
+        numbers = [*([self._awaited] if self._awaited else []), *range(last - self._asked_ahead + 1, last + 1)]
+        for frame, number in zip(frames, numbers, strict=False):
+            with contextlib.suppress(codec.Malformed):
+                reply = codec.parse(frame)
+                if type(reply) is list and len(reply) == 3 and reply[0] in (number, 0):
+                    continue
+            return False
+        return len(frames) + in_part <= len(numbers)
 
     # -- Operations ------------------------------------------------------------------------------------
 
@@ -177,7 +190,8 @@ class Session:
             if self._asked_ahead:
                 answer = self._answer_ahead(operation, name, args, kwargs)
             else:
-                answer = self._ask_now(operation, target, args, kwargs)
+                changed = self._trace.changed.get(name, []) if operation == "call" else []
+                answer = self._ask_now(operation, target, args, kwargs, changed)
         except codec.Refused as error:
             raise self._fail("refused", f"the test passes {error}, which cannot cross to the program") from None
         value = self._read(answer, operation, target)
@@ -255,67 +269,48 @@ class Session:
         if not as_foreseen:
             raise self._diverge()
         self._asked_ahead -= 1
-        return self._exchange(place + 1)
+        return self._exchange(self._first + place + 1)
 
     def _diverge(self) -> Diverged:
         self.diverged = True
         self._end = Diverged()
         return self._end
 
-    def _ask_now(self, operation: str, target: Any, args: Any, kwargs: Any) -> tuple[str, Any]:
-        self._number += 1
-        number = self._number
+    def _ask_now(self, operation: str, target: Any, args: Any, kwargs: Any, changed: list[int]) -> tuple[str, Any]:
+        """Ask, and change those of the arguments in place that the tests want to see changed."""
+        number = _fresh_number()
         request = {
             "id": number,
             "op": operation,
             "args": [codec.pack(item, self) for item in (target, *args)],
             "kwargs": [[key, codec.pack(value, self)] for key, value in kwargs.items()],
         }
+        if changed:
+            request["back"] = changed
         self._send(codec.dump(request))
-        return self._exchange(number)
+        kind, payload = self._exchange(number)
+        if kind == "b":
+            given = [args[place] for place in changed if place < len(args)]
+            if not (given and type(payload) is list and len(payload) == 1 + len(given)):
+                raise self._fail("refused", "a reply of the wrong shape")
+            kind, (payload, *values) = "v", payload
+            for argument, value in zip(given, values, strict=True):
+                put_back(argument, self._read(("v", value), operation, target))
+        return kind, payload
 
     def _exchange(self, number: int) -> tuple[str, Any]:
         """Receive the answer to a request; meanwhile the program may call the tests' own functions."""
+        self._awaited = number
         try:
             while True:
                 kind, payload = self._receive(number)
                 if kind not in ("k", "i"):
+                    self._awaited = 0
                     return kind, payload
-                self._serve(kind, payload)
+                self._answering = ("", None)
+                self._send(self._lent.serve(kind, payload))
         except protocol.Closed:
             raise self._remember(self._why() or Fault("ended", "the program ended with exit status 0")) from None
-
-    def _serve(self, kind: str, payload: Any) -> None:
-        """Call a function of the tests for the program, or take the next item of an iterator of theirs."""
-        if not (isinstance(payload, list) and len(payload) == 3 and isinstance(payload[0], int)):
-            raise self._fail("refused", "a reply of the wrong shape")
-        number, args, kwargs = payload
-        if not 0 <= number < len(self._lent) or self._depth >= _MAX_NESTED:
-            raise self._fail("refused", "a call of nothing, or of too many things inside each other")
-        lent = self._lent[number]
-        if callable(lent) is not (kind == "k"):
-            raise self._fail("refused", "a call of what cannot be called")
-        try:
-            operands = [codec.unpack(item, self) for item in args]
-            named = {str(key): codec.unpack(value, self) for key, value in kwargs}
-        except (codec.Malformed, TypeError, ValueError):
-            raise self._fail("refused", "a reply of the wrong shape") from None
-        self._answering = ("", None)
-        self._depth += 1
-        try:
-            value = lent(*operands, **named) if kind == "k" else next(([item] for item in lent), [])
-            reply = codec.dump({"value": codec.pack(value, self)})
-        except AssertionError as error:
-            # A test that asserts inside of what it passes has failed, whatever the program makes of it.
-            self.fault = Fault("raised", f"a function of the test failed: {cut(str(error))}")
-            reply = codec.dump({"error": ["AssertionError", cut(str(error))]})
-        except codec.Refused as error:
-            raise self._fail("refused", f"the test gives {error}, which cannot cross to the program") from None
-        except Exception as error:
-            reply = codec.dump({"error": [_builtin_name(error), cut(str(error))]})
-        finally:
-            self._depth -= 1
-        self._send(reply)
 
     def _read(self, answer: tuple[str, Any], operation: str, target: Any) -> Any:
         kind, payload = answer
@@ -331,7 +326,7 @@ class Session:
         if kind == "r":
             raise self._fail("unsupported", f"the answer is {str(payload)[:100]}, which is not plain data")
         if kind == "x":
-            raise self._as_exception(payload)
+            raise self._raised.exception(payload)
         raise self._fail("refused", "a reply of the wrong shape")
 
     # -- codec.References ------------------------------------------------------------------------------
@@ -340,29 +335,16 @@ class Session:
         """Return a reference for the program: to its own object, or to a function or iterator of the tests."""
         if isinstance(value, Remote):
             return value._reference
-        for number, stand_in in self._exceptions.items():
-            if value is stand_in:
-                return ["h", number]
-        by_name = _standard_name(value)
-        if by_name is not None:
-            return ["n", *by_name]
-        of_plain_data = isinstance(value, types.BuiltinMethodType) and isinstance(
-            value.__self__, _PLAIN
-        )  # seen.append
-        if of_plain_data or isinstance(value, types.FunctionType | types.MethodType):
-            self._lent.append(value)
-            return ["k", len(self._lent) - 1]
-        if isinstance(value, Iterator) and not isinstance(value, type | io.IOBase):
-            self._lent.append(value)
-            return ["i", len(self._lent) - 1]
-        return None
+        number = self._raised.number_of(value)
+        if number is not None:
+            return ["h", number]
+        by_name = standard_name(value)
+        return ["n", *by_name] if by_name is not None else self._lent.refer(value)
 
     def unpack(self, payload: Any) -> Any:
         """Return the handle that a reference of the program stands for."""
         if type(payload) is list and len(payload) == 2 and payload[0] == "k":
-            number = payload[1]
-            if type(number) is int and 0 <= number < len(self._lent):
-                return self._lent[number]
+            return self._lent.find(payload[1])
         if type(payload) is list and len(payload) == 4:
             kind, name, bases, number = payload
             if kind in _KINDS and type(name) is str and type(number) is int and number >= 0:
@@ -403,21 +385,9 @@ class Session:
 
     def _handle(self, kind: str, name: str, bases: Any, reference: list[Any], origin: int) -> Any:
         if kind == "exception":
-            return self._stand_in(name, bases, reference[1])
+            return self._raised.stand_in(name, bases, reference[1])
         make = RemoteCoroutine if kind == "coroutine" else Remote
         return make(self, reference, kind, name, origin)
-
-    def _stand_in(self, name: str, bases: Any, number: int) -> type[Exception]:
-        """A class of our own for an exception class of the program's, so that the tests can catch it."""
-        if number not in self._exceptions:
-            base = Exception
-            for candidate in bases if isinstance(bases, list) else []:
-                kind = getattr(builtins, candidate, None) if isinstance(candidate, str) else None
-                if isinstance(kind, type) and issubclass(kind, Exception) and kind.__name__ not in _NEVER_RAISED:
-                    base = kind
-                    break
-            self._exceptions[number] = type(str(name), (base,), {})
-        return self._exceptions[number]
 
     # -- The channel -----------------------------------------------------------------------------------
 
@@ -425,13 +395,20 @@ class Session:
         try:
             self._channel.send(request)
         except protocol.Closed:
-            if self._number or self._asked_ahead:
+            if self._loaded:
                 raise self._remember(self._why() or Fault("ended", "the program closed its channel")) from None
             # The first request always arrives, or the process never was; what it said last is to be read still.
 
     def _receive(self, number: int) -> tuple[str, Any]:
         try:
-            reply = codec.parse(self._channel.receive())
+            if not self._greeted:
+                self._channel.receive(0)  # sent before the program's first line
+                self._greeted = True
+            frame = self._channel.receive()
+            self._said += len(frame)
+            if self._said > _MAX_SAID:
+                raise self._fail("refused", f"the program answered with more than {_MAX_SAID // 2**20} MiB")
+            reply = codec.parse(frame)
         except (codec.Malformed, protocol.TooLarge) as error:
             raise self._fail("refused", f"the program wrote to the judge's channel: {error}") from None
         except MemoryError:
@@ -453,8 +430,10 @@ class Session:
         status = report.exit
         if status == 0:
             return None
-        timed_out = report.cpu >= _USED_UP * self._limits.cpu
-        if status == -signal.SIGXCPU or (timed_out and status in (-signal.SIGKILL, EXIT_OUT_OF_TIME)):
+        spent = report.cpu / self._limits.cpu
+        # The kernel's two clocks, of limits and of what was used, differ on a busy machine.
+        own_words = status == EXIT_OUT_OF_TIME and spent >= _USED_UP / 2
+        if status == -signal.SIGXCPU or own_words or (status == -signal.SIGKILL and spent >= _USED_UP):
             return Fault("timeout", f"used up {report.cpu:.1f} s of processor time")
         if status < 0 and report.peak_mb > 0.8 * self._limits.memory_mb:
             return Fault("memory", f"was killed at {report.peak_mb} MiB")
@@ -463,43 +442,6 @@ class Session:
             return Fault("ended", "the program was killed by SIGKILL, or closed its channel")
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
         return Fault("ended", f"the program {how}")
-
-    def _load_error(self, payload: Any) -> BaseException:
-        if not (isinstance(payload, list) and len(payload) == 2):
-            return self._fail("refused", "a reply of the wrong shape")
-        names, text, _, _ = self._error(payload[1])
-        if "MemoryError" in names and payload[0] == "load":
-            return self._fail("memory", text)
-        return LoadError("compile" if payload[0] == "compile" else "load", text)
-
-    def _error(self, error: Any) -> tuple[list[str], str, Any, list[Any]]:
-        if isinstance(error, list) and len(error) == 4:
-            names, text, args, classes = error
-            if isinstance(names, list) and isinstance(text, str) and isinstance(classes, list):
-                return [name for name in names[:20] if isinstance(name, str)], text[:300], args, classes[:50]
-        raise self._fail("refused", "a reply of the wrong shape")
-
-    def _as_exception(self, payload: Any) -> BaseException:
-        """The exception to raise in the test for one that the program raised."""
-        names, text, packed, classes = self._error(payload)
-        if "MemoryError" in names:
-            return self._fail("memory", text)
-        try:
-            args = codec.unpack(packed)
-        except codec.Malformed:
-            args = None
-        if type(args) is not tuple:
-            args = (text.partition(": ")[2],)
-        if not _NEVER_RAISED.intersection(names):
-            kinds: list[Any] = [self._exceptions[number] for number in classes if number in self._exceptions]
-            kinds += [getattr(builtins, name, None) for name in names]
-            for kind in kinds:
-                if isinstance(kind, type) and issubclass(kind, Exception):
-                    try:
-                        return kind(*args)
-                    except TypeError:  # a few take other arguments; their base class will do
-                        continue
-        return self._fail("raised", text)
 
     def _fail(self, kind: FaultKind, text: str) -> Fault:
         return self._remember(Fault(kind, text))
@@ -514,23 +456,6 @@ class Session:
         return fault
 
 
-def _standard_name(value: Any) -> tuple[str, str] | None:
-    """Module and name of a function or class of the standard library or NumPy, which the program has as well."""
-    owner = getattr(value, "__objclass__", value)  # str.upper has no module but that of str
-    module, name = getattr(owner, "__module__", None), getattr(value, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str):
-        return None
-    top = module.partition(".")[0]
-    if top not in sys.stdlib_module_names and top != "numpy":
-        return None
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return (module, name) if found is value else None
-
-
-def _builtin_name(error: BaseException) -> str:
-    for base in type(error).__mro__:
-        if base.__module__ == "builtins" and base.__name__ not in _NEVER_RAISED:
-            return base.__name__
-    return "Exception"
+def _fresh_number() -> int:
+    """A number that an answer cannot bear before the question is asked."""
+    return int.from_bytes(urandom(6), "big") + 1

@@ -29,6 +29,7 @@ class Facts:
         shared: Classes of the reference whose objects the tests pass to the program, get from it, or catch.
         classes: The reference's classes.
         names: All that it defines.
+        changed: Functions that the tests want to change arguments in place, and the places of these arguments.
     """
 
     frames: list[bytes] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Facts:
     shared: set[str] = field(default_factory=set)
     classes: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    changed: dict[str, list[int]] = field(default_factory=dict)
 
 
 class Trace:
@@ -46,12 +48,20 @@ class Trace:
         frames: The calls to ask ahead.
         facts: Gives the rest, and may rehearse for it only then.
         has_reference: Whether there is a reference to rehearse with.
+        changed: As in :class:`Facts`; only tests that lend their arguments need a rehearsal for it.
     """
 
-    def __init__(self, frames: list[bytes], facts: Callable[[], Facts], has_reference: bool) -> None:
+    def __init__(
+        self,
+        frames: list[bytes],
+        facts: Callable[[], Facts],
+        has_reference: bool,
+        changed: dict[str, list[int]] | None = None,
+    ) -> None:
         self.frames = frames
         self.calls = b"[" + b",".join(frames) + b"]"
         self.facts = facts
+        self.changed = changed or {}
         self._has_reference = has_reference
 
     def origin(self, name: str, kind: str) -> int:
@@ -116,9 +126,12 @@ class Recorder:
 
     Args:
         classes: The names of the reference's classes.
+        put_back: Whether the tests' own arguments are changed as the reference changes its copies.
     """
 
-    def __init__(self, classes: set[str]) -> None:
+    def __init__(self, classes: set[str], put_back: bool = False) -> None:
+        self.changed: dict[str, list[int]] = {}
+        self._put_back = put_back
         self.frames: list[bytes] = []
         self.shared: set[str] = set()
         self.answers: dict[str, bool] = {}
@@ -129,10 +142,14 @@ class Recorder:
         """Wrap a function of the reference: called by value, as the program's are, and noted."""
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
+            lent = args
             try:
                 frame = call_frame(name, args, kwargs)
-                args = tuple(codec.unpack(codec.pack(value)) for value in args)
+                packed_args = [codec.pack(value) for value in args]
+                args = tuple(codec.unpack(packed) for packed in packed_args)
+                kwargs = {key: codec.unpack(codec.pack(value)) for key, value in kwargs.items()}
             except codec.Refused:
+                packed_args = []
                 self._complete = False
                 self._note_shared((args, kwargs))
             else:
@@ -143,6 +160,11 @@ class Recorder:
             except Exception as error:
                 self._note_shared(error)
                 raise
+            for place, packed in enumerate(packed_args):
+                if _changed(args[place], packed):
+                    self.changed[name] = sorted({*self.changed.get(name, []), place})
+                    if self._put_back:
+                        put_back(lent[place], args[place])
             try:
                 packed = codec.pack(answer)
             except codec.Refused:
@@ -168,6 +190,42 @@ class Recorder:
         else:
             # By name: the tests' helpers and the reference come of the same code, executed twice.
             self.shared |= self._classes & {base.__name__ for base in type(value).__mro__}
+
+
+def _changed(value: Any, packed: Any) -> bool:
+    try:
+        return bool(codec.pack(value) != packed)
+    except codec.Refused:
+        return False
+
+
+def put_back(target: Any, value: Any) -> None:
+    """Change an argument of the tests in place to what became of the copy that was sent."""
+    if type(target) is not type(value):
+        return
+    if isinstance(target, list):
+        inner = target[: len(value)]
+        target[:] = value
+        for place, old in enumerate(inner):  # the tests may hold the inner lists themselves
+            if type(old) is type(value[place]) and isinstance(old, list | dict | set | bytearray):
+                put_back(old, value[place])
+                target[place] = old
+    elif isinstance(target, dict):
+        old_items = dict(target)
+        target.clear()
+        target.update(value)
+        for key, new in value.items():
+            old = old_items.get(key)
+            if type(old) is type(new) and isinstance(old, list | dict | set | bytearray):
+                put_back(old, new)
+                target[key] = old
+    elif isinstance(target, set):
+        target.clear()
+        target.update(value)
+    elif isinstance(target, bytearray):
+        target[:] = value
+    elif type(target).__module__ == "numpy" and target.shape == value.shape != ():
+        target[...] = value
 
 
 def common_start(left: list[bytes], right: list[bytes]) -> list[bytes]:

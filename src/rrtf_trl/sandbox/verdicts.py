@@ -175,6 +175,13 @@ def judge(suite: Suite, code: str, bench: Bench, trace: Trace) -> Verdict:
     finally:
         bench.end(session)
     verdict.again = session.accident
+    return _if_answered_once(verdict, session)
+
+
+def _if_answered_once(verdict: Verdict, session: Session) -> Verdict:
+    """The verdict, if the program gave no second answer to anything; for a session that has ended."""
+    if session.said_too_much and verdict.passed:
+        return Verdict("refused", 0, verdict.total, "the program wrote to the judge's channel: a reply to no call")
     return verdict
 
 
@@ -189,8 +196,8 @@ def _judge(suite: Suite, code: str, session: Session) -> Verdict:
             if not tally.test(session, test):
                 break
         verdict = tally.verdict()
-        if verdict.state == "passed" and session.said_too_much():
-            return Verdict("refused", 0, suite.total, "the program wrote to the judge's channel: a reply to no call")
+        if verdict.state == "passed":
+            session.expect_no_more()
         if session.calls == 0 and verdict.state in ("passed", "partial", "runtime_error"):
             if suite.must_define:
                 return Verdict("partial", 0, suite.total, verdict.message or "the check made no call", verdict.test)
@@ -240,6 +247,8 @@ def judge_program(tests: dict[str, Any], code: str, bench: Bench) -> Verdict:
             finally:
                 bench.end(session)
             accident |= session.accident
+            if session.said_too_much:
+                return Verdict("refused", 0, len(cases), "the program wrote to the judge's channel")
             if not goes_on:
                 break
     verdict = tally.verdict()
@@ -266,10 +275,11 @@ def judge_files(files: dict[str, str], code: str, bench: Bench, trace: Trace, fo
         counts = pytest_files.run_files(folder, list(files), session)
         end = session.fault
     except LoadError as error:
-        return Verdict("compile_error" if error.stage == "compile" else "runtime_error", 0, max(1, count), str(error))
+        state = "compile_error" if error.stage == "compile" else "runtime_error"
+        return Verdict(state, 0, max(1, count), str(error), again=session.accident)
     except Fault as fault:
         state = "runtime_error" if fault.kind in ("ended", "raised") else fault.kind
-        return Verdict(state.replace("unsupported", "refused"), 0, max(1, count), fault.text)
+        return Verdict(state.replace("unsupported", "refused"), 0, max(1, count), fault.text, again=session.accident)
     finally:
         bench.end(session)
     if session.broken is not None:
@@ -286,7 +296,7 @@ def judge_files(files: dict[str, str], code: str, bench: Bench, trace: Trace, fo
     if verdict.state != "passed" and not verdict.message:
         wanted = f" of {count}" if count else ""
         verdict.message = f"{counts.collected}{wanted} tests were collected, {counts.passed} passed"
-    return verdict
+    return _if_answered_once(verdict, session)
 
 
 def count_of_reference(files: dict[str, str], reference: types.ModuleType, folder: str) -> int:
@@ -307,7 +317,7 @@ def count_of_reference(files: dict[str, str], reference: types.ModuleType, folde
 def judge_weakly(kind: str, tests: dict[str, Any], entry: str | None, code: str, bench: Bench) -> Verdict:
     """Have the program's own process run the tests; see :mod:`.weak`."""
     session = bench.session(no_trace())
-    request = {"id": 0, "weak": kind, "tests": codec.pack(tests), "entry_point": entry, "code": code}
+    request = {"weak": kind, "tests": codec.pack(tests), "entry_point": entry, "code": code}
     try:
         passed, total, message = session.run_weak(request)
         passed, total, message = int(passed), int(total), cut(str(message), 1000)
@@ -321,7 +331,7 @@ def judge_weakly(kind: str, tests: dict[str, Any], entry: str | None, code: str,
     finally:
         bench.end(session)
     verdict.again = session.accident
-    return verdict
+    return _if_answered_once(verdict, session)
 
 
 def _file() -> IO[bytes]:

@@ -31,9 +31,9 @@ def run(channel: protocol.Channel, request: dict[str, Any]) -> None:
     except BaseException as error:
         names = [base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins"]
         text = f"{type(error).__name__}: {error}"[:300]
-        channel.send(codec.dump([0, "f", [stage, [names, text, None, []]]]))
+        channel.send(codec.dump([request["id"], "f", [stage, [names, text, None, []]]]))
         return
-    channel.send(codec.dump([0, "w", answer]))
+    channel.send(codec.dump([request["id"], "w", answer]))
 
 
 def _count(runs: list[Callable[[], None]]) -> list[Any]:

@@ -39,7 +39,7 @@ def train_policy(
             goes on with that adapter.
         rows: JSONL file of ranked rows.
         args: Options; checkpoints go to ``args.output_dir``, and a training that was stopped goes on from the
-            last whole one there.
+            last whole one there. With an ``eval_strategy``, every tenth row is measured on and not trained on.
         policy: Folder that the trained model and its tokenizer are saved to, whole or not at all.
         pairs: JSONL file to write, one line a row that is trained on: its number in ``rows`` (from 0), which
             response is imitated, and ``pairs`` of [better, worse, weight] by number of the response; a registered
@@ -51,6 +51,8 @@ def train_policy(
     Raises:
         UserError: If the rows or options cannot be trained with.
     """
+    ranked = read_rows(rows)
+    trained, held_back = (list(range(len(ranked))), []) if args.eval_strategy == "no" else hold_back(ranked)
     start: Any = model
     try:
         if (Path(model) / "adapter_config.json").is_file():
@@ -59,7 +61,8 @@ def train_policy(
         trainer = RRTFTrainer(
             model=start,
             args=args,
-            train_dataset=read_rows(rows),
+            train_dataset=ranked.select(trained),
+            eval_dataset=ranked.select(held_back) if held_back else None,
             quantization_config=quantization_config,
             peft_config=peft_config,
             callbacks=callbacks,
@@ -67,7 +70,8 @@ def train_policy(
     except (ValueError, TypeError) as error:
         raise UserError(f"training cannot start: {error}") from error
     with Path(pairs).open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in trained_pairs(trainer.train_dataset, args))
+        lines = trained_pairs(trainer.train_dataset, args)
+        file.writelines(json.dumps({**line, "row": trained[line["row"]]}) + "\n" for line in lines)
     if callbacks:
         trainer.remove_callback(PrinterCallback)  # they tell the progress
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(args.output_dir))
@@ -112,6 +116,17 @@ def read_rows(path: str | Path) -> Dataset:
     with Path(path).open(encoding="utf-8") as file:
         rows = [{name: row.get(name) for name in names} for row in map(json.loads, file)]
     return Dataset.from_list(rows)
+
+
+def hold_back(rows: Dataset) -> tuple[list[int], list[int]]:
+    """Return the numbers of the rows to train on, and of those to measure the loss on meanwhile: every tenth.
+
+    Raises:
+        UserError: If there are fewer than two rows.
+    """
+    if len(rows) < 2:
+        raise UserError(f"trainer.eval_strategy: {len(rows)} problems are too few to hold some of them back")
+    return [number for number in range(len(rows)) if number % 10], list(range(0, len(rows), 10))
 
 
 def last_whole_checkpoint(folder: str | Path) -> str | None:

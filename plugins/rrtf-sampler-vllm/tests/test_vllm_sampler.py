@@ -1,16 +1,19 @@
 """What can be tested of the vLLM sampler without an engine: what goes in, and what is made of what comes out."""
 
 import importlib.util
+import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
 
+from rrtf_sampler_vllm.draw import VLLMSampler
 from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError
 from rrtf_trl.records import CaseTests, Problem
-from rrtf_trl.samplers import Sampler, VLLMSampler
+from rrtf_trl.samplers import Sampler
+from rrtf_trl.testing import build_choice
 
 TESTS = CaseTests([{"args": [1], "expected": 2}])
 PROBLEMS = [Problem(f"t/{i}", f"# {i}\ndef f(x):\n", TESTS, "f") for i in range(3)]
@@ -41,7 +44,7 @@ class Output:
 
 @pytest.mark.skipif(installed, reason="vLLM is installed")
 def test_without_vllm_it_says_what_to_install() -> None:
-    with pytest.raises(UserError, match=r"pip install 'rrtf-trl\[vllm\]'"):
+    with pytest.raises(UserError, match="pip install vllm"):
         VLLMSampler("embedded")
 
 
@@ -94,7 +97,7 @@ def test_impossible_decoding_is_refused(options: dict[str, Any]) -> None:
         VLLMSampler("embedded", **options)
 
 
-@pytest.mark.skipif(not installed, reason="vLLM is not installed: pip install 'rrtf-trl[vllm]'")
+@pytest.mark.skipif(not installed, reason="vLLM is not installed: pip install vllm")
 def test_vllm_takes_these_sampling_params() -> None:
     from vllm import SamplingParams
 
@@ -111,3 +114,12 @@ def test_it_draws() -> None:
     sampler = VLLMSampler("embedded", n=2, max_new_tokens=16, engine={"gpu_memory_utilization": 0.3})
     assert len(sampler.sample(PROBLEMS).candidates) == 6
     sampler.close()
+
+
+@pytest.mark.usefixtures("_as_if_installed")
+def test_its_file_builds_it_and_it_can_be_sent_to_another_process() -> None:
+    sampler = build_choice("sampler", "vllm", n=3)
+    sampler._llm = object()  # an engine stays where it is
+    copy = pickle.loads(pickle.dumps(sampler))
+    assert copy.identity() == sampler.identity()
+    assert copy._llm is None

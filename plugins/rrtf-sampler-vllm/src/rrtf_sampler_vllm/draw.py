@@ -10,12 +10,11 @@ from typing import Any
 from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError
 from rrtf_trl.records import Candidate, Problem, Source, content_hash
-
-from .base import Samples
-from .decoding import Decoding
-from .extract import extract_code
-from .tokenize import encode_prompt
-from .weights import model_identity
+from rrtf_trl.samplers.base import Samples
+from rrtf_trl.samplers.decoding import Decoding
+from rrtf_trl.samplers.extract import extract_code
+from rrtf_trl.samplers.tokenize import encode_prompt
+from rrtf_trl.samplers.weights import model_identity
 
 
 class VLLMSampler:
@@ -57,7 +56,7 @@ class VLLMSampler:
             raise ValueError("n, max_new_tokens and batch_size must be at least 1")
         self.decoding = Decoding.checked(n, temperatures, top_ps, max_new_tokens, seed)
         if importlib.util.find_spec("vllm") is None:
-            raise UserError("vLLM is not installed: pip install 'rrtf-trl[vllm]'")
+            raise UserError("vLLM is not installed: pip install vllm")
         self.model = model_path(model)
         self.source = source
         self.batch_size = batch_size
@@ -113,6 +112,10 @@ class VLLMSampler:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the engine here: where this goes, another is built."""
+        return {**vars(self), "_llm": None}
 
     def _load(self) -> Any:
         if self._llm is None:

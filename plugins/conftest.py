@@ -1,0 +1,9 @@
+"""What must be said before any test of a plugin imports a library that reads it once, at its import."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRACKIO_DIR", tempfile.mkdtemp(prefix="trackio-"))

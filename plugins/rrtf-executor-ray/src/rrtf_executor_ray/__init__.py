@@ -1,0 +1,1 @@
+"""Sampling, feedback and evaluation of rrtf-trl on a Ray cluster."""

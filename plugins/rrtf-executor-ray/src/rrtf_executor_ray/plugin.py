@@ -1,0 +1,21 @@
+"""What this package adds to rrtf-trl. It is imported whenever `rrtf` starts, so it imports nothing heavy."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rrtf_trl import hookimpl
+from rrtf_trl.hookspecs import Targets
+
+RRTF_CONTRACT = 1
+
+
+@hookimpl
+def rrtf_executors() -> Targets:
+    """Return the executor by its name."""
+    return {"ray": "rrtf_executor_ray.executor:RayExecutor"}
+
+
+@hookimpl
+def rrtf_config_paths() -> Sequence[str | Path]:
+    """Return the folder of its configuration."""
+    return ["pkg://rrtf_executor_ray.conf"]

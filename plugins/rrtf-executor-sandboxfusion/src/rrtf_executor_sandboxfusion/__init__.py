@@ -1,0 +1,1 @@
+"""Unit tests judged by a SandboxFusion server, for rrtf-trl."""

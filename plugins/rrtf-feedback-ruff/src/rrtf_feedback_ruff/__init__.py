@@ -1,0 +1,1 @@
+"""Lint and complexity as a tie-break among right answers, for rrtf-trl."""

@@ -1,0 +1,21 @@
+"""What this package adds to rrtf-trl."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rrtf_trl import hookimpl
+from rrtf_trl.hookspecs import Targets
+
+RRTF_CONTRACT = 1
+
+
+@hookimpl
+def rrtf_feedback() -> Targets:
+    """Return the source of judgements by its name."""
+    return {"ruff": "rrtf_feedback_ruff.judge:Ruff"}
+
+
+@hookimpl
+def rrtf_config_paths() -> Sequence[str | Path]:
+    """Return the folder of its configuration."""
+    return ["pkg://rrtf_feedback_ruff.conf"]

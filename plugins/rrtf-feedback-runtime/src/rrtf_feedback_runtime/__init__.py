@@ -1,0 +1,1 @@
+"""Speed and memory of right answers as a tie-break, for rrtf-trl."""

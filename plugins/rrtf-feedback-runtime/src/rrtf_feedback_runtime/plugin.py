@@ -1,0 +1,21 @@
+"""What this package adds to rrtf-trl."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rrtf_trl import hookimpl
+from rrtf_trl.hookspecs import Targets
+
+RRTF_CONTRACT = 1
+
+
+@hookimpl
+def rrtf_feedback() -> Targets:
+    """Return the source of judgements by its name."""
+    return {"runtime": "rrtf_feedback_runtime.judge:Runtime"}
+
+
+@hookimpl
+def rrtf_config_paths() -> Sequence[str | Path]:
+    """Return the folder of its configuration."""
+    return ["pkg://rrtf_feedback_runtime.conf"]

@@ -1,0 +1,54 @@
+"""A trial's own side, in the process that trains: it reports what is measured meanwhile, and hears whether to end."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import optuna
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from optuna.trial import Trial
+from transformers import TrainerCallback
+
+from rrtf_trl.errors import Pruned, UserError
+
+from ._storage import NUMBER, load_storage
+
+
+def callback() -> TrainerCallback:
+    """Return the callback of the trial that this process runs; its options are the sweeper's."""
+    options: Any = OmegaConf.to_container(HydraConfig.get().sweeper, resolve=True)
+    study = optuna.load_study(
+        study_name=options["study_name"],
+        storage=load_storage(options["storage"]),
+        pruner=instantiate(options["pruner"]),
+    )
+    number = int(os.environ[NUMBER])
+    trial = Trial(study, study.trials[number]._trial_id)
+    sign = 1 if options["prune_direction"] == options["directions"][0] else -1
+    return ReportEvaluations(trial, options["prune_by"], sign)
+
+
+class ReportEvaluations(TrainerCallback):
+    """Reports a metric of each evaluation to a trial, and ends the training where the pruner says so.
+
+    Args:
+        trial: Optuna's trial.
+        metric: The metric's name, with ``eval_`` before it.
+        sign: −1 where more of the metric is better and less of the objective, or the other way.
+    """
+
+    def __init__(self, trial: Trial, metric: str, sign: int = 1) -> None:
+        self.trial, self.metric, self.sign = trial, metric, sign
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        """Report, and raise :class:`rrtf_trl.errors.Pruned` where the trial is to end."""
+        if self.metric not in metrics:
+            known = ", ".join(sorted(name for name in metrics if name.startswith("eval_")))
+            raise UserError(f"hydra.sweeper.prune_by: no metric {self.metric!r}; there are {known}")
+        value = metrics[self.metric]
+        self.trial.report(self.sign * value, state.global_step)
+        if self.trial.should_prune():
+            raise Pruned(f"at step {state.global_step} {self.metric} was {value:.4g}, which is worse than others had")

@@ -1,0 +1,1 @@
+"""Runs of rrtf-trl on a trackio dashboard."""

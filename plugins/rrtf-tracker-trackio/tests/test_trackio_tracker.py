@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["rrtf_trl.testing"]
+
+
+def logged(folder: Path, project: str) -> list[tuple[str, int, dict[str, Any]]]:
+    """Return what trackio has in its database: the run, the step, the metrics."""
+    (database,) = folder.glob(f"{project}*.db")
+    with sqlite3.connect(database) as connection:
+        rows = connection.execute("SELECT run_name, step, metrics FROM metrics ORDER BY id").fetchall()
+    return [(name, step, json.loads(metrics)) for name, step, metrics in rows]
+
+
+def test_a_run_is_on_the_dashboard_once_and_its_report_says_where(
+    run_rrtf: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "board"))
+    monkeypatch.setenv("TRACKIO_PROJECT", "mine")
+    small = ["trainer.logging_steps=1", "trainer.save_steps=1"]
+    run = run_rrtf(*small)
+    rows = logged(tmp_path / "board", "mine")
+    assert {name for name, _, _ in rows} == {run.name}
+    trained = [step for _, step, metrics in rows if "train/rank_loss" in metrics]
+    assert trained == sorted(set(trained))
+    assert trained
+    (after,) = (metrics for _, _, metrics in rows if "greedy pass@1/after" in metrics)
+    results = json.loads((run / "results.json").read_text())
+    assert after["greedy pass@1/after"] == results["greedy pass@1"]["trained"]["value"]
+    page = (run / "report.html").read_text()
+    assert f"Run <b>{run.name}</b> of project <b>mine</b>: <code>trackio show --project mine</code>" in page
+
+    # Training is repeated from its last checkpoint but one; what is there is not logged again.
+    (run / "policy" / "config.json").unlink()
+    for path in (run / "policy").iterdir():
+        path.unlink()
+    (run / "policy").rmdir()
+    assert run_rrtf(*small) == run
+    assert logged(tmp_path / "board", "mine") == rows

@@ -1,0 +1,88 @@
+"""Builds what a configuration group's choice describes, as a run does."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+from rrtf_trl.builtin import config_dir
+from rrtf_trl.errors import UserError
+from rrtf_trl.plugins import plugins
+
+_SEVERAL = ("sampler", "feedback")  # groups of which several can be chosen
+
+
+def build_choice(group: str, choice: str, **options: Any) -> Any:
+    """Build the object that ``GROUP/CHOICE.yaml`` describes.
+
+    Args:
+        group: ``sampler``, ``feedback``, ``ranking`` or ``executor``.
+        choice: The name of the file.
+        options: Values in place of the file's; a name that is not there is refused.
+
+    Raises:
+        AssertionError: If no plugin has registered the name, or registered another class than the file builds.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.utils import get_object, instantiate
+    from omegaconf import OmegaConf
+
+    from rrtf_trl import search_path
+
+    search_path.install()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        several = group in _SEVERAL
+        config = compose("config", overrides=[f"{group}=[{choice}]" if several else f"{group}={choice}"])
+    node = config[group][choice] if several else config[group]
+    for name, value in options.items():
+        OmegaConf.update(node, name, value, merge=False)
+    registered = plugins().registered(group)
+    faults = [fault.cause for plugin in plugins().all for fault in plugin.faults]
+    assert choice in registered, f"no plugin has registered the {group} {choice!r}; {faults or 'none has a fault'}"
+    target = get_object(node["_target_"])
+    assert registered[choice].load() is target, f"{group}/{choice}.yaml builds another thing than is registered"
+    return instantiate(node, _convert_="all")
+
+
+class Contract:
+    """What the suites of named choices share.
+
+    Args:
+        group: The configuration group.
+        choice: The name within it: set it.
+        options: Options to build it with, where the file's own need what a test does not have.
+        wrong_options: Sets of options that must be refused when it is built, by a message that names one of them.
+    """
+
+    group: str
+    choice: str
+    options: dict[str, Any] = {}  # noqa: RUF012  (it is read only)
+    wrong_options: tuple[dict[str, Any], ...] = ()
+
+    def build(self, **options: Any) -> Any:
+        """Return a new one. Override it where it cannot be built of its configuration alone."""
+        return build_choice(self.group, self.choice, **{**self.options, **options})
+
+    def test_wrong_options_are_refused_by_name(self) -> None:
+        """Errors are for users: they come before any work, and say which option is wrong."""
+        for wrong in self.wrong_options:
+            with pytest.raises(Exception) as caught:  # noqa: PT011  (its kind is looked at below)
+                self.build(**wrong)
+            cause = caught.value.__cause__ or caught.value  # Hydra wraps what a constructor raises
+            assert isinstance(cause, ValueError | TypeError | UserError), repr(cause)
+            assert any(name in str(cause) for name in wrong), f"{cause} names none of {', '.join(wrong)}"
+
+
+def assert_plain_json(value: Any) -> None:
+    """Fail where a value is not the same after JSON."""
+    assert json.loads(json.dumps(value)) == value, f"{value!r} is not plain JSON"
+
+
+def pickled(value: Any) -> Any:
+    """Return a copy by way of pickle, as another process gets it."""
+    return pickle.loads(pickle.dumps(value))

@@ -1,0 +1,44 @@
+"""What every reader of problems must do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rrtf_trl.plugins import plugins
+from rrtf_trl.problems import problem_from_row
+from rrtf_trl.records import Problem, RecordError, to_json
+
+from .build import assert_plain_json
+
+
+class ProblemReaderContract:
+    """Subclass it as ``TestMine`` and set all three.
+
+    Args:
+        reader: The name of the format.
+        row: A row of it.
+        field: A field of the row that must be text or a list: a number there is refused by the field's name.
+    """
+
+    reader: str
+    row: dict[str, Any]
+    field: str
+
+    def test_it_reads_its_rows(self) -> None:
+        """The row is known as one of this format, and becomes a problem that a file can hold."""
+        problem = plugins().registered("problem_reader")[self.reader].load()(dict(self.row))
+        assert isinstance(problem, Problem)
+        found = problem_from_row(dict(self.row))
+        assert to_json(found) == to_json(problem), "another format's reader took the row"
+        assert_plain_json(to_json(problem))
+
+    def test_it_leaves_other_rows_alone(self) -> None:
+        """A row of no format is none of its."""
+        assert plugins().registered("problem_reader")[self.reader].load()({"something": "else"}) is None
+
+    def test_a_wrong_field_is_named(self) -> None:
+        """The message is for whoever wrote the file."""
+        with pytest.raises(RecordError, match=self.field):
+            problem_from_row({**self.row, self.field: 7})

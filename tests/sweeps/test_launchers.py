@@ -1,0 +1,189 @@
+"""Sweeps through each of Hydra's launchers, in real processes; without a model, so that they are quick."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rrtf_trl.problems.exercises import exercises
+from rrtf_trl.records import to_json
+from rrtf_trl.store import Store
+from rrtf_trl.sweeps.folder import job_name, sweep_jobs
+
+LAUNCHERS = {
+    "basic": [],
+    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+    "ray": [
+        "hydra/launcher=ray",
+        "+hydra.launcher.ray.init.num_cpus=2",
+        "+hydra.launcher.ray.init.include_dashboard=false",
+    ],
+}
+ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "disabled"}
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "rrtf_trl.cli", *arguments],
+        cwd=folder,
+        env={**ENVIRONMENT, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def rrtf(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    process = start(folder, *arguments, **environment)
+    output, _ = process.communicate(timeout=240)
+    return process.returncode, output
+
+
+def write_problems(folder: Path, count: int = 10) -> list[str]:
+    """Write files of problems, and of answers to them; return the settings that name them."""
+    for split in ("train", "heldout"):
+        rows = [json.dumps(to_json(problem)) for problem in exercises(split, limit=count, seed=0)]
+        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
+    answers = [
+        json.dumps({"task_id": problem.task_id, "completion": f"{problem.prompt}    return {value}\n"})
+        for problem in exercises("train", limit=count, seed=0)
+        for value in ("0", "oops", "[", "None")
+    ]
+    (folder / "answers.jsonl").write_text("\n".join(answers) + "\n")
+    return [
+        "problems=files",
+        "problems.heldout.path=heldout.jsonl",
+        "sampler=[replay,reference]",
+        "sampler.replay.path=answers.jsonl",
+        "sampler.replay.batch_size=2",
+    ]
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_sweep_goes_on_without_the_job_that_fails_which_can_be_run_alone(tmp_path: Path, launcher: str) -> None:
+    if launcher != "basic":
+        pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher", reason=f"no launcher {launcher}")
+    settings = write_problems(tmp_path)
+    sweep = [
+        *settings,
+        "problems.train.path=train.jsonl,missing.jsonl",
+        "ranking=coderl",
+        "seed=1",
+        *LAUNCHERS[launcher],
+    ]
+    status, output = rrtf(tmp_path, "rank", "--multirun", *sweep)
+    assert status == 1, output
+    assert "sweep: 2 jobs: " in output
+    (folder,) = (tmp_path / "runs" / "sweeps").iterdir()
+    jobs = {job.path.name.partition("=")[2]: job for job in sweep_jobs(folder)}
+    assert set(jobs) == {"train.jsonl", "missing.jsonl"}
+    assert jobs["train.jsonl"].outcome() == ("done", None)
+    state, error = jobs["missing.jsonl"].outcome()
+    assert state == "failed"
+    assert error is not None
+    assert "missing.jsonl" in error
+    assert "InputError" in (jobs["missing.jsonl"] / "error.txt").read_text()
+    assert (folder / "problems.train.path=train.jsonl" / "run" / "ranked.jsonl").is_file()
+
+    command = jobs["missing.jsonl"].read().command
+    assert f"again, alone: {command}" in output
+    (tmp_path / "missing.jsonl").write_text((tmp_path / "train.jsonl").read_text())
+    program, *arguments = shlex.split(command)
+    assert program == "rrtf"
+    status, output = rrtf(tmp_path, *arguments)
+    assert status == 0, output
+    assert "sample replay: nothing to do" in output
+    assert jobs["missing.jsonl"].outcome() == ("done", None)
+
+
+def test_concurrent_jobs_do_the_common_work_once(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    settings = [*write_problems(tmp_path, 20), "problems.train.path=train.jsonl", "feedback.unit_tests.workers=1"]
+    sweep = [*settings, "ranking=coderl,pass_ratio", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    status, output = rrtf(tmp_path, "rank", "--multirun", *sweep)
+    assert status == 0, output
+    stages = [
+        json.loads((job / "run" / "run.json").read_text())["stages"]
+        for folder in (tmp_path / "runs" / "sweeps").iterdir()
+        for job in sweep_jobs(folder)
+    ]
+    assert len(stages) == 2
+    assert sum(stage["sample"]["replay"]["drawn"] for stage in stages) == 20 * 8
+    store = Store(tmp_path / "runs" / "store.sqlite")
+    assert sum(stage["feedback"]["unit_tests"]["judged"] for stage in stages) == store.counts()["verdicts"]
+
+
+def test_a_sweep_whose_worker_is_killed_goes_on_by_the_same_command(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    settings = [*write_problems(tmp_path, 100), "problems.train.path=train.jsonl", "feedback.unit_tests.workers=1"]
+    sweep = ["rank", "--multirun", *settings, "ranking=coderl,pass_ratio"]
+    sweep += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    process = start(tmp_path, *sweep)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "feedback unit_tests ..." in line:
+            break
+    (folder,) = (tmp_path / "runs" / "sweeps").iterdir()
+    children = subprocess.run(
+        ["ps", "-ww", "--ppid", str(process.pid), "-o", "pid=,args="], capture_output=True, text=True
+    )
+    workers = [line.split()[0] for line in children.stdout.splitlines() if "LokyProcess" in line]
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, output
+    assert "rrtf: the sweep's launcher, joblib, stopped: " in output
+    assert "rrtf_trl/cli.py" not in output, "no traceback of the command itself"
+    deadline = time.monotonic() + 20
+    while any(job.outcome()[0] == "running" for job in sweep_jobs(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "stopped" in {job.outcome()[0] for job in sweep_jobs(folder)}
+    status, output = rrtf(tmp_path, *sweep)
+    assert status == 0, output
+    assert [job.outcome()[0] for job in sweep_jobs(folder)] == ["done", "done"]
+
+
+def test_slurm_gets_the_job_array_that_the_settings_say(tmp_path: Path) -> None:
+    """There is no SLURM here: `sbatch` keeps what it is given, and refuses it as a cluster without the partition."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/given.sh\necho "sbatch: error: invalid partition" >&2\nexit 1\n')
+    sbatch.chmod(0o755)
+    (sbatch.parent / "srun").symlink_to("/bin/true")  # by which submitit tells a cluster
+    settings = [*write_problems(tmp_path), "problems.train.path=train.jsonl", "ranking=coderl,pass_ratio"]
+    status, output = rrtf(
+        tmp_path,
+        "rank",
+        "--multirun",
+        *settings,
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.partition=gpu",
+        "hydra.launcher.gpus_per_node=1",
+        "hydra.launcher.cpus_per_task=8",
+        "hydra.launcher.timeout_min=240",
+        "hydra.launcher.array_parallelism=4",
+        PATH=f"{sbatch.parent}:{os.environ['PATH']}",
+    )
+    assert status == 1, output
+    assert "invalid partition" in output
+    assert "Traceback" not in output
+    script = (tmp_path / "given.sh").read_text()
+    for option in ("array=0-1%2", "partition=gpu", "gpus-per-node=1", "cpus-per-task=8", "time=240"):
+        assert f"#SBATCH --{option}\n" in script
+    assert "submitit.core._submit" in script
+
+
+def test_names_of_jobs_are_names_of_files() -> None:
+    assert job_name(["seed=1", "trainer.rank_weight=0.1"]) == "seed=1,trainer.rank_weight=0.1"
+    assert job_name([]) == "only"
+    assert job_name(["model.path=org/a"]).startswith("model.path=org_a-")
+    assert job_name(["model.path=org/a"]) != job_name(["model.path=org_a"])
+    assert len(job_name(["x=" + "y" * 400])) < 140
+    assert len({job_name([f"x={'y' * 400}{i}"]) for i in range(3)}) == 3
