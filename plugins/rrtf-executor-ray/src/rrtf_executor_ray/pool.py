@@ -39,8 +39,8 @@ _LOOK = 2.0  # seconds between looks for nodes that have joined or died
 class Pool:
     """Workers for one stage; use it in a ``with`` statement.
 
-    A node that joins gets workers. What a worker had in hand when it died is handed to another one, and of a shard that was
-    tried twice one result is taken: so nothing is lost and nothing doubled.
+    A node that joins gets workers. What a worker had in hand when it died is handed to another one, and of a shard
+    that was tried twice one result is taken: so nothing is lost and nothing doubled.
 
     Args:
         maker: The sampler or the source that the workers have.
@@ -103,9 +103,11 @@ class Pool:
                 waiting_since = time.monotonic()
             elif time.monotonic() - waiting_since > self.patience:
                 raise UserError(f"executor=ray: no node had room for a worker in {self.patience:.0f} s: {_room()}")
-            done, _ = ray.wait([*running, *self._starting], num_returns=1, timeout=_LOOK) if (
-                running or self._starting
-            ) else ([], [])
+            done, _ = (
+                ray.wait([*running, *self._starting], num_returns=1, timeout=_LOOK)
+                if (running or self._starting)
+                else ([], [])
+            )
             if not done and not running and not self._starting:
                 time.sleep(_LOOK)
             for result in done:
