@@ -1,8 +1,8 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra_plugins.rrtf_sweeper_optuna._space import Space
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from hydra_plugins.rrtf_sweeper_optuna._space import Space
 from rrtf_trl.errors import UserError
 
 

@@ -39,8 +39,8 @@ _LOOK = 2.0  # seconds between looks for nodes that have joined or died
 class Pool:
     """Workers for one stage; use it in a ``with`` statement.
 
-    A node that joins gets workers. What a worker had in hand when it died is handed to another one, and of a shard that was
-    tried twice one result is taken: so nothing is lost and nothing doubled.
+    A node that joins gets workers. What a worker had in hand when it died is handed to another one, and of a shard
+    that was tried twice one result is taken: so nothing is lost and nothing doubled.
 
     Args:
         maker: The sampler or the source that the workers have.
@@ -56,6 +56,7 @@ class Pool:
         self._starting: dict[Any, Any] = {}  # what tells that a worker is ready -> the worker
         self._ready: dict[Any, int] = {}  # worker -> shards that it has in hand
         self._looked = 0.0
+        self._failed = 0  # workers in a row that did not start
 
     def __enter__(self) -> Pool:
         return self
@@ -103,9 +104,11 @@ class Pool:
                 waiting_since = time.monotonic()
             elif time.monotonic() - waiting_since > self.patience:
                 raise UserError(f"executor=ray: no node had room for a worker in {self.patience:.0f} s: {_room()}")
-            done, _ = ray.wait([*running, *self._starting], num_returns=1, timeout=_LOOK) if (
-                running or self._starting
-            ) else ([], [])
+            done, _ = (
+                ray.wait([*running, *self._starting], num_returns=1, timeout=_LOOK)
+                if (running or self._starting)
+                else ([], [])
+            )
             if not done and not running and not self._starting:
                 time.sleep(_LOOK)
             for result in done:
@@ -121,7 +124,7 @@ class Pool:
                     if attempt == _ATTEMPTS:
                         raise UserError(
                             f"executor=ray: {_ATTEMPTS} workers died on the same work, the last with: "
-                            f"{str(error).strip().splitlines()[0]}"
+                            f"{_last_line(error)}"
                         ) from error
                     again.append((key, shard, attempt + 1))
                     self._forget(worker)
@@ -166,9 +169,15 @@ class Pool:
             ray.get(result)
         except RayTaskError as error:
             raise error.as_instanceof_cause() from None
-        except _DIED:
+        except _DIED as error:
             self._forget(worker)
+            self._failed += 1
+            if self._failed == _ATTEMPTS:
+                raise UserError(
+                    f"executor=ray: {_ATTEMPTS} workers in a row did not start, the last with: {_last_line(error)}"
+                ) from error
             return
+        self._failed = 0
         self._ready[worker] = 0
 
     def _forget(self, worker: Any) -> None:
@@ -178,6 +187,10 @@ class Pool:
         for workers in self._nodes.values():
             if worker in workers:
                 workers.remove(worker)
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1]
 
 
 def _room() -> str:
