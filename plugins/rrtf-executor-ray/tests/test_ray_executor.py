@@ -17,8 +17,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install ray")
 from ray.cluster_utils import Cluster  # noqa: E402
 
+from rrtf_executor_ray import pool  # noqa: E402
 from rrtf_executor_ray.executor import RayExecutor  # noqa: E402
-from rrtf_executor_ray.pool import Pool  # noqa: E402
 from rrtf_trl.errors import UserError  # noqa: E402
 from rrtf_trl.records import Problem  # noqa: E402
 from rrtf_trl.testing import ExecutorContract  # noqa: E402
@@ -75,19 +75,20 @@ def test_all_nodes_work_and_a_killed_ones_work_is_done_by_the_others(cluster: An
     victim = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     nodes, order = [], []
-    for number, samples in enumerate(RayExecutor().sample(Slow(), ([problem(n)] for n in range(120)))):
+    for number, samples in enumerate(RayExecutor().sample(Slow(), ([problem(n)] for n in range(60)))):
         order += [candidate.task_id for candidate in samples.candidates]
         nodes.append(samples.skipped["node"])
-        if number == 40:
+        if number == 20:
             cluster.remove_node(victim, allow_graceful=False)  # SIGKILL
             assert victim.node_id in nodes
-    assert order == [f"t/{number}" for number in range(120)]
-    assert victim.node_id not in nodes[60:]
+    assert order == [f"t/{number}" for number in range(60)]
+    assert victim.node_id not in nodes[30:]
     assert len(set(nodes)) == 3
 
 
-def test_work_that_kills_its_workers_ends_the_run_and_says_so(cluster: Any) -> None:
-    with pytest.raises(UserError, match="5 workers died on the same work, the last with: "):
+def test_work_that_kills_its_workers_ends_the_run_and_says_so(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_ATTEMPTS", 2)
+    with pytest.raises(UserError, match="2 workers died on the same work, the last with: "):
         list(RayExecutor().sample(Suicidal(), [[problem(0)]]))
 
 
@@ -98,24 +99,25 @@ class Unloadable(Echo):
         return (exec, ("import no_such_package",))
 
 
-def test_what_the_nodes_cannot_load_is_told(cluster: Any) -> None:
-    with pytest.raises(UserError, match="5 workers in a row did not start, the last with: .*no_such_package"):
+def test_what_the_nodes_cannot_load_is_told(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_ATTEMPTS", 2)
+    with pytest.raises(UserError, match=r"2 workers in a row did not start, the last with: .*no_such_package"):
         list(RayExecutor().sample(Unloadable(), [[problem(0)]]))
 
 
 def test_a_cluster_without_room_is_told(cluster: Any) -> None:
     with (
         pytest.raises(UserError, match=r"no node had room for a worker in 1 s: \d nodes with"),
-        Pool(Echo(), 64.0, False, 1.0) as pool,
+        pool.Pool(Echo(), 64.0, False, 1.0) as workers,
     ):
-        list(pool.run("sample", [(0, b"")]))
+        list(workers.run("sample", [(0, b"")]))
 
 
 def test_a_run_gives_what_it_gives_here_though_a_node_is_killed(
     cluster: Any, run_rrtf: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RRTF_PLUGINS", "ray")
-    small = ["problems.train.limit=40", "sampler.transformers.batch_size=1", "feedback.unit_tests.workers=1"]
+    small = ["problems.train.limit=24", "sampler.transformers.batch_size=1", "feedback.unit_tests.workers=1"]
     here = run_rrtf(*small, "runs_dir=here")
     victim = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
@@ -127,7 +129,7 @@ def test_a_run_gives_what_it_gives_here_though_a_node_is_killed(
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     units = 0
-    while units < 12 and process.poll() is None:
+    while units < 8 and process.poll() is None:
         time.sleep(0.05)
         if (tmp_path / "there" / "store.sqlite").is_file():
             with sqlite3.connect(tmp_path / "there" / "store.sqlite", timeout=10) as store:

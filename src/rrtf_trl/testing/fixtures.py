@@ -90,7 +90,7 @@ def run_rrtf(tmp_path: Path) -> Callable[..., Path]:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        newest = max(tmp_path.glob("runs/*/run.json"), key=lambda file: file.stat().st_mtime_ns)
+        newest = max(tmp_path.glob("*/*/run.json"), key=lambda file: file.stat().st_mtime_ns)
         return newest.parent
 
     return run
