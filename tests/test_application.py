@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from rrtf_trl.application import _spelled_out, _user_config_dirs
+from rrtf_trl.application import spelled_out, user_config_dirs
 from rrtf_trl.builtin import config_dir
 
 
@@ -21,16 +21,16 @@ from rrtf_trl.builtin import config_dir
     ],
 )
 def test_models_and_files_may_be_given_by_path(override: str, expected: list[str]) -> None:
-    assert _spelled_out(override, [config_dir()]) == expected
+    assert spelled_out(override, [config_dir()]) == expected
 
 
 def test_a_choice_of_the_users_own_comes_before_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "conf" / "model").mkdir(parents=True)
-    assert _spelled_out("model=mine", [config_dir()]) == ["model=hub", "model.path=mine"]
+    assert spelled_out("model=mine", [config_dir()]) == ["model=hub", "model.path=mine"]
     (tmp_path / "conf" / "model" / "mine.yaml").write_text("path: x\n")
     for arguments in (["--config-dir", "conf"], ["--config-dir=conf"], ["-cd", "conf"]):
-        folders = _user_config_dirs(arguments)
+        folders = user_config_dirs(arguments)
         assert folders == [Path("conf")]
-        assert _spelled_out("model=mine", [config_dir(), *folders]) == ["model=mine"]
+        assert spelled_out("model=mine", [config_dir(), *folders]) == ["model=mine"]

@@ -94,6 +94,10 @@ def test_a_run_leaves_every_step_from_prompt_to_weight(undisturbed: Path) -> Non
     assert set(stages) == {
         "problems", "evaluate_base", "sample", "feedback", "rank", "train", "evaluate_trained", "report"
     }  # fmt: skip
+    live = json.loads((undisturbed / "live.json").read_text())
+    assert live["ended"] == "done"
+    assert live["stages"] == list(stages)
+    assert live["log"]
 
 
 def test_a_run_killed_in_every_stage_ends_with_the_same_rows_and_weights(undisturbed: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import time
+import warnings
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +22,11 @@ from rich.console import Console
 from rrtf_trl import search_path
 from rrtf_trl.build import build_evaluation, build_pipeline
 from rrtf_trl.builtin import config_dir
+from rrtf_trl.configuration import completion
+from rrtf_trl.configuration.types import check_own
 from rrtf_trl.errors import UserError, explain
-from rrtf_trl.pipeline import Stage
+from rrtf_trl.live import published
+from rrtf_trl.pipeline import Stage, stages
 from rrtf_trl.plugins import plugins
 from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
@@ -56,12 +60,16 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     """
     # Hydra prints errors in its own way and exits; with this it hands them on, see `rrtf_trl.errors`.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    # Hydra 1.4 warns of what 1.5 will do without; 1.3 needs it.
+    warnings.filterwarnings(
+        "ignore", message=r"\s*(hydra\.utils\.instantiate\(\) resolved|The version_base parameter)"
+    )
     said = list(sys.argv)
     # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
     said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
     search_path.install()
-    folders = [*plugins().config_folders(), *_user_config_dirs(arguments)]
-    values = [value for argument in said_values for value in _spelled_out(argument, folders)]
+    folders = [*plugins().config_folders(), *user_config_dirs(arguments)]
+    values = [value for argument in said_values for value in spelled_out(argument, folders)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
     failed: list[str] = []
 
@@ -77,7 +85,10 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
 
     sweep = Sweep.of(command, values, flags, folder_of, work)
     settings = _ONE_RUN if sweep is None else sweep.settings
-    sys.argv = [f"rrtf {command}", *settings, *_QUIET, *values, *flags]
+    completes = bool(completion.FLAGS & set(flags))
+    if completes and "COMP_LINE" in os.environ:
+        os.environ["COMP_LINE"] = completion.without_command(os.environ["COMP_LINE"])
+    sys.argv = ["rrtf" if completes else f"rrtf {command}", *settings, *_QUIET, *values, *flags]
     try:
         hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(
             alone if sweep is None else sweep.job
@@ -89,7 +100,7 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     return 1 if failed else 0
 
 
-def _spelled_out(override: str, folders: list[Path]) -> list[str]:
+def spelled_out(override: str, folders: list[Path]) -> list[str]:
     """Take ``model=PATH_OR_HUB_ID`` and ``benchmark=FILE`` for what they mean, where no choice is named so."""
     group, _, value = override.partition("=")
     choice = {"model": "hub", "benchmark": "files"}.get(group)
@@ -99,7 +110,7 @@ def _spelled_out(override: str, folders: list[Path]) -> list[str]:
     return [f"{group}={choice}", f"{group}.path={value}"]
 
 
-def _user_config_dirs(arguments: list[str]) -> list[Path]:
+def user_config_dirs(arguments: list[str]) -> list[Path]:
     """The folders that Hydra's ``--config-dir DIR`` and ``--config-path DIR`` name, in all their spellings."""
     names = ("--config-dir", "-cd", "--config-path", "-cp")
     apart = [following for flag, following in itertools.pairwise(arguments) if flag in names]
@@ -109,6 +120,7 @@ def _user_config_dirs(arguments: list[str]) -> list[Path]:
 
 def run_folder(config: DictConfig) -> RunFolder:
     """Return the folder of the run that a configuration describes."""
+    check_own(config)
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     return RunFolder(Path(config.runs_dir) / run_name(cast(dict[str, Any], plain)))
 
@@ -125,14 +137,19 @@ def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage
     def one_round(number: int, model: str) -> RunFolder:
         round_config = OmegaConf.merge(config, {"rounds": 1, "round": number, "model": {"path": model}})
         within = RunFolder(folder / "rounds" / str(number))
+        told.stage(f"round {number}")
         _run_in(within, cast(DictConfig, round_config), until, command, console)
         return within
 
     from rrtf_trl.rounds import run_rounds
 
     stopping = instantiate(config.early_stopping)
+    names = [f"round {number}" for number in range(1, config.rounds + 1)]
     # What follows the number of the round is for each round to resolve.
-    with folder.working(OmegaConf.to_yaml(config), command=command, versions=versions()):
+    with (
+        folder.working(OmegaConf.to_yaml(config), command=command, versions=versions()),
+        published(folder, names) as told,
+    ):
         run_rounds(folder, config.rounds, config.model.path, one_round, build_evaluation(config), stopping, console)
 
 
@@ -141,7 +158,10 @@ def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, c
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
     pipeline = build_pipeline(config, folder, console, until)
     try:
-        with folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()):
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder, stages(until)),
+        ):
             pipeline.run(until)
             _tell_results(folder, console, until, time.monotonic() - started)
     finally:

@@ -9,14 +9,15 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from rrtf_trl.assets import model_path
+from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation import Evaluation
 from rrtf_trl.pipeline import Pipeline, Stage
@@ -28,6 +29,7 @@ from rrtf_trl.sweeps.job import override_key
 from rrtf_trl.train_stage import train_stage
 
 _TRAINING = ("train", "evaluate", "report")
+_OF_TRAINING = ("trainer", "quantization", "adapter")
 
 EXTRAS = {"peft": "peft", "bitsandbytes": "bnb"}
 """Packages that only some configurations need, and the extra of rrtf-trl that brings each."""
@@ -39,6 +41,7 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
     key = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     policy = model_path(config.model.path)
     check_extras(config)
+    check_types(config, leave_out=() if until in _TRAINING else _OF_TRAINING)
     decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(policy)]
     feedback = chosen(config, "feedback")
     ranking = instantiate(config.ranking, _convert_="all")
@@ -65,7 +68,6 @@ def _train_stage(
     config: DictConfig, key: dict[str, Any], policy: str, folder: RunFolder, console: Console
 ) -> Callable[[RunFolder], list[dict[str, float]]]:
     """Build what trains; only here are torch and TRL loaded."""
-    check_types("trainer", key["trainer"])
     args = instantiate(config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all")
     return partial(train_stage, policy, args, _built(config.quantization), _built(config.adapter), console, key)
 
@@ -118,24 +120,6 @@ def check_extras(config: DictConfig) -> None:
         raise UserError("feedback: unit_tests must be among them, since ranking and evaluation go by the tests")
     if "adapter" in config and config.quantization is not None and config.adapter is None:
         raise UserError("quantized weights cannot be trained themselves: add adapter=lora")
-
-
-def check_types(name: str, node: dict[str, Any]) -> None:
-    """Refuse values of the wrong type for the dataclass that a config node names, before any work.
-
-    Raises:
-        UserError: If a value cannot be one of its field; the message names the key.
-    """
-    hints = get_type_hints(get_class(node["_target_"]))
-    for key, value in node.items():
-        allowed = set(get_args(hints.get(key))) or {hints.get(key)}
-        plain = allowed & {bool, int, float, str}
-        if value is None or not plain or allowed - plain - {type(None)}:
-            continue
-        fits = type(value) in plain or (type(value) is int and float in plain)
-        if not fits:
-            expected = " or ".join(sorted(kind.__name__ for kind in plain))
-            raise UserError(f"{name}.{key}: expected {expected}, got {value!r}")
 
 
 def quiet_libraries() -> None:

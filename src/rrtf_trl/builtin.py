@@ -77,7 +77,7 @@ def rrtf_problem_readers() -> Targets:
 @hookimpl
 def rrtf_report_sections() -> Targets:
     """The sections of a report, in their order."""
-    names = ("training", "answers", "dropped", "judges", "ranked", "heldout", "how")
+    names = ("training", "answers", "spread", "dropped", "judges", "ranked", "heldout", "how")
     return {name: f"rrtf_trl.report.sections:{name}" for name in names}
 
 
@@ -107,6 +107,11 @@ def rrtf_commands() -> Mapping[str, Command]:
         "explain": Command("tell why an answer stands where it does in the ranking", "rrtf_trl.tools:explain"),
         "label": Command("people rank answers on a page; import, export, agreement", "rrtf_trl.labeling.cli:main"),
         "trl-train": Command("RRTFTrainer by TRL's flags or YAML, as `trl dpo`", "rrtf_trl.training.cli:main"),
+        "config": Command(
+            "show a configuration, list all options, compare two runs", "rrtf_trl.configuration.command:main"
+        ),
+        "sweep-report": Command("write one page on the runs of a sweep", "rrtf_trl.tools:sweep_report"),
+        "watch": Command("show what a run is doing, live in the terminal", "rrtf_trl.tools:watch"),
         "plugins": Command("list the plugins; `rrtf plugins new` writes one", "rrtf_trl.plugins.command:main"),
         "doctor": Command("tell what this machine can do", "rrtf_trl.tools:doctor"),
     }
@@ -124,6 +129,16 @@ def rrtf_trainer_callbacks(console: Console, progress: Meter) -> Sequence[Traine
     from rrtf_trl.train_stage import console_progress
 
     return [console_progress(console, progress)]
+
+
+@hookimpl
+def rrtf_stage_started(stage: str) -> None:
+    """Tell whoever watches the run."""
+    from rrtf_trl.live import live
+
+    told = live()
+    if told is not None and stage != "run":
+        told.stage(stage)
 
 
 @hookimpl

@@ -27,6 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if _STRICT_FLAG in arguments:
         arguments = [argument for argument in arguments if argument != _STRICT_FLAG]
         os.environ["RRTF_STRICT_PLUGINS"] = "1"  # for the processes that a command starts, too
+    if arguments and arguments[0] in ("-sc", "--shell-completion"):
+        from rrtf_trl.configuration.completion import complete
+
+        command = complete(arguments)
+        if command is None:
+            return 0
+        arguments = [command, *arguments]
     return _guarded(lambda: _run(arguments))
 
 

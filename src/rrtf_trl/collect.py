@@ -16,6 +16,7 @@ from rich.console import Console
 
 from rrtf_trl.executors import Executor, LocalExecutor
 from rrtf_trl.feedback import Feedback
+from rrtf_trl.live import live
 from rrtf_trl.progress import Meter, meter
 from rrtf_trl.records import Candidate, Judgement, Problem
 from rrtf_trl.samplers import Sampler
@@ -150,6 +151,7 @@ class _Drawing:
             for samples in executor.sample(self.sampler, self._units(units)):
                 key, unit = self._pending[0]
                 self.store.add_unit(key, self._identity, samples.candidates, samples.skipped)
+                _show(samples.candidates[-1:])
                 self.store.release([key])
                 self._pending.popleft()
                 self._settle("drawn", key, unit)
@@ -194,7 +196,7 @@ class _Judging:
         self.taken: list[Answers] = []
         self.holder = ""
         self._held: set[str] = set()  # keys that were claimed and are neither written nor given back
-        self._pending: dict[str, str] = {}  # candidate_id -> key, of those handed out and not yet written
+        self._pending: dict[str, tuple[str, Candidate]] = {}  # by candidate_id: handed out, and not yet written
         self._finished: list[tuple[str, Judgement]] = []
 
     def judge(self, answers: Iterable[Answers], executor: Executor) -> None:
@@ -204,7 +206,9 @@ class _Judging:
         try:
             first = list(itertools.islice(items, 1))
             for judgement in executor.judge(self.source, itertools.chain(first, items)) if first else ():
-                self._finished.append((self._pending[judgement.candidate_id], judgement))
+                key, candidate = self._pending[judgement.candidate_id]
+                self._finished.append((key, judgement))
+                _show([candidate], judgement.state)
                 self.counts["judged"] += 1
                 self.progress.advance()
                 if time.monotonic() - last_flush > _FLUSH_SECONDS:
@@ -223,7 +227,7 @@ class _Judging:
                 self.counts["reused"] += len(keys)
                 self.progress.advance(len(keys), cached=True)
             else:
-                self._pending.update(zip((c.candidate_id for c in candidates), keys, strict=True))
+                self._pending.update((c.candidate_id, (key, c)) for c, key in zip(candidates, keys, strict=True))
                 yield from ((problem, candidate) for candidate in candidates)
 
     def _pieces(self, answers: Iterable[Answers]) -> Iterator[tuple[Answers, list[str]]]:
@@ -257,6 +261,14 @@ class _Judging:
             self._held.discard(key)
             del self._pending[judgement.candidate_id]
         self._finished.clear()
+
+
+def _show(candidates: list[Candidate], state: str | None = None) -> None:
+    """Show answers to whoever watches the run."""
+    told = live()
+    if told is not None:
+        for candidate in candidates:
+            told.sample(candidate, state)
 
 
 def _verdict_keys(source: Feedback, problem: Problem, candidates: list[Candidate]) -> list[str]:

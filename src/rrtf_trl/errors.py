@@ -25,7 +25,7 @@ class Pruned(UserError):
 
 def explain(error: BaseException) -> str | None:
     """Return an error as one message for the user, or ``None`` if it is a mistake of ours."""
-    from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+    from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     from rrtf_trl.feedback.base import FeedbackError
@@ -42,8 +42,10 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException):
         return _explain_instantiation(error)
     if isinstance(error, ConfigCompositionException | HydraException):
+        if isinstance(error, OverrideParseException):
+            return f"{error.override}: no setting of Hydra's grammar: {str(error).splitlines()[0]}"
         cause = f": {error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-        return f"{error}{cause}".strip() + _suggestion(str(error) + cause)
+        return _explain_composition(f"{error}{cause}".strip())
     if isinstance(error, OmegaConfBaseException):
         return f"configuration: {error}"
     launcher = next((name for name in _origins(error) if name in _LAUNCHERS), None)
@@ -75,12 +77,27 @@ def _explain_instantiation(error: BaseException) -> str:
     return f"{where}{cause if cause is not None else text}"
 
 
-def _suggestion(message: str) -> str:
-    """Return the nearest right name for a mistyped key or group, with a space before it, or nothing."""
-    key = re.search(r"[Cc]ould not override '([\w.@/]+)'", message)
+def _explain_composition(text: str) -> str:
+    """Tell what is wrong with a setting; of a mistyped key, group or choice the nearest right name too."""
+    key = re.match(r"Could not (?:override|delete) '([\w.@/]+)'", text)
     if key:
-        return _nearest(key.group(1), _known_keys())
-    return ""
+        added = "" if "delete" in key.group(0) else f" (+{key.group(1)}=... adds one that is not there)"
+        return f"no option {key.group(1)!r}{_nearest(key.group(1), _known_keys())}{added}"
+    choice = re.match(r"(?:In '[^']*': )?Could not (?:find|load) '([\w@]+(?:/\w+)*)/([\w-]+)'", text)
+    if choice:
+        group, name = choice.groups()
+        listed = re.search(r"Available options in '[^']*':\n((?:\t\S+\n?)+)", text)
+        names = listed.group(1).split() if listed else _choices(group)
+        names = [known for known in names if not known.startswith("_")]
+        there = f"; there are {', '.join(names)}" if names else ""
+        return f"{group} has no choice {name!r}{_nearest(name, names)}{there}"
+    return text
+
+
+def _choices(group: str) -> list[str]:
+    from rrtf_trl.builtin import config_dir
+
+    return sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -16,9 +16,11 @@ from rrtf_trl.application import hydra_application, versions
 from rrtf_trl.assets import model_path
 from rrtf_trl.build import build_evaluation, check_extras, quiet_libraries
 from rrtf_trl.collect import Collector
+from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation.benchmark import Benchmark
 from rrtf_trl.evaluation.compare import compare, overlaps
+from rrtf_trl.live import published
 from rrtf_trl.problems import read_jsonl
 from rrtf_trl.records import content_hash
 from rrtf_trl.report.evaluation_tables import (
@@ -54,6 +56,7 @@ def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None
     problems = cast(dict[str, Any], OmegaConf.to_container(config.benchmark, resolve=True))
     name = problems.pop("name")
     quiet_libraries()
+    check_types(config)
     check_extras(config)
     store = Store(Path(config.runs_dir) / "store.sqlite")
     executor = instantiate(config.executor, _convert_="all")
@@ -70,7 +73,10 @@ def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None
         folder=folder,
     )
     try:
-        with folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()):
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder),
+        ):
             _tell(benchmark.run(versions()), folder, console)
     finally:
         executor.close()

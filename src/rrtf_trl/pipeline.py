@@ -35,6 +35,15 @@ from rrtf_trl.store import Store
 Stage = Literal["problems", "sample", "feedback", "rank", "train", "evaluate", "report"]
 
 
+def stages(until: Stage) -> list[str]:
+    """Return the stages that a run goes through, as ``run.json`` calls them."""
+    if until not in ("evaluate", "report"):
+        order = ["problems", "sample", "feedback", "rank", "train"]
+        return order[: order.index(until) + 1]
+    found = ["problems", "evaluate_base", "sample", "feedback", "rank", "train", "evaluate_trained"]
+    return [*found, "report"] if until == "report" else found
+
+
 @dataclass
 class Pipeline:
     """One run.

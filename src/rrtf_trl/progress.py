@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from rrtf_trl.live import live
+
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_LOOKS = 0.2  # at what another process does
 
@@ -43,10 +45,14 @@ class Meter:
         self._bar: Progress | None = None
         self._new = 0
         self._waited_for = ""
+        self._live = live()
+        self._began = time.time()
+        self._publish()
 
     def set_total(self, total: int) -> None:
         """Set the total, where it is known only once the work has begun."""
         self.total = total
+        self._publish()
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], total=total)
 
@@ -54,6 +60,7 @@ class Meter:
         """Count ``count`` more; ``cached`` ones were there before and do not count for the rate."""
         self.done += count
         self._new += 0 if cached else count
+        self._publish()
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self.done, rate=self._rate())
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -66,6 +73,10 @@ class Meter:
             self._waited_for = holder
             self._console.print(f"{self.label}: waiting for {holder}, which does the rest", highlight=False)
         time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _publish(self) -> None:
+        if self._live is not None:
+            self._live.work(self.label, self.done, self.total, self._new, self.unit, self._began)
 
     def _rate(self) -> str:
         seconds = time.monotonic() - self._start

@@ -15,9 +15,11 @@ from rrtf_trl.application import hydra_application, versions
 from rrtf_trl.assets import model_path
 from rrtf_trl.build import quiet_libraries
 from rrtf_trl.collect import Collector
+from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluate import check_benchmark
 from rrtf_trl.export import QuantizationTable
+from rrtf_trl.live import published
 from rrtf_trl.records import content_hash
 from rrtf_trl.report.evaluation_tables import markdown_table, terminal_table
 from rrtf_trl.report.table import interval
@@ -48,6 +50,7 @@ def quantize_config(config: DictConfig, folder: RunFolder, command: str) -> None
     name = plain["benchmark"].pop("name")
     console.print(f"quantize: {folder.path}", highlight=False)
     quiet_libraries()
+    check_types(config)
     store = Store(Path(config.runs_dir) / "store.sqlite")
     model = model_path(config.model.path)
     try:
@@ -67,7 +70,10 @@ def quantize_config(config: DictConfig, folder: RunFolder, command: str) -> None
     except ValueError as error:
         raise UserError(str(error)) from None
     try:
-        with folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()):
+        with (
+            folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
+            published(folder),
+        ):
             found = {
                 "model": {"name": config.model.path, "hash": model_identity(model)},
                 "benchmark": {"name": name, "prompt_form": plain["benchmark"].get("prompt_form", "as_is")},

@@ -13,6 +13,7 @@ feedback/          what a source of judgements tells of itself, for instance how
 checkpoints/       training, resumable            train_log.jsonl  its losses
 policy/            the trained model              evaluation/      samples and figures, before and after
 results.json       the figures                    report.html      all of it as one page
+live.json          what it is doing now, for `rrtf watch`
 """
 
 from __future__ import annotations

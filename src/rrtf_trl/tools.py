@@ -105,6 +105,30 @@ def explain(arguments: Sequence[str]) -> int:
     return explain(options.what, options.run, options.runs_dir)
 
 
+def watch(arguments: Sequence[str]) -> int:
+    """`rrtf watch`: show what a run is doing."""
+    parser = argparse.ArgumentParser(
+        prog="rrtf watch", description="Show what a run is doing, live in the terminal, until it ends."
+    )
+    parser.add_argument("run", nargs="?", metavar="RUN", help="the run's folder; by default the one at work last")
+    parser.add_argument("--runs-dir", default="runs", metavar="FOLDER", help="where runs are (runs)")
+    parser.add_argument("--once", action="store_true", help="show one frame, and do not wait for the run's end")
+    options = parser.parse_args(arguments)
+    from rrtf_trl.watch import watch as show
+
+    return show(options.run, options.runs_dir, options.once)
+
+
+def sweep_report(arguments: Sequence[str]) -> int:
+    """`rrtf sweep-report`: write one page on the runs of a sweep."""
+    parser = argparse.ArgumentParser(prog="rrtf sweep-report", description="Write one page on the runs of a sweep.")
+    parser.add_argument("folder", metavar="FOLDER", help="the sweep's, runs/sweeps/NAME")
+    options = parser.parse_args(arguments)
+    from rrtf_trl.sweeps.report import sweep_report
+
+    return sweep_report(options.folder)
+
+
 def doctor(arguments: Sequence[str]) -> int:
     """`rrtf doctor`: tell what this machine can do."""
     argparse.ArgumentParser(prog="rrtf doctor", description="Tell what this machine can do.").parse_args(arguments)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from rrtf_trl.live import live
 from rrtf_trl.plugins import plugins
 from rrtf_trl.progress import Meter, meter
 from rrtf_trl.run_folder import RunFolder
@@ -76,6 +77,9 @@ def console_progress(console: Console, counter: Meter) -> TrainerCallback:
             counter.advance()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kw: Any) -> None:
+            told = live()
+            if told is not None and logs:
+                told.log(state.global_step, state.max_steps, logs)
             shown = [f"{text} {logs[name]:.3f}" for name, text in _SHOWN.items() if logs and name in logs]
             if shown:
                 console.print(

@@ -1,8 +1,6 @@
-"""A served page, and a real browser to look at it."""
+"""A served page."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,43 +24,3 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Page]]:
     for page in pages:
         if page.process.poll() is None:
             page.kill()
-
-
-@pytest.fixture
-def open_browser() -> Iterator[Callable[..., Any]]:
-    """Open a headless Chromium with a profile of its own."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    opened: list[Any] = []
-    profiles: list[str] = []
-
-    def start(width: int = 1440, height: int = 900) -> Any:
-        options = webdriver.ChromeOptions()
-        options.binary_location = chromium
-        profiles.append(tempfile.mkdtemp(prefix="chromium-"))
-        for flag in (
-            *(
-                "headless",
-                "no-sandbox",
-                "disable-gpu",
-                "disable-quic",
-                "no-first-run",
-                "disable-background-networking",
-            ),
-            *("disable-component-update", "disable-sync", "disable-dev-shm-usage"),
-            *(f"window-size={width},{height}", f"user-data-dir={profiles[-1]}"),
-        ):
-            options.add_argument(f"--{flag}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        opened.append(webdriver.Chrome(options=options, service=Service(driver)))
-        return opened[-1]
-
-    yield start
-    for browser in opened:
-        browser.quit()
-    for profile in profiles:
-        shutil.rmtree(profile, ignore_errors=True)

@@ -77,6 +77,16 @@ ATTACKS = {
         "import ctypes, os\ndef f():\n    lib = ctypes.CDLL(None)\n"
         "    return 1 if lib.mq_open(b'/rrtf-leftover', os.O_CREAT | os.O_RDWR, 0o666, None) >= 0 else 0\n"
     ),
+    "leaves a folder too deep to remove": (
+        "import os\ndef f():\n    os.chdir('/tmp')\n    os.mkdir('rrtf-leftover')\n    os.chdir('rrtf-leftover')\n"
+        "    for _ in range(3000):\n        os.mkdir('d' * 50)\n        os.chdir('d' * 50)\n    return 2\n"
+    ),
+    "hides what it leaves": (
+        "import os\ndef f():\n    for folder in ('/tmp', '/dev/shm'):\n        before = os.stat(folder)\n"
+        "        open(folder + '/rrtf-leftover', 'w').close()\n"
+        "        try: os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))\n"
+        "        except OSError: pass\n    return 2\n"
+    ),
     # Secrets of the process
     "reads the environment": "import os\ndef f(): return int(os.environ['RRTF_SECRET'])",
     "reads the environment of others": (
@@ -240,6 +250,12 @@ BOMBS = {
     "pipe bomb": (
         "import os\ndef f():\n    while True:\n        r, w = os.pipe()\n        os.set_blocking(w, False)\n"
         "        try:\n            while True: os.write(w, bytes(65536))\n        except BlockingIOError: pass\n"
+    ),
+    "descriptors in flight": (
+        "import array, socket\ndef f():\n    kept = []\n    while True:\n        a, b = socket.socketpair()\n"
+        "        try: socket.send_fds(a, [b'x'], [a.fileno(), b.fileno()] * 50)\n        except OSError: pass\n"
+        "        try: socket.send_fds(socket.socket(fileno=3), [b'x'], [3] * 200)\n        except OSError: pass\n"
+        "        a.close()\n        b.close()\n"
     ),
     "descriptor bomb": "def f():\n    x = []\n    while True: x.append(open('/dev/null'))\n",
     "output bomb": "import os\ndef f():\n    while True: os.write(1, bytes(65536))\n",

@@ -121,7 +121,7 @@ def _clean_up() -> None:
             os.kill(int(pid), signal.SIGKILL)
     for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run", "/", os.path.expanduser("~")):
         for path in Path(folder).glob("rrtf-leftover*"):
-            path.unlink()
+            subprocess.run(["rm", "-rf", str(path)], check=True)
     for path in (Path(os.__file__).parent / "__pycache__").glob("string*.x"):
         path.unlink()
     libc = ctypes.CDLL(None)

@@ -306,6 +306,27 @@ def f(x):
     os.write(3, struct.pack(">I", len(data)) + data)
     return 1
 """,
+    "drips an answer": """
+import os, time
+def f(x):
+    for byte in b"\\0\\0\\0\\x09" * 100:
+        os.write(3, bytes([byte]))
+        time.sleep(0.05)
+""",
+    "a number of a million digits": """
+import os, struct
+def f(x):
+    data = b'[1,"v",' + b"7" * 10**6 + b"]"
+    os.write(3, struct.pack(">I", len(data)) + data)
+    return 1
+""",
+    "asks for another throw of the dice": """
+import os, random, signal
+dice = random.SystemRandom()
+def f(x):
+    if dice.random() < 0.9: os.kill(os.getpid(), signal.SIGTERM)
+    return -1
+""",
     "does not compile": "def f(x) return 4\n",
     "null byte": "def f(x): return 4\0\n",
     "lone surrogate": "def f(x): return '\ud800'\n",
@@ -668,6 +689,15 @@ def test_tests_that_a_program_could_reach_into(name: str, sandbox: Sandbox) -> N
         for outcome in sandbox.run_many(jobs):
             assert (outcome.state == "passed") is (outcome.job_id == "right"), outcome
             assert outcome.state != "infrastructure"
+
+
+def test_an_iterator_without_end_does_not_fill_the_judge(hasty: Sandbox) -> None:
+    code = "def f(x):\n    while True: yield [0] * 1_000_000\n"
+    tests = AssertTests(["assert list(f(1)) == [0]"])
+    worker = [worker._process.pid for worker in hasty._pool]
+    outcomes = list(hasty.run_many([Job("", code, tests, "f", "def f(x): yield 0\n")] * 4))
+    assert {outcome.state for outcome in outcomes} <= {"refused", "timeout", "memory"}
+    assert [worker._process.pid for worker in hasty._pool] == worker
 
 
 REPEATS = int(os.environ.get("RRTF_HACK_REPEATS", "5"))

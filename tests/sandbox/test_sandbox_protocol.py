@@ -25,7 +25,7 @@ from rrtf_trl.records import (
     StdioTests,
     Tests,
 )  # fmt: skip
-from rrtf_trl.sandbox import Executor, Job, Outcome, Sandbox, check_job
+from rrtf_trl.sandbox import Job, JobExecutor, Outcome, Sandbox, check_job
 
 KINDS: dict[str, tuple[Tests, str, str | None]] = {
     "check": (CheckTests("def check(candidate):\n    assert candidate(2) == 4\n"), "def f(x): return x * x", "f"),
@@ -77,7 +77,7 @@ class _Remote:
         self._url = url
         self._pool: ThreadPoolExecutor | None = None
 
-    def __enter__(self) -> Executor:
+    def __enter__(self) -> JobExecutor:
         self._pool = ThreadPoolExecutor(2)
         return self
 

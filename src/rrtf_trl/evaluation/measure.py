@@ -227,6 +227,8 @@ def sample_row(problem: Problem, candidate: Candidate, verdict: Judgement) -> di
         "result": "passed" if verdict.state == "passed" else f"failed: {message}",
         "state": verdict.state,
         "message": verdict.detail.get("message", ""),
+        "score": verdict.score,
+        "finish_reason": candidate.finish_reason,
     }
 
 

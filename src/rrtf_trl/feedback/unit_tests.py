@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from rrtf_trl.program import called_name, whole_program
 from rrtf_trl.records import Candidate, Judgement, Problem
-from rrtf_trl.sandbox import Executor, Job, Outcome, Sandbox, SandboxUnavailable, check_job
+from rrtf_trl.sandbox import Job, JobExecutor, Outcome, Sandbox, SandboxUnavailable, check_job
 
 from .base import FeedbackError
 
@@ -38,7 +38,7 @@ class UnitTests:
         memory_mb: int = 1024,
         workers: int | None = None,
         allow_unsafe: bool = False,
-        executor: Executor | None = None,
+        executor: JobExecutor | None = None,
     ) -> None:
         self.timeout = timeout
         self.memory_mb = memory_mb

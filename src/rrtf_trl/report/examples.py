@@ -1,9 +1,8 @@
-"""The problems that a report shows whole: the first ranked groups, and held-out answers before and after."""
+"""The ranked groups that a report shows whole, with all that the run knows of their answers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby, islice
@@ -11,14 +10,12 @@ from typing import Any
 
 from rrtf_trl.run_folder import RunFolder
 
+from .differences import marked
 from .sources import opinions
 from .tallies import judged, rows
 
 GROUPS = 20
 """How many ranked groups a report shows."""
-
-KINDS = {"fixed": 4, "broken": 3, "still wrong": 3}
-"""How many held-out problems of each kind a report shows."""
 
 SHOWN_FIRST, SHOWN_LAST = 8, 4
 """How many ranked answers of one group a report shows from its top and from its end, where it has more."""
@@ -44,6 +41,7 @@ class Answer:
         drawn: How many times this same text was drawn.
         training: What training made of it, in words.
         opinions: What sources beside the tests said of it, in words.
+        marked: ``text`` as HTML, with what another answer does not have marked.
     """
 
     text: str
@@ -55,6 +53,7 @@ class Answer:
     drawn: int = 1
     training: str = ""
     opinions: str = ""
+    marked: Any = ""
 
 
 @dataclass
@@ -76,16 +75,6 @@ class Group:
     states: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass
-class Change:
-    """A held-out problem with the greedy answers before and after training."""
-
-    task_id: str
-    prompt: str
-    before: Answer
-    after: Answer
-
-
 def clip(text: Any, limit: int) -> str:
     """Return text that takes at most about ``limit`` bytes in the page, with unseen characters made visible."""
     # Lone surrogates can stand in JSON, but not in a file of UTF-8.
@@ -105,9 +94,6 @@ def prompt_text(prompt: Any) -> str:
     if isinstance(prompt, list):
         return "\n\n".join(f"[{message.get('role')}]\n{message.get('content')}" for message in prompt)
     return str(prompt)
-
-
-# -- Ranked groups ---------------------------------------------------------------------------------------
 
 
 def ranked_groups(folder: RunFolder) -> list[Group]:
@@ -178,6 +164,8 @@ def _group(
         answer.source = candidate["source"]
         answer.training = f"not trained on: {'cut off at max_new_tokens' if _cut_off(candidate) else 'empty'}"
         answers.append(answer)
+    for answer in answers:
+        answer.marked = marked(answer.text, answers[0].text)
     return Group(
         task_id=clip(row.get("task_id") or "", 120),
         prompt=clip(prompt_text(row["prompt"]), 2400),
@@ -201,55 +189,3 @@ def _as_trained(prompt: Any, candidate: dict[str, Any]) -> str:
 
 def _cut_off(candidate: dict[str, Any]) -> bool:
     return bool(candidate["finish_reason"] == "length")
-
-
-# -- Held-out problems -----------------------------------------------------------------------------------
-
-
-def changes(folder: RunFolder) -> tuple[Counter[str], dict[str, list[Change]]]:
-    """Compare greedy answers before and after training: how many problems of each kind, and the first of each.
-
-    The kinds are those of ``KINDS``, and ``solved both times``.
-    """
-    counts: Counter[str] = Counter()
-    picked: dict[str, list[Change]] = {kind: [] for kind in KINDS}
-    names = [f"evaluation/{which}.greedy.jsonl" for which in ("base", "trained")]
-    if not all((folder / name).is_file() for name in names):
-        return counts, picked
-    before, after = (groupby(rows(folder, name), key=lambda row: row["task_id"]) for name in names)
-    for problem, first, second in _aligned(rows(folder, "heldout.jsonl"), before, after):
-        kind = _kind(bool(first and first["passed"]), bool(second and second["passed"]))
-        counts[kind] += 1
-        if first and second and len(picked.get(kind, ())) < KINDS.get(kind, 0):
-            prompt, task_id = clip(prompt_text(problem["prompt"]), 2400), clip(problem["task_id"], 120)
-            picked[kind].append(Change(task_id, prompt, _sample(first), _sample(second)))
-    return counts, picked
-
-
-def _aligned(problems: Iterable[dict[str, Any]], *files: Iterator[tuple[str, Any]]) -> Iterator[list[Any]]:
-    """Yield each problem with its first row of each file, ``None`` where it has none; all are in the same order."""
-    waiting = [next(file, None) for file in files]
-    for problem in problems:
-        found: list[Any] = [problem]
-        for index, file in enumerate(files):
-            group = waiting[index]
-            if group is not None and group[0] == problem["task_id"]:
-                found.append(next(group[1]))
-                waiting[index] = next(file, None)
-            else:
-                found.append(None)
-        yield found
-
-
-def _kind(before: bool, after: bool) -> str:
-    if before:
-        return "solved both times" if after else "broken"
-    return "fixed" if after else "still wrong"
-
-
-def _sample(row: dict[str, Any]) -> Answer:
-    return Answer(
-        clip(row.get("response", row["completion"]), 1400),
-        clip(row.get("state", row["result"]), 40),
-        clip(row.get("message", ""), 400),
-    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,59 @@ def curve_figure(name: str, steps: Sequence[float], values: Sequence[float]) -> 
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
     axes.set_xlabel("step", color=_MUTED, labelpad=1)
     return _svg(figure, axes, label=f"{name}: from {values[0]:.3g} to {values[-1]:.3g} in {steps[-1]:g} steps")
+
+
+def pass_figure(ks: Sequence[int], estimates: Mapping[str, list[dict[str, float]]], label: str) -> str:
+    """Return pass@k over k before and after, each with its band of 95%, as inline SVG.
+
+    Args:
+        ks: The k of each estimate.
+        estimates: ``before`` and ``after``: an estimate for each k.
+        label: What is drawn, for those who cannot see it.
+    """
+    figure = Figure(figsize=(360 / 72, 200 / 72))
+    axes = figure.add_axes((44 / 360, 38 / 200, 260 / 360, 152 / 200))
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    for found, colour in zip(estimates.values(), (_BEFORE, _AFTER), strict=True):
+        value, low, high = ([100 * estimate[part] for estimate in found] for part in ("value", "low", "high"))
+        axes.fill_between(ks, low, high, color=colour, alpha=0.16, linewidth=0)
+        axes.plot(ks, value, color=colour, linewidth=1.8, marker="o", markersize=3.5)
+    ends = [100 * found[-1]["value"] for found in estimates.values()]
+    apart = max(0.0, 11 - abs(ends[1] - ends[0])) / 2 * (1 if ends[1] >= ends[0] else -1)  # so that both can be read
+    for name, end, colour in zip(estimates, (ends[0] - apart, ends[1] + apart), (_BEFORE, _AFTER), strict=True):
+        axes.text(1.03, end, name, transform=axes.get_yaxis_transform(), color=colour, va="center")
+    if ks[-1] > 16:
+        axes.set_xscale("log")
+        axes.set_xticks([k for k in (1, 10, 100, 1000) if k <= ks[-1]])
+        axes.minorticks_off()
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set(ylim=(0, 100), yticks=[0, 25, 50, 75, 100])
+    axes.set_xlabel("k answers", color=_MUTED, labelpad=1)
+    return _svg(figure, axes, label=label)
+
+
+def shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[float]], label: str) -> str:
+    """Return shares of answers by kind as bars, before beside after, as inline SVG.
+
+    Args:
+        names: The kinds.
+        shares: ``before`` and ``after``: a share for each kind.
+        label: What is drawn, for those who cannot see it.
+    """
+    figure = Figure(figsize=(360 / 72, 200 / 72))
+    axes = figure.add_axes((44 / 360, 38 / 200, 306 / 360, 136 / 200))
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    for side, (which, values) in enumerate(shares.items()):
+        left = [place + 0.4 * side - 0.2 for place in range(len(names))]
+        colour = (_BEFORE, _AFTER)[side]
+        axes.bar(left, [100 * value for value in values], width=0.36, color=colour)
+        axes.text(0.16 * side, 1.05, which, transform=axes.transAxes, color=colour, weight="bold")
+    axes.set_xticks(range(len(names)), names)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.set_xlabel("share of the problem's tests that an answer passes", color=_MUTED, labelpad=2)
+    return _svg(figure, axes, label=label)
 
 
 def rounds_figure(told: dict[str, Any]) -> str:

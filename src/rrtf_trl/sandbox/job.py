@@ -1,6 +1,6 @@
 """What goes into a sandbox and what comes out, in memory and as JSON.
 
-The JSON is the protocol for executors elsewhere: see :class:`Executor`.
+The JSON is the protocol for executors elsewhere: see :class:`JobExecutor`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Outcome:
         return cls(**body)
 
 
-class Executor(Protocol):
+class JobExecutor(Protocol):
     """What judges jobs: :class:`.pool.Sandbox` here, or a plugin that sends them elsewhere.
 
     An executor is used in a ``with`` statement. It gives exactly one outcome a job, in any order, and reads
@@ -128,7 +128,7 @@ class Executor(Protocol):
     ``infrastructure``.
     """
 
-    def __enter__(self) -> Executor:
+    def __enter__(self) -> JobExecutor:
         """Get ready."""
 
     def __exit__(self, *error: Any) -> None:

@@ -22,8 +22,9 @@ from .job import Job, Outcome, suite_body
 from .server import ENVIRONMENT
 
 _ATTEMPTS = 5
-_STARTS = 10
-"""How often a worker is started anew where it does not come to life, before this is taken for more than bad luck."""
+_STARTS, _PATIENCE = 10, 20.0
+"""How often, and for how many seconds, a worker is started anew that does not come to life, before this is taken for
+more than bad luck: whoever kills workers may kill many before one has started."""
 _KEPT_SUITES = 1024
 """Problems that a worker remembers, at most."""
 _SILENCE = 10.0
@@ -177,7 +178,7 @@ class Sandbox:
     def _give(self, index: int, pending: _Pending) -> list[_Pending]:
         """Give a job to a worker, or to the one that takes the place of a dead one; return what that had before."""
         lost: list[_Pending] = []
-        for _ in range(_STARTS):
+        for _ in _starts():
             if self._pool[index].give(pending, next(self._numbers)):
                 return lost
             lost += self._pool[index].pending
@@ -231,7 +232,7 @@ class Sandbox:
         yield Outcome(job_id=lost.job.job_id, trust=lost.job.trust, **row)
 
     def _replace(self, index: int) -> None:
-        for _ in range(_STARTS):
+        for _ in _starts():
             self._pool[index].stop()
             self._pool[index] = _Worker(self._settings)
             if self._pool[index].greet():
@@ -350,6 +351,15 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _starts() -> Iterator[None]:
+    """One item a start that is worth trying."""
+    begin = time.monotonic()
+    for number in itertools.count():
+        if number >= _STARTS and time.monotonic() - begin > _PATIENCE:
+            return
+        yield
 
 
 def _processors() -> int:

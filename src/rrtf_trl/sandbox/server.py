@@ -47,6 +47,9 @@ class ForkServer:
                 self.tier: str = hello["tier"]
                 self.isolation: str = hello["isolation"]
                 self.pid = _child_of(self._process.pid) if tier in ("full", "no-landlock") else self._process.pid
+                if not self.pid:
+                    self.stop()
+                    raise Broken("the fork server is gone")
                 return
             reasons.append(f"{tier}: {hello['refused']}")
             self.stop()
@@ -128,7 +131,7 @@ class ForkServer:
 
 
 def _child_of(pid: int) -> int:
-    """The only child of a process: process 1 of the namespaces, as its warden's pid is known here."""
-    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/task/{pid}/children") as file:
+    """The only child of a process: process 1 of the namespaces, as its warden's pid is known here; 0 if it is gone."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/task/{pid}/children") as file:
         return int(file.read().split()[0])
     return 0

@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import io
 import signal
 import sys
-import types
-from collections.abc import Iterator
 from json import dumps  # these by name: tests may patch the modules
 from os import urandom
 from typing import Any
@@ -26,26 +23,19 @@ from . import codec, protocol
 from .faults import Broken, Diverged, Fault, FaultKind, Limits, LoadError
 from .forkserver import Report
 from .guest import EXIT_OUT_OF_TIME
-from .messages import cut, short
+from .lent import Lent, standard_name
+from .messages import short
+from .raised import Raised
 from .remote import BORROWED, EXPECTED, UNKNOWN, Remote, RemoteCoroutine
 from .server import ForkServer
 from .trace import Trace, call_frame, put_back
 
-_NEVER_RAISED = {
-    "AssertionError",
-    "StopIteration",
-    "StopAsyncIteration",
-    "GeneratorExit",
-    "SystemExit",
-    "KeyboardInterrupt",
-}
-"""Exceptions of the program that would mean something else inside a test: a verdict, or the end of a loop."""
 _KINDS = {"function", "class", "iterator", "coroutine", "module", "object", "value", "exception"}
 _ARITHMETIC = {"add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow"}
-_PLAIN = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float)
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 """Signals that end a process on behalf of others, as far as anyone can tell."""
-_MAX_NESTED = 50
+_MAX_SAID = 128 * 2**20
+"""What a program may send in all, bytes: an iterator without end must not fill the judge's memory."""
 _USED_UP = 0.9
 """The part of the processor time allowed that a program has used up which was killed for using all."""
 
@@ -73,11 +63,11 @@ class Session:
         self._asked_ahead = 0
         self._awaited = 0
         """The number of the request that is to be answered next; 0 for none."""
-        self._depth = 0
+        self._said = 0
         self._answering: tuple[str, Any] = ("", None)
         self._objects_seen: list[str] = []
-        self._exceptions: dict[int, type[Exception]] = {}
-        self._lent: list[Any] = []
+        self._raised = Raised(self._fail)
+        self._lent = Lent(self, self._fail)
         self._last_call: tuple[str, Any, Any] | None = None
         self._last_answer: tuple[Any] | None = None
         self._end: BaseException | None = None
@@ -108,7 +98,7 @@ class Session:
         self._send(request % (self._first, named, self._trace.calls, dumps(code).encode("ascii")))
         kind, payload = self._exchange(self._first)
         if kind == "f":
-            raise self._load_error(payload)
+            raise self._raised.load_error(payload)
         if kind != "l" or not isinstance(payload, dict):
             raise self._fail("refused", "a reply of the wrong shape")
         self._loaded = True
@@ -140,14 +130,14 @@ class Session:
             raise self._remember(fault) from None
         if kind != "f":
             raise self._fail("refused", "a reply of the wrong shape")
-        raise self._load_error(payload)
+        raise self._raised.load_error(payload)
 
     def run_weak(self, request: dict[str, Any]) -> Any:
         """Have the program's own process run the tests, and return what it says of them."""
         self._send(codec.dump({"id": self._first, **request}))
         kind, payload = self._exchange(self._first)
         if kind == "f":
-            raise self._load_error(payload)
+            raise self._raised.load_error(payload)
         return payload
 
     def expect_no_more(self) -> None:
@@ -317,41 +307,10 @@ class Session:
                 if kind not in ("k", "i"):
                     self._awaited = 0
                     return kind, payload
-                self._serve(kind, payload)
+                self._answering = ("", None)
+                self._send(self._lent.serve(kind, payload))
         except protocol.Closed:
             raise self._remember(self._why() or Fault("ended", "the program ended with exit status 0")) from None
-
-    def _serve(self, kind: str, payload: Any) -> None:
-        """Call a function of the tests for the program, or take the next item of an iterator of theirs."""
-        if not (isinstance(payload, list) and len(payload) == 3 and isinstance(payload[0], int)):
-            raise self._fail("refused", "a reply of the wrong shape")
-        number, args, kwargs = payload
-        if not 0 <= number < len(self._lent) or self._depth >= _MAX_NESTED:
-            raise self._fail("refused", "a call of nothing, or of too many things inside each other")
-        lent = self._lent[number]
-        if callable(lent) is not (kind == "k"):
-            raise self._fail("refused", "a call of what cannot be called")
-        try:
-            operands = [codec.unpack(item, self) for item in args]
-            named = {str(key): codec.unpack(value, self) for key, value in kwargs}
-        except (codec.Malformed, TypeError, ValueError):
-            raise self._fail("refused", "a reply of the wrong shape") from None
-        self._answering = ("", None)
-        self._depth += 1
-        try:
-            value = lent(*operands, **named) if kind == "k" else next(([item] for item in lent), [])
-            reply = codec.dump({"value": codec.pack(value, self)})
-        except AssertionError as error:
-            # A test that asserts inside of what it passes has failed, whatever the program makes of it.
-            self.fault = Fault("raised", f"a function of the test failed: {cut(str(error))}")
-            reply = codec.dump({"error": ["AssertionError", cut(str(error))]})
-        except codec.Refused as error:
-            raise self._fail("refused", f"the test gives {error}, which cannot cross to the program") from None
-        except Exception as error:
-            reply = codec.dump({"error": [_builtin_name(error), cut(str(error))]})
-        finally:
-            self._depth -= 1
-        self._send(reply)
 
     def _read(self, answer: tuple[str, Any], operation: str, target: Any) -> Any:
         kind, payload = answer
@@ -367,7 +326,7 @@ class Session:
         if kind == "r":
             raise self._fail("unsupported", f"the answer is {str(payload)[:100]}, which is not plain data")
         if kind == "x":
-            raise self._as_exception(payload)
+            raise self._raised.exception(payload)
         raise self._fail("refused", "a reply of the wrong shape")
 
     # -- codec.References ------------------------------------------------------------------------------
@@ -376,29 +335,16 @@ class Session:
         """Return a reference for the program: to its own object, or to a function or iterator of the tests."""
         if isinstance(value, Remote):
             return value._reference
-        for number, stand_in in self._exceptions.items():
-            if value is stand_in:
-                return ["h", number]
-        by_name = _standard_name(value)
-        if by_name is not None:
-            return ["n", *by_name]
-        of_plain_data = isinstance(value, types.BuiltinMethodType) and isinstance(
-            value.__self__, _PLAIN
-        )  # seen.append
-        if of_plain_data or isinstance(value, types.FunctionType | types.MethodType):
-            self._lent.append(value)
-            return ["k", len(self._lent) - 1]
-        if isinstance(value, Iterator) and not isinstance(value, type | io.IOBase):
-            self._lent.append(value)
-            return ["i", len(self._lent) - 1]
-        return None
+        number = self._raised.number_of(value)
+        if number is not None:
+            return ["h", number]
+        by_name = standard_name(value)
+        return ["n", *by_name] if by_name is not None else self._lent.refer(value)
 
     def unpack(self, payload: Any) -> Any:
         """Return the handle that a reference of the program stands for."""
         if type(payload) is list and len(payload) == 2 and payload[0] == "k":
-            number = payload[1]
-            if type(number) is int and 0 <= number < len(self._lent):
-                return self._lent[number]
+            return self._lent.find(payload[1])
         if type(payload) is list and len(payload) == 4:
             kind, name, bases, number = payload
             if kind in _KINDS and type(name) is str and type(number) is int and number >= 0:
@@ -439,21 +385,9 @@ class Session:
 
     def _handle(self, kind: str, name: str, bases: Any, reference: list[Any], origin: int) -> Any:
         if kind == "exception":
-            return self._stand_in(name, bases, reference[1])
+            return self._raised.stand_in(name, bases, reference[1])
         make = RemoteCoroutine if kind == "coroutine" else Remote
         return make(self, reference, kind, name, origin)
-
-    def _stand_in(self, name: str, bases: Any, number: int) -> type[Exception]:
-        """A class of our own for an exception class of the program's, so that the tests can catch it."""
-        if number not in self._exceptions:
-            base = Exception
-            for candidate in bases if isinstance(bases, list) else []:
-                kind = getattr(builtins, candidate, None) if isinstance(candidate, str) else None
-                if isinstance(kind, type) and issubclass(kind, Exception) and kind.__name__ not in _NEVER_RAISED:
-                    base = kind
-                    break
-            self._exceptions[number] = type(str(name), (base,), {})
-        return self._exceptions[number]
 
     # -- The channel -----------------------------------------------------------------------------------
 
@@ -470,7 +404,11 @@ class Session:
             if not self._greeted:
                 self._channel.receive(0)  # sent before the program's first line
                 self._greeted = True
-            reply = codec.parse(self._channel.receive())
+            frame = self._channel.receive()
+            self._said += len(frame)
+            if self._said > _MAX_SAID:
+                raise self._fail("refused", f"the program answered with more than {_MAX_SAID // 2**20} MiB")
+            reply = codec.parse(frame)
         except (codec.Malformed, protocol.TooLarge) as error:
             raise self._fail("refused", f"the program wrote to the judge's channel: {error}") from None
         except MemoryError:
@@ -505,43 +443,6 @@ class Session:
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
         return Fault("ended", f"the program {how}")
 
-    def _load_error(self, payload: Any) -> BaseException:
-        if not (isinstance(payload, list) and len(payload) == 2):
-            return self._fail("refused", "a reply of the wrong shape")
-        names, text, _, _ = self._error(payload[1])
-        if "MemoryError" in names and payload[0] == "load":
-            return self._fail("memory", text)
-        return LoadError("compile" if payload[0] == "compile" else "load", text)
-
-    def _error(self, error: Any) -> tuple[list[str], str, Any, list[Any]]:
-        if isinstance(error, list) and len(error) == 4:
-            names, text, args, classes = error
-            if isinstance(names, list) and isinstance(text, str) and isinstance(classes, list):
-                return [name for name in names[:20] if isinstance(name, str)], text[:300], args, classes[:50]
-        raise self._fail("refused", "a reply of the wrong shape")
-
-    def _as_exception(self, payload: Any) -> BaseException:
-        """The exception to raise in the test for one that the program raised."""
-        names, text, packed, classes = self._error(payload)
-        if "MemoryError" in names:
-            return self._fail("memory", text)
-        try:
-            args = codec.unpack(packed)
-        except codec.Malformed:
-            args = None
-        if type(args) is not tuple:
-            args = (text.partition(": ")[2],)
-        if not _NEVER_RAISED.intersection(names):
-            kinds: list[Any] = [self._exceptions[number] for number in classes if number in self._exceptions]
-            kinds += [getattr(builtins, name, None) for name in names]
-            for kind in kinds:
-                if isinstance(kind, type) and issubclass(kind, Exception):
-                    try:
-                        return kind(*args)
-                    except TypeError:  # a few take other arguments; their base class will do
-                        continue
-        return self._fail("raised", text)
-
     def _fail(self, kind: FaultKind, text: str) -> Fault:
         return self._remember(Fault(kind, text))
 
@@ -558,25 +459,3 @@ class Session:
 def _fresh_number() -> int:
     """A number that an answer cannot bear before the question is asked."""
     return int.from_bytes(urandom(6), "big") + 1
-
-
-def _standard_name(value: Any) -> tuple[str, str] | None:
-    """Module and name of a function or class of the standard library or NumPy, which the program has as well."""
-    owner = getattr(value, "__objclass__", value)  # str.upper has no module but that of str
-    module, name = getattr(owner, "__module__", None), getattr(value, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str):
-        return None
-    top = module.partition(".")[0]
-    if top not in sys.stdlib_module_names and top != "numpy":
-        return None
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return (module, name) if found is value else None
-
-
-def _builtin_name(error: BaseException) -> str:
-    for base in type(error).__mro__:
-        if base.__module__ == "builtins" and base.__name__ not in _NEVER_RAISED:
-            return base.__name__
-    return "Exception"

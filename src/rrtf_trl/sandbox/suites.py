@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .compare import same
+from .failures import expected_side, failing_line
 from .faults import BadTests, Diverged, Fault
 from .messages import cut, short
-from .trace import FORGIVEN, BlindAnswer, Facts, Recorder, Trace, Unseen, blindfold, common_start
+from .trace import FORGIVEN, BlindAnswer, Facts, Unseen, blindfold
 
 Scope = dict[str, Any]
 SCOPES = ("rrtf_tests", "rrtf_context")
@@ -102,7 +103,7 @@ class CheckSuite:
         self._facts = facts
         self.entry: str = entry
         self.context = context
-        self.names = list(dict.fromkeys([entry, *_class_names(context.source)]))
+        self.names = list(dict.fromkeys([entry, *class_names(context.source)]))
         self.lends = _lends([self._source])
         self.total = 1
         self.must_define = True
@@ -126,11 +127,11 @@ class CheckSuite:
             try:
                 check(found[self.entry])
             except AssertionError as error:
-                line = _failing_line(error, self._source)
+                line = failing_line(error, self._source)
                 raise AssertionError(f"{line} ({error})" if str(error) else line) from error
 
         yield Test(
-            "check", run, lambda error: _expected(error, self._source, "<check>", set(self.names) | {"candidate"})
+            "check", run, lambda error: expected_side(error, self._source, "<check>", set(self.names) | {"candidate"})
         )
 
 
@@ -171,7 +172,7 @@ class AssertSuite:
                 exec(code, scope)
 
             def expected(error: BaseException, source: str = source, index: int = index) -> str | None:
-                return _expected(error, source, f"<test {index}>", names)
+                return expected_side(error, source, f"<test {index}>", names)
 
             yield Test(f"test {index}: {cut(source.strip())}", run, expected)
 
@@ -202,92 +203,6 @@ class CaseSuite:
             yield Test(f"case {index}", run, lambda error, case=case: short(case["expected"]))  # type: ignore[misc]
 
 
-# -- Rehearsal -------------------------------------------------------------------------------------------
-
-
-def rehearse(suite: Suite, prepare: Callable[[], None]) -> Facts:
-    """Run a suite with the reference in the program's place, and blind; see :mod:`.trace`.
-
-    Args:
-        suite: The tests.
-        prepare: Puts all that chance depends on back to its start, as before every run.
-    """
-    reference = _reference(suite)
-    classes = {name for name, kind in reference.items() if isinstance(kind, type)}
-    functions = {name: reference.get(name) for name in suite.names}
-    of_functions = all(value is None or isinstance(value, types.FunctionType) for value in functions.values())
-    seeing = Recorder(classes)
-
-    def with_reference(recorder: Recorder) -> int:
-        prepare()
-        return _play(suite, {
-            name: recorder.function(name, value) if isinstance(value, types.FunctionType) else value
-            for name, value in functions.items() if value is not None
-        }, blind=False)  # fmt: skip
-
-    changed: dict[str, list[int]] = {}
-    if reference:
-        passed = with_reference(seeing)
-        # Only where its tests fail by value may a program change their arguments: it could change what they expect.
-        if suite.lends and seeing.changed and passed < suite.total:
-            putting_back = Recorder(classes, put_back=True)
-            if with_reference(putting_back) > passed:
-                seeing, changed = putting_back, putting_back.changed
-    blind = Recorder(classes)
-    if of_functions:
-        prepare()
-        _play(suite, {name: blind.function(name, lambda *args, **kwargs: Unseen()) for name in functions}, blind=True)
-    return Facts(
-        frames=[] if changed else common_start(seeing.frames, blind.frames) if reference else blind.frames,
-        changed=changed,
-        plain={name for name, is_plain in seeing.answers.items() if is_plain},
-        objects={name for name, is_plain in seeing.answers.items() if not is_plain},
-        shared=seeing.shared,
-        classes=classes,
-    )
-
-
-def trace_of(suite: Suite, facts: Callable[[], Facts], ahead: bool) -> Trace:
-    """What a session needs to know of a suite; asks ahead only where that was rehearsed already."""
-    changed = facts().changed if suite.lends and suite.context.source else {}
-    return Trace(facts().frames if ahead else [], facts, bool(suite.context.source), changed)
-
-
-def trace_without_suite(context: str) -> Trace:
-    """What a session needs to know where the tests are files, which are not rehearsed call by call."""
-    facts = Facts(classes=set(_class_names(context)), names=_defined_names(context))
-    return Trace([], lambda: facts, bool(context))
-
-
-def _reference(suite: Suite) -> Scope:
-    try:
-        return suite.context.scope() if suite.context.source else {}
-    except BadTests:
-        return {}
-
-
-def _play(suite: Suite, found: Scope, blind: bool) -> int:
-    """Run the tests as far as they go, and return how many pass."""
-    passed = 0
-    if suite.must_define and suite.entry not in found:
-        return passed
-    try:
-        for test in suite.tests(found, blind):
-            try:
-                test.run()
-                passed += 1
-            except AssertionError:
-                continue
-    except Fault:
-        raise
-    except BaseException:
-        return passed
-    return passed
-
-
-# -- Trusted code ----------------------------------------------------------------------------------------
-
-
 def new_scope(name: str) -> Scope:
     """The globals of a new module, which can be looked up by its name, as dataclasses and the like do."""
     module = types.ModuleType(name)
@@ -313,13 +228,14 @@ def run_trusted(code: types.CodeType, scope: Scope, what: str) -> None:
         raise BadTests(f"{what}: {type(error).__name__}: {error}") from None
 
 
-def _class_names(source: str) -> list[str]:
+def class_names(source: str) -> list[str]:
+    """The classes that a module's own statements define."""
     if "class " not in source:
         return []
     return [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
 
 
-def _defined_names(source: str) -> set[str]:
+def defined_names(source: str) -> set[str]:
     """What a module's own statements define, imports apart."""
     found: set[str] = set()
     for node in ast.parse(source).body:
@@ -383,47 +299,3 @@ def _first_called(line: str) -> list[str]:
             if isinstance(first, ast.Call) and isinstance(first.func, ast.Name):
                 return [first.func.id]
     return []
-
-
-# -- What a failed test wanted -----------------------------------------------------------------------------
-
-
-def _failing_frame(error: BaseException, filename: str) -> tuple[types.FrameType, int] | None:
-    """The innermost frame of the tests' own code that an exception went through, and its line."""
-    found, trace = None, error.__cause__.__traceback__ if error.__cause__ else error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == filename:
-            found = trace.tb_frame, trace.tb_lineno
-        trace = trace.tb_next
-    return found
-
-
-def _failing_line(error: BaseException, source: str) -> str:
-    lines, trace, text = source.splitlines(), error.__traceback__, ""
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<check>" and 0 < trace.tb_lineno <= len(lines):
-            text = lines[trace.tb_lineno - 1].strip()
-        trace = trace.tb_next
-    return text
-
-
-def _expected(error: BaseException, source: str, filename: str, program: set[str]) -> str | None:
-    """The side of a failed ``assert f(x) == y`` in which the program has no part, evaluated once more."""
-    place = _failing_frame(error, filename)
-    if place is None:
-        return None
-    frame, line = place
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Assert) or not node.lineno <= line <= (node.end_lineno or node.lineno):
-            continue
-        test = node.test
-        if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
-            for side in (test.comparators[0], test.left):
-                words = {inner.id for inner in ast.walk(side) if isinstance(inner, ast.Name)}
-                if not words & program:
-                    try:
-                        code = compile(ast.Expression(side), "<expected>", "eval")
-                        return short(eval(code, frame.f_globals, frame.f_locals))
-                    except Exception:
-                        return None
-    return None

@@ -275,10 +275,11 @@ def judge_files(files: dict[str, str], code: str, bench: Bench, trace: Trace, fo
         counts = pytest_files.run_files(folder, list(files), session)
         end = session.fault
     except LoadError as error:
-        return Verdict("compile_error" if error.stage == "compile" else "runtime_error", 0, max(1, count), str(error))
+        state = "compile_error" if error.stage == "compile" else "runtime_error"
+        return Verdict(state, 0, max(1, count), str(error), again=session.accident)
     except Fault as fault:
         state = "runtime_error" if fault.kind in ("ended", "raised") else fault.kind
-        return Verdict(state.replace("unsupported", "refused"), 0, max(1, count), fault.text)
+        return Verdict(state.replace("unsupported", "refused"), 0, max(1, count), fault.text, again=session.accident)
     finally:
         bench.end(session)
     if session.broken is not None:

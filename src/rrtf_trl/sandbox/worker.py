@@ -13,7 +13,6 @@ import hashlib
 import importlib
 import math
 import os
-import random
 import resource
 import select
 import shutil
@@ -23,18 +22,17 @@ import sys
 import tempfile
 import time
 import traceback
-import types
 import warnings
 from collections.abc import Callable
 from json import dumps, loads  # by name: tests may patch the module
 from typing import Any
 
-from . import codec, isolation, kernel, protocol, suites, verdicts
+from . import codec, isolation, kernel, protocol, rehearsal, verdicts
 from .clock import Alarm
 from .faults import BadTests, Broken, Diverged, Fault, Limits
 from .housekeeping import Housekeeping
+from .problem import Problem, start_chance
 from .server import ForkServer, Unavailable
-from .trace import Facts
 from .verdicts import Verdict
 
 _WARM = ("collections", "copy", "functools", "hashlib", "heapq", "itertools", "re", "string", "typing", "unicodedata")
@@ -86,58 +84,11 @@ class _CallerGone(Exception):
     """There is nobody left to answer to."""
 
 
-class _Problem:
-    """What a worker knows of a problem: its tests, compiled, and what their rehearsal told."""
-
-    def __init__(self, body: dict[str, Any], digest: bytes) -> None:
-        self.kind: str = body["kind"]
-        self.tests: dict[str, Any] = body["tests"]
-        self.entry: str | None = body["entry_point"]
-        self.context_source: str = body["context"]
-        self.weak: bool = body["trust"] == "weak"
-        # Of all that the problem is: the same each time, and not to be guessed by a program, which sees none of it.
-        self.seed = int.from_bytes(digest[:8], "big")
-        self.runs = 0
-        self.count = -1
-        self.own_process = self.kind == "pytest"
-        self._facts: Facts | None = None
-        self.suite: suites.Suite | None = None
-        if not self.weak and self.kind in ("check", "asserts", "cases"):
-            context = suites.Context(self.context_source, self.entry)
-            if self.kind == "check":
-                self.suite = suites.CheckSuite(self.tests, str(self.entry), context, self.facts)
-            elif self.kind == "asserts":
-                self.suite = suites.AssertSuite(self.tests, self.entry, context, self.facts)
-            else:
-                self.suite = suites.CaseSuite(self.tests, str(self.entry), context)
-
-    def facts(self) -> Facts:
-        """Rehearse once, at the first time of asking."""
-        if self._facts is None:
-            self._facts = Facts()  # what the rehearsal itself is to know
-            if self.suite is not None:
-                state, modules = random.getstate(), {name: sys.modules.get(name) for name in suites.SCOPES}
-                try:
-                    self._facts = suites.rehearse(self.suite, lambda: start_chance(self.seed))
-                finally:
-                    random.setstate(state)
-                    sys.modules.update({name: module for name, module in modules.items() if module is not None})
-        return self._facts
-
-    def reference(self) -> types.ModuleType | None:
-        """The context as a module, where there is one."""
-        if not self.context_source:
-            return None
-        module = types.ModuleType("solution")
-        suites.run_trusted(suites.compile_trusted(self.context_source, "context"), module.__dict__, "context")
-        return module
-
-
 class _Worker:
     def __init__(self, caller: protocol.Channel, settings: dict[str, Any]) -> None:
         self._caller = caller
         self._settings = settings
-        self._problems: dict[int, _Problem | str] = {}
+        self._problems: dict[int, Problem | str] = {}
         timeout: float = settings["timeout"]
         self._limits = Limits(
             cpu=timeout,
@@ -153,8 +104,8 @@ class _Worker:
         self._retire = False
 
     def hello(self) -> dict[str, Any]:
-        assert self._server is not None
-        return {"tier": self._server.tier, "isolation": self._server.isolation}
+        """The walls that hold, or held for the fork server that was ended last."""
+        return self._walls
 
     def serve(self) -> None:
         while not self._retire:
@@ -171,13 +122,13 @@ class _Worker:
             del row["again"]  # was heeded here
             self._caller.send(dumps(row).encode())
 
-    def _problem(self, packed: Any) -> _Problem | str:
+    def _problem(self, packed: Any) -> Problem | str:
         try:
-            return _Problem(codec.unpack(packed), hashlib.sha256(codec.dump(packed)).digest())
+            return Problem(codec.unpack(packed), hashlib.sha256(codec.dump(packed)).digest())
         except BadTests as error:
             return f"the tests are broken: {error}"
 
-    def _judge(self, problem: _Problem | str, code: str) -> Verdict:
+    def _judge(self, problem: Problem | str, code: str) -> Verdict:
         """Judge a program; where our own side fails, again on a new fork server."""
         if isinstance(problem, str):
             return Verdict("infrastructure", 0, 0, problem)
@@ -204,7 +155,7 @@ class _Worker:
                 return verdict
         return Verdict("infrastructure", 0, 0, failure)
 
-    def _attempt(self, problem: _Problem, code: str) -> Verdict:
+    def _attempt(self, problem: Problem, code: str) -> Verdict:
         problem.runs += 1
         if problem.weak:
             return verdicts.judge_weakly(problem.kind, problem.tests, problem.entry, code, self._bench)
@@ -222,24 +173,24 @@ class _Worker:
         finally:
             self._tidy(problem, first)
 
-    def _run(self, problem: _Problem, code: str, folder: str) -> Verdict:
+    def _run(self, problem: Problem, code: str, folder: str) -> Verdict:
         start_chance(problem.seed)
         if problem.suite is None:
-            trace = suites.trace_without_suite(problem.context_source)
+            trace = rehearsal.trace_without_suite(problem.context_source)
             files = problem.tests["files"]
             return verdicts.judge_files(files, code, self._bench, trace, folder, problem.count)
         ahead = problem.runs > 1
         if ahead or (problem.suite.lends and problem.context_source):
             self._rehearse(problem)
         try:
-            trace = suites.trace_of(problem.suite, problem.facts, ahead)
+            trace = rehearsal.trace_of(problem.suite, problem.facts, ahead)
             return verdicts.judge(problem.suite, code, self._bench, trace)
         except Diverged:
             start_chance(problem.seed)
-            trace = suites.trace_of(problem.suite, problem.facts, ahead=False)
+            trace = rehearsal.trace_of(problem.suite, problem.facts, ahead=False)
             return verdicts.judge(problem.suite, code, self._bench, trace)
 
-    def _rehearse(self, problem: _Problem) -> None:
+    def _rehearse(self, problem: Problem) -> None:
         self._bench.alarm.set(self._limits.wall, lambda fault: fault)
         try:
             problem.facts()
@@ -248,7 +199,7 @@ class _Worker:
         finally:
             self._bench.alarm.clear()
 
-    def _tidy(self, problem: _Problem, first: bool) -> None:
+    def _tidy(self, problem: Problem, first: bool) -> None:
         """After a job: put right what can be, and be replaced where something cannot."""
         left = self._housekeeping.tidy(look_at_modules=first)
         if left:
@@ -259,7 +210,7 @@ class _Worker:
 
     # -- Tests in a process of their own ---------------------------------------------------------------
 
-    def _count_of_reference(self, problem: _Problem) -> int:
+    def _count_of_reference(self, problem: Problem) -> int:
         reference = problem.reference()
         if reference is None:
             return 0
@@ -358,6 +309,7 @@ class _Worker:
             cpu_seconds = max(1, math.ceil(self._limits.cpu))
             tiers: list[isolation.Tier] = self._settings["tiers"]
             self._server = ForkServer(tiers, cpu_seconds, self._limits.memory_mb, self._settings["empty"])
+            self._walls = {"tier": self._server.tier, "isolation": self._server.isolation}
             tiers[:] = [self._server.tier]  # type: ignore[list-item]  # what did not work once will not the next time
             alarm = Alarm(self._server.pid, self._limits.memory_mb, self._leave_with_caller)
             self._bench = verdicts.Bench(self._server, alarm, self._limits, self._beat)
@@ -368,11 +320,3 @@ class _Worker:
         if self._server is not None:
             server, self._server = self._server, None
             server.stop()
-
-
-def start_chance(seed: int) -> None:
-    """Put random numbers back to their start, so that the same program meets the same tests."""
-    random.seed(seed)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed(seed % 2**32)

@@ -18,7 +18,7 @@ _COMPILE_ERRORS = ("SyntaxError", "IndentationError", "TabError")
 
 
 class SandboxFusion:
-    """An :class:`rrtf_trl.sandbox.Executor` that has SandboxFusion's ``/run_code`` run the programs.
+    """An :class:`rrtf_trl.sandbox.JobExecutor` that has SandboxFusion's ``/run_code`` run the programs.
 
     Calls with expected results, simple asserts, and whole programs are judged here by what comes back: ``strict``.
     Other tests run beside the program there, and their outcome says so: ``weak``, which ``unit_tests`` does not take.

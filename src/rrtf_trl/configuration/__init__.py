@@ -1,0 +1,1 @@
+"""What can be set: every option with its type, a composed configuration, and what differs between runs."""
