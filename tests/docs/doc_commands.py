@@ -53,7 +53,8 @@ def _first_of_each(arguments: list[str]) -> list[str]:
     if not {"-m", "--multirun"} & set(arguments):
         return arguments
     left = [word for word in arguments if word not in ("-m", "--multirun") and not word.startswith("hydra")]
-    return [word if "[" in word or "(" in word else word.split(",")[0] for word in left]
+    # What a sweeper draws from, interval(0.1,10), stands for no value of its own.
+    return [word if "[" in word else word.split(",")[0] for word in left if "(" not in word]
 
 
 def _config_of(command: str, arguments: list[str]) -> str:
