@@ -20,8 +20,7 @@ _TASKS: dict[str, tuple[str, str, str, list[tuple[list[Any], Any]]]] = {
     "shout": ("text", "return text.upper()", "return text", [(["a"], "A"), (["B"], "B")]),
 }
 
-# The smallest run that goes through all stages on the embedded problems and policy.
-_SMALL = [
+SMALL = [
     "problems.train.limit=4",
     "problems.heldout.limit=2",
     "sampler.transformers.n=4",
@@ -31,6 +30,7 @@ _SMALL = [
     "trainer.num_train_epochs=1",
     "trainer.per_device_train_batch_size=4",
 ]
+"""Overrides of the smallest run that goes through all stages on the embedded problems and policy."""
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def run_rrtf(tmp_path: Path) -> Callable[..., Path]:
 
     def run(*overrides: str) -> Path:
         done = subprocess.run(
-            [sys.executable, "-m", "rrtf_trl.cli", "run", *_SMALL, *overrides, "--strict-plugins"],
+            [sys.executable, "-m", "rrtf_trl.cli", "run", *SMALL, *overrides, "--strict-plugins"],
             cwd=tmp_path,
             env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"},
             capture_output=True,
@@ -90,7 +90,7 @@ def run_rrtf(tmp_path: Path) -> Callable[..., Path]:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        newest = max(tmp_path.glob("runs/*/run.json"), key=lambda file: file.stat().st_mtime_ns)
+        newest = max(tmp_path.glob("*/*/run.json"), key=lambda file: file.stat().st_mtime_ns)
         return newest.parent
 
     return run

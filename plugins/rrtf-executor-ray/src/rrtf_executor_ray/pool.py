@@ -56,6 +56,7 @@ class Pool:
         self._starting: dict[Any, Any] = {}  # what tells that a worker is ready -> the worker
         self._ready: dict[Any, int] = {}  # worker -> shards that it has in hand
         self._looked = 0.0
+        self._failed = 0  # workers in a row that did not start
 
     def __enter__(self) -> Pool:
         return self
@@ -123,7 +124,7 @@ class Pool:
                     if attempt == _ATTEMPTS:
                         raise UserError(
                             f"executor=ray: {_ATTEMPTS} workers died on the same work, the last with: "
-                            f"{str(error).strip().splitlines()[0]}"
+                            f"{_last_line(error)}"
                         ) from error
                     again.append((key, shard, attempt + 1))
                     self._forget(worker)
@@ -168,9 +169,15 @@ class Pool:
             ray.get(result)
         except RayTaskError as error:
             raise error.as_instanceof_cause() from None
-        except _DIED:
+        except _DIED as error:
             self._forget(worker)
+            self._failed += 1
+            if self._failed == _ATTEMPTS:
+                raise UserError(
+                    f"executor=ray: {_ATTEMPTS} workers in a row did not start, the last with: {_last_line(error)}"
+                ) from error
             return
+        self._failed = 0
         self._ready[worker] = 0
 
     def _forget(self, worker: Any) -> None:
@@ -180,6 +187,10 @@ class Pool:
         for workers in self._nodes.values():
             if worker in workers:
                 workers.remove(worker)
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1]
 
 
 def _room() -> str:

@@ -1,0 +1,148 @@
+"""What a row costs, in time and in memory, from a thousand candidates to a million.
+
+Draws, judges and ranks N candidates, 8 a problem, by a sampler and two sources that take no time: what is left is the
+store, the collector, the ranking and the run's files. Each N has a process of its own.
+
+    python benchmarks/scale.py --candidates 1000 10000 100000 1000000 --out benchmarks/results/scale.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+DRAWS = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure time and memory a row.")
+    parser.add_argument("--candidates", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(measure(Path(folder), options.one)))
+        return
+    rows = []
+    for number in options.candidates:
+        done = subprocess.run(
+            [sys.executable, __file__, "--one", str(number)], stdout=subprocess.PIPE, text=True, check=True
+        )
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(rows[-1], flush=True)
+        if options.out:
+            options.out.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+def measure(folder: Path, number: int) -> dict[str, Any]:
+    """Go through all stages with so many candidates; return microseconds a row of each, and the peak of memory."""
+    from rich.console import Console
+
+    from rrtf_trl.collect import Collector
+    from rrtf_trl.rank_stage import rank_stage
+    from rrtf_trl.ranking import Ranking
+    from rrtf_trl.ranking.trainable import JudgedByAll
+    from rrtf_trl.records import Candidate, Judgement, Problem, to_json
+    from rrtf_trl.run_folder import RunFolder
+    from rrtf_trl.samplers import Samples
+    from rrtf_trl.store import Store
+
+    class Sampler:
+        batch_size, draws = 32, DRAWS
+
+        def identity(self) -> dict[str, Any]:
+            return {"sampler": "scale"}
+
+        def sample(self, problems: list[Problem]) -> Samples:
+            return Samples([_candidate(problem, index) for problem in problems for index in range(DRAWS)])
+
+        def close(self) -> None:
+            pass
+
+    class Tests:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def identity(self) -> dict[str, Any]:
+            return {"feedback": self.name}
+
+        def check(self, problem: Problem) -> None:
+            pass
+
+        def judge(self, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
+            for _, candidate in items:
+                index = candidate.sampling["index"]
+                state: Any = ("passed" if index % 2 else "partial") if self.name == "unit_tests" else None
+                yield Judgement(candidate.candidate_id, self.name, state, index / DRAWS, {"passed": index, "total": 8})
+
+    def _candidate(problem: Problem, index: int) -> Candidate:
+        body = f"    value = {index}\n" * 6 + f"    return value + {problem.task_id[2:]}\n"
+        return Candidate.create(
+            task_id=problem.task_id,
+            response=body,
+            code=str(problem.prompt) + body,
+            source="student",
+            model="scale",
+            sampling={"temperature": 1.0, "index": index},
+            finish_reason="stop",
+        )
+
+    def problems() -> Iterator[Problem]:
+        tests = {"kind": "cases", "cases": [{"args": [1], "expected": 1}]}
+        for task in range(number // DRAWS):
+            prompt = f'def f(x):\n    """Return x plus {task}, after some words that a prompt has."""\n'
+            yield Problem.from_json({"task_id": f"t/{task}", "prompt": prompt, "entry_point": "f", "tests": tests})
+
+    store, run = Store(folder / "store.sqlite"), RunFolder(folder / "run")
+    collector = Collector(store, Console(file=io.StringIO()))
+    sampler: Any = Sampler()
+    sources: list[Any] = [Tests("unit_tests"), Tests("other")]
+    started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    processor: dict[str, float] = {}
+    wall: dict[str, float] = {}
+
+    def timed(stage: str, work: Any) -> None:
+        start, ticks = time.perf_counter(), time.process_time()
+        work()
+        wall[stage] = round(1e6 * (time.perf_counter() - start) / number, 1)
+        processor[stage] = round(1e6 * (time.process_time() - ticks) / number, 1)
+
+    def drawn() -> Iterator[tuple[Problem, list[Candidate]]]:
+        return collector.drawn(sampler, problems)
+
+    def judged() -> Iterator[tuple[Problem, list[JudgedByAll]]]:
+        for problem, candidates in drawn():
+            verdicts = [collector.verdicts(source, problem, candidates) for source in sources]
+            named = [{j.feedback: j for j in row} for row in zip(*verdicts, strict=True)]
+            yield problem, list(zip(candidates, named, strict=True))
+
+    timed("sample", lambda: collector.draw("scale", sampler, problems))
+    timed("feedback", lambda: [collector.judge(source.name, source, drawn) for source in sources])
+    timed("files", lambda: run.write_jsonl("candidates.jsonl", (to_json(c) for _, found in drawn() for c in found)))
+    timed("rank", lambda: rank_stage(run, Ranking(), judged(), Console(file=io.StringIO())))
+    timed("again", lambda: collector.judge("unit_tests", sources[0], drawn))
+    store.close()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / number
+    return {
+        "candidates": number,
+        "processor_us_a_row": processor,
+        "wall_us_a_row": wall,
+        "mb_at_start": round(started, 1),
+        "mb_at_peak": round(peak, 1),
+        "bytes_on_disk_a_row": round(size),
+    }
+
+
+if __name__ == "__main__":
+    main()
