@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ def measure(folder: Path, number: int) -> dict[str, Any]:
     from rrtf_trl.collect import Collector
     from rrtf_trl.rank_stage import rank_stage
     from rrtf_trl.ranking import Ranking
+    from rrtf_trl.ranking.trainable import JudgedByAll
     from rrtf_trl.records import Candidate, Judgement, Problem, to_json
     from rrtf_trl.run_folder import RunFolder
     from rrtf_trl.samplers import Samples
@@ -119,9 +120,10 @@ def measure(folder: Path, number: int) -> dict[str, Any]:
     def drawn() -> Iterator[tuple[Problem, list[Candidate]]]:
         return collector.drawn(sampler, problems)
 
-    def judged() -> Iterator[tuple[Problem, list[tuple[Candidate, dict[str, Judgement]]]]]:
+    def judged() -> Iterator[tuple[Problem, list[JudgedByAll]]]:
         for problem, candidates in drawn():
             verdicts = [collector.verdicts(source, problem, candidates) for source in sources]
+            named: list[Mapping[str, Judgement]]
             named = [{j.feedback: j for j in row} for row in zip(*verdicts, strict=True)]
             yield problem, list(zip(candidates, named, strict=True))
 
