@@ -1,12 +1,11 @@
 """A plugin that watches a run: how much processor time each stage took, as a section of the report.
 
-In a package it would be named by an entry point; here the file adds itself to this process, and then runs the
-quick start. Run it: `python examples/stage_times.py`.
+It adds itself to this process, and then runs the quick start. Run it: `python examples/stage_times.py`.
 """
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rrtf_trl import hookimpl
@@ -49,14 +48,9 @@ def section(run: RunFolder) -> Section | None:
     return Section("Processor time", "; ".join(told))
 
 
-def main(overrides: Sequence[str]) -> int:
-    """Run the quick start with this plugin."""
+if __name__ == "__main__":
     from rrtf_trl.application import run_application
     from rrtf_trl.plugins import register
 
     register(sys.modules[__name__], "stage_times")
-    return run_application("run", list(overrides))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_application("run", sys.argv[1:]))

@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from rrtf_trl import search_path
+from rrtf_trl import distributed, search_path
 from rrtf_trl.build import build_evaluation, build_pipeline
 from rrtf_trl.builtin import config_dir
 from rrtf_trl.configuration import completion
@@ -42,7 +42,12 @@ _OVERRIDE = re.compile(r"~|\+{0,2}[^-=][^=]*=")
 def run_application(command: str, arguments: list[str]) -> int:
     """Compose the configuration from Hydra's ``arguments`` and run the pipeline up to a stage, once for each job."""
     until: Stage = "report" if command == "run" else cast(Stage, command)
-    return hydra_application(command, arguments, "config", run_folder, partial(run_config, until=until))
+    if distributed.processes() > 1 and {"-m", "--multirun"} & set(arguments):
+        raise UserError("a sweep starts its own processes: leave accelerate or torchrun away, or run its jobs alone")
+    status = hydra_application(command, arguments, "config", run_folder, partial(run_config, until=until))
+    if status == 0:  # else the launcher ends the others
+        distributed.tell(do="end")
+    return status
 
 
 def hydra_application(command: str, arguments: list[str], config_name: str, folder_of: FolderOf, work: Work) -> int:

@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from rrtf_trl import distributed
 from rrtf_trl.assets import model_path
 from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
@@ -43,6 +44,8 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
     check_extras(config)
     check_types(config, leave_out=() if until in _TRAINING else _OF_TRAINING)
     decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(policy)]
+    if distributed.processes() > 1:
+        decisive.append(distributed.processes())  # of which each has its own batches
     feedback = chosen(config, "feedback")
     ranking = instantiate(config.ranking, _convert_="all")
     ranking.check(list(feedback))
@@ -67,8 +70,28 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
 def _train_stage(
     config: DictConfig, key: dict[str, Any], policy: str, folder: RunFolder, console: Console
 ) -> Callable[[RunFolder], list[dict[str, float]]]:
-    """Build what trains; only here are torch and TRL loaded."""
+    """Build what trains, here and in the processes that help."""
+    # They join before this process goes on: the trainer's options meet those of the others when they are made.
+    distributed.tell(do="build", config=key, folder=str(folder.path), policy=policy)
+    train = train_callable(config, key, policy, folder, console)
+
+    def train_together(folder: RunFolder) -> list[dict[str, float]]:
+        distributed.tell(do="train")
+        return train(folder)
+
+    return train_together
+
+
+def train_callable(
+    config: DictConfig, key: dict[str, Any], policy: str, folder: RunFolder, console: Console
+) -> Callable[[RunFolder], list[dict[str, float]]]:
+    """Build what trains in one process; only here are torch and TRL loaded."""
     args = instantiate(config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all")
+    if args.world_size != distributed.processes():
+        raise UserError(
+            f"{distributed.processes()} processes were started and do not train together; on processors alone they do "
+            "with +trainer.use_cpu=true"
+        )
     return partial(train_stage, policy, args, _built(config.quantization), _built(config.adapter), console, key)
 
 

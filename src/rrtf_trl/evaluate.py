@@ -71,6 +71,7 @@ def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None
         train=config.train or _train_problems_of(model),
         collector=Collector(store, console, executor),
         folder=folder,
+        leakage_kinds=list(config.leakage_kinds or []) or _kinds_of_the_run(model),
     )
     try:
         with (
@@ -95,6 +96,15 @@ def _train_problems_of(model: str) -> str | None:
     """The training problems of a run, where the model is the policy that it trained."""
     problems = Path(model).parent / "problems.jsonl"
     return str(problems) if Path(model).name == "policy" and problems.is_file() else None
+
+
+def _kinds_of_the_run(model: str) -> list[str] | None:
+    """By what a run looked for held-out problems among its training problems, where the model is its policy."""
+    path = Path(model).parent / "config.yaml"
+    if Path(model).name != "policy" or not path.is_file():
+        return None
+    kinds = OmegaConf.select(OmegaConf.load(path), "decontamination.kinds")
+    return None if kinds is None else list(kinds)
 
 
 def _tell(results: dict[str, Any], folder: RunFolder, console: Console) -> None:

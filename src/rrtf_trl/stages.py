@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 
 
 def _stage(command: str, overrides: list[str]) -> int:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        print(f"rrtf: `rrtf {command}` runs as one process; start it without a distributed launcher.", file=sys.stderr)
-        return 2
     if command == "evaluate" and any(value.lstrip("+").startswith("benchmark") for value in overrides):
         from rrtf_trl.evaluate import evaluate_application
 
         return evaluate_application(overrides)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and int(os.environ.get("RANK", "0")) > 0:
+        from rrtf_trl.distributed import help_train
+
+        return help_train()
     from rrtf_trl.application import run_application
 
     return run_application(command, overrides)

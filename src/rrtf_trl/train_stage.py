@@ -43,7 +43,6 @@ def train_stage(
         config: The run's configuration, for plugins.
         folder: The run's folder.
     """
-    from rrtf_trl.sweeps.trial import trial_callbacks
     from rrtf_trl.training.run import train_policy
 
     with meter(console, "train", 0, "steps") as counter:
@@ -56,7 +55,7 @@ def train_stage(
             folder / "pairs.jsonl",
             quantization_config=quantization_config,
             peft_config=peft_config,
-            callbacks=[*(callback for _, callbacks in given for callback in callbacks), *trial_callbacks()],
+            callbacks=[callback for _, callbacks in given for callback in callbacks],
         )
 
 

@@ -31,7 +31,9 @@ def test_the_page_of_options_is_up_to_date(capsys: pytest.CaptureFixture[str]) -
     needs_what_the_files_name()
     assert main(["options", "--markdown"]) == 0
     written = capsys.readouterr().out
-    assert (ROOT / "docs" / "options.md").read_text() == written, "rrtf config options --markdown > docs/options.md"
+    assert (ROOT / "docs" / "options.md").read_text() == written, (
+        "RRTF_PLUGINS=none rrtf config options --markdown > docs/options.md"
+    )
 
 
 def test_every_group_and_option_says_what_it_is() -> None:

@@ -10,9 +10,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from rrtf_trl.application import check_types, hydra_application
+from rrtf_trl.application import hydra_application
 from rrtf_trl.builtin import config_dir
 from rrtf_trl.cli import main
+from rrtf_trl.configuration.types import check_types
 from rrtf_trl.plugins import plugins
 
 _STAGES = ("run", "sample", "feedback", "rank", "train", "evaluate", "report")

@@ -15,6 +15,7 @@ from doc_commands import check_command, commands_of_the_cli
 from doc_world import ENVIRONMENT, make_run, make_world, put_in
 
 from rrtf_trl.problems.files import problem_from_row
+from rrtf_trl.sandbox import Job
 
 _OURS = re.compile(r"^rrtf (run|sample|feedback|rank|train|evaluate|report|quantize|trl-train)\b")
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -123,11 +124,13 @@ def check_json(block: Block) -> None:
     while text:
         row, end = decoder.raw_decode(text)
         text = text[end:].strip()
-        if "tests" in row:
+        if {"job_id", "tests"} <= row.keys():
+            assert Job.from_json(row).job_id == row["job_id"], block
+        elif "tests" in row:
             assert problem_from_row(row).task_id == row["task_id"], block
 
 
 def write(block: Block, folder: Path) -> None:
     target = folder / block.markers["file"]
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(block.text, encoding="utf-8")
+    target.write_text(put_in(block.text), encoding="utf-8")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from rich import box
 from rich.console import Console
@@ -60,9 +58,7 @@ def _show(said: list[str], name: str, user_dir: str | None) -> int:
 
 
 def _options(groups: list[str], markdown: bool, user_dir: str | None) -> int:
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        paths = GlobalHydra.instance().config_loader().get_search_path().get_path()
-    folders = [folder for path in paths if path.path and (folder := _folder(path.path)) is not None]
+    folders = plugins().config_folders()
     quiet_libraries()
     found = choices([*folders, *([Path(user_dir)] if user_dir else [])], groups)
     for line in as_markdown(found) if markdown else as_text(found):
@@ -72,19 +68,6 @@ def _options(groups: list[str], markdown: bool, user_dir: str | None) -> int:
 
 def _search_path(user_dir: str | None) -> list[str]:
     return [f"hydra.searchpath=[file://{Path(user_dir).resolve()}]"] if user_dir else []
-
-
-def _folder(path: str) -> Path | None:
-    """Return the folder of an entry of Hydra's search path, but for Hydra's own."""
-    scheme, _, rest = path.rpartition("://")
-    if scheme in ("", "file"):
-        return Path(rest)
-    package, _, inside = rest.partition("/")
-    if scheme != "pkg" or package.partition(".")[0] == "hydra":
-        return None
-    spec = importlib.util.find_spec(package)
-    places = list(spec.submodule_search_locations or []) if spec else []
-    return Path(places[0]) / inside if places else None
 
 
 def _diff(one: Path, other: Path) -> int:

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from rrtf_trl.collect import Collector
 from rrtf_trl.feedback.base import Feedback
 from rrtf_trl.problems import InputError, ProblemFile
@@ -39,6 +41,7 @@ class Benchmark:
         train: File of the problems that the model was trained on, or ``None``.
         collector: Draws and judges.
         folder: Where the results go.
+        leakage_kinds: By what those are looked for among the benchmark's, see :func:`.find_leaks`.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Benchmark:
     train: str | None
     collector: Collector
     folder: RunFolder
+    leakage_kinds: list[str] | None = None
 
     def run(self, versions: dict[str, str]) -> dict[str, Any]:
         """Measure, write the results, and return them.
@@ -140,13 +144,15 @@ class Benchmark:
                 "leakage: not looked for; train=FILE names the training problems", highlight=False
             )
             return None
-        leaks = find_leaks(self.folder.problems("problems.jsonl"), ProblemFile(self.train))
+        leaks = find_leaks(self.folder.problems("problems.jsonl"), ProblemFile(self.train), self.leakage_kinds)
         console = self.collector.console
         if leaks:
             worst = leaks[0]
             console.print(
                 f"[yellow]leakage: {len(leaks)} problems are in the training data too[/], for instance "
-                f"{worst.task_id}: {100 * worst.share:.0f}% of its {worst.what} in {worst.train_task_id}"
+                f"{escape(worst.task_id)}, which {escape(worst.train_task_id)} has by {worst.kind}: "
+                f"{escape(worst.evidence[:200])}",
+                highlight=False,
             )
         else:
             console.print("leakage: no problem is in the training data", highlight=False)

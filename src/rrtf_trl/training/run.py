@@ -69,18 +69,24 @@ def train_policy(
         )
     except (ValueError, TypeError) as error:
         raise UserError(f"training cannot start: {error}") from error
-    with Path(pairs).open("w", encoding="utf-8") as file:
-        lines = trained_pairs(trainer.train_dataset, args)
-        file.writelines(json.dumps({**line, "row": trained[line["row"]]}) + "\n" for line in lines)
+    first = trainer.is_world_process_zero()  # of several that train together, the one that writes
+    if first:
+        with Path(pairs).open("w", encoding="utf-8") as file:
+            lines = trained_pairs(trainer.train_dataset, args)
+            file.writelines(json.dumps({**line, "row": trained[line["row"]]}) + "\n" for line in lines)
     if callbacks:
         trainer.remove_callback(PrinterCallback)  # they tell the progress
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(args.output_dir))
     policy = Path(policy)
     part = policy.with_name(policy.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    if first:
+        shutil.rmtree(part, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
     trainer.save_model(str(part))
-    shutil.rmtree(policy, ignore_errors=True)
-    os.replace(part, policy)
+    trainer.accelerator.wait_for_everyone()
+    if first:
+        shutil.rmtree(policy, ignore_errors=True)
+        os.replace(part, policy)
     log = [dict(entry) for entry in trainer.state.log_history]
     del trainer
     if torch.cuda.is_available():

@@ -149,9 +149,8 @@ class Pool:
             count, options = self._share(room)
             while len(workers) < count:
                 here = NodeAffinitySchedulingStrategy(node, soft=False)
-                worker = (
-                    ray.remote(Worker).options(scheduling_strategy=here, **options).remote(self._maker, os.getcwd())
-                )
+                actor = ray.remote(Worker).options(scheduling_strategy=here, **options)
+                worker = actor.remote(self._maker, os.getcwd())
                 workers.append(worker)
                 self._starting[worker.ready.remote()] = worker
 

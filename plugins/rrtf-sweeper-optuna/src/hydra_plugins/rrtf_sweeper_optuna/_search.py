@@ -21,10 +21,10 @@ from rich.console import Console
 
 from rrtf_trl.errors import UserError
 from rrtf_trl.sweeps.job import JobResult
-from rrtf_trl.sweeps.trial import VARIABLE
 
+from ._plugin import NUMBER
 from ._space import Space
-from ._storage import NUMBER, load_storage
+from ._storage import load_storage
 from .config import OptunaSweeperConfig
 
 KILLED = "killed"
@@ -157,10 +157,7 @@ class Search:
     def _overrides(self, trial: Trial) -> list[str]:
         found = [*self.space.fixed, *(f"{key}={value}" for key, value in trial.params.items())]
         if self.options.prune_by:
-            found += [
-                f"+hydra.job.env_set.{VARIABLE}=hydra_plugins.rrtf_sweeper_optuna._trial.callback",
-                f"+hydra.job.env_set.{NUMBER}='{trial.number}'",
-            ]
+            found.append(f"+hydra.job.env_set.{NUMBER}='{trial.number}'")
         return found
 
     def finish(self, batch: Batch, returns: Sequence[JobReturn]) -> None:

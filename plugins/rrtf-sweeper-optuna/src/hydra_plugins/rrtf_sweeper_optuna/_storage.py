@@ -1,13 +1,10 @@
-"""Where a study is kept, and how a trial's process is told which one is its own."""
+"""Where a study is kept."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import optuna
-
-NUMBER = "RRTF_OPTUNA_TRIAL"
-"""The environment variable with the trial's number."""
 
 
 def load_storage(name: str) -> optuna.storages.BaseStorage:

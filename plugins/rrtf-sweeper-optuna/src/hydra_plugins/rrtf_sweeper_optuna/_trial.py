@@ -14,7 +14,8 @@ from transformers import TrainerCallback
 
 from rrtf_trl.errors import Pruned, UserError
 
-from ._storage import NUMBER, load_storage
+from ._plugin import NUMBER
+from ._storage import load_storage
 
 
 def callback() -> TrainerCallback:
