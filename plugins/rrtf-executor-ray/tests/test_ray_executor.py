@@ -117,7 +117,7 @@ def test_a_run_gives_what_it_gives_here_though_a_node_is_killed(
     cluster: Any, run_rrtf: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RRTF_PLUGINS", "ray")
-    small = ["problems.train.limit=24", "sampler.transformers.batch_size=1", "feedback.unit_tests.workers=1"]
+    small = ["problems.train.limit=16", "sampler.transformers.batch_size=1", "feedback.unit_tests.workers=1"]
     here = run_rrtf(*small, "runs_dir=here")
     victim = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()

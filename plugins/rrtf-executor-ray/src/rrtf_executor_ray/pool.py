@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -119,7 +120,7 @@ class Pool:
                 try:
                     value = ray.get(result)
                 except RayTaskError as error:
-                    raise error.as_instanceof_cause() from None
+                    raise (error.cause if isinstance(error.cause, Exception) else error) from None
                 except _DIED as error:
                     if attempt == _ATTEMPTS:
                         raise UserError(
@@ -148,7 +149,8 @@ class Pool:
             count, options = self._share(room)
             while len(workers) < count:
                 here = NodeAffinitySchedulingStrategy(node, soft=False)
-                worker = ray.remote(Worker).options(scheduling_strategy=here, **options).remote(self._maker)
+                actor = ray.remote(Worker).options(scheduling_strategy=here, **options)
+                worker = actor.remote(self._maker, os.getcwd())
                 workers.append(worker)
                 self._starting[worker.ready.remote()] = worker
 
@@ -168,7 +170,7 @@ class Pool:
         try:
             ray.get(result)
         except RayTaskError as error:
-            raise error.as_instanceof_cause() from None
+            raise (error.cause if isinstance(error.cause, Exception) else error) from None
         except _DIED as error:
             self._forget(worker)
             self._failed += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rrtf_trl.feedback import Feedback
@@ -16,9 +17,13 @@ class Worker:
 
     Args:
         maker: The sampler or the source.
+        folder: Where the run was started: relative paths, such as that of the trained policy, begin there. It is on a
+            file system that the nodes share, or there is nothing of it that they need.
     """
 
-    def __init__(self, maker: Sampler | Feedback) -> None:
+    def __init__(self, maker: Sampler | Feedback, folder: str) -> None:
+        if os.path.isdir(folder):
+            os.chdir(folder)
         self.maker: Any = maker
 
     def ready(self) -> None:
