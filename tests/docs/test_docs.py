@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from doc_blocks import MARKERS, PAGES, ROOT, RUN, SHOWN, Block, blocks, spoken_c
 from doc_commands import check_command, commands_of_the_cli
 from doc_world import ENVIRONMENT, make_run, make_world, put_in
 
+from rrtf_trl.plugins import plugins
 from rrtf_trl.problems.files import problem_from_row
 from rrtf_trl.sandbox import Job
 
@@ -23,6 +25,13 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 
 def ids(page: Path) -> str:
     return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(autouse=True)
+def own_plugins() -> Iterator[None]:
+    """What a page registers is gone after it."""
+    yield
+    plugins.cache_clear()
 
 
 @pytest.fixture(scope="session")
@@ -92,8 +101,9 @@ def test_a_pages_blocks_run_in_order(
 
 
 def names_a_plugin(command: list[str]) -> bool:
-    """Whether a command chooses what is called `mine`, and does not say where that is."""
-    return "--config-dir" not in command and any(re.search(r"=\S*\bmine\b(?!\.)", word) for word in command)
+    """Whether a command chooses a plugin's, or what is called `mine` and does not say where that is."""
+    chosen = r"=\S*\bmine\b(?!\.)|^executor=ray$|^sampler=\S*\bvllm\b"
+    return "--config-dir" not in command and any(re.search(chosen, word) for word in command)
 
 
 def run_shell(block: Block, folder: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_model_and_a_file_are_given_by_their_paths(tmp_path: Path) -> None:
     [
         (["benchmark=humaneval_plus"], "benchmark.path"),
         (["benchmark=humaneval", "benchmark.path=none.jsonl"], "none.jsonl: no such file"),
-        (["benchmark=humanevil"], "Available options in 'benchmark'"),
+        (["benchmark=humanevil"], "benchmark has no choice 'humanevil'; did you mean 'humaneval'?; there are apps"),
         ([*SMALL, "evaluation=paper", "evaluation.n=5"], "ks: expected numbers from 1 to n=5, got [10, 100]"),
         ([*SMALL, "evaluation.max_tokens=5"], "did you mean 'evaluation.max_new_tokens'?"),
         ([*SMALL, "train=none.jsonl"], "none.jsonl: no such file"),
