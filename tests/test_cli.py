@@ -210,7 +210,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so(tmp_path: Path) -> None:
         (["trainer.lerning_rate=1"], "did you mean 'trainer.learning_rate'?"),
         (["+trainer.lerning_rate=1"], "trainer: no option 'lerning_rate'; did you mean 'learning_rate'?"),
         (["rankng=rltf"], "did you mean 'ranking'?"),
-        (["ranking=rlft"], "Available options in 'ranking':"),
+        (["ranking=rlft"], "did you mean 'rltf'?; there are coderl, ordinal, pass_ratio, rltf"),
         (["trainer.learning_rate=fast"], "trainer.learning_rate: expected float, got 'fast'"),
         (["trainer.pairs=some"], "trainer: `pairs` must be one of all, best_vs_rest, teacher_student"),
         (["ranking.tie_break=-1"], "ranking.tie_break must not be negative"),

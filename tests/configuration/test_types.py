@@ -2,6 +2,7 @@
 
 import functools
 import io
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -95,6 +96,8 @@ def reached(thing: Any, seen: set[int], path: str) -> Iterator[tuple[str, Any]]:
         parts = {f"[{key!r}]": value for key, value in thing.items()}
     elif isinstance(thing, list | tuple | set):
         parts = {f"[{index}]": value for index, value in enumerate(thing)}
+    elif isinstance(thing, types.FunctionType):
+        parts = {"()": [cell.cell_contents for cell in thing.__closure__ or ()]}
     elif isinstance(thing, functools.partial):
         parts = {"()": [thing.args, thing.keywords]}
     elif type(thing).__module__.partition(".")[0] in ("rrtf_trl", "trl", "transformers", "peft"):

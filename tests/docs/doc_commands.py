@@ -15,6 +15,7 @@ from rrtf_trl.builtin import config_dir
 from rrtf_trl.cli import main
 from rrtf_trl.configuration.types import check_types
 from rrtf_trl.plugins import plugins
+from rrtf_trl.run_folder import RunFolder
 
 _STAGES = ("run", "sample", "feedback", "rank", "train", "evaluate", "report")
 
@@ -29,7 +30,11 @@ def check_command(words: list[str], capsys: Any) -> None:
     command, arguments = words[1], words[2:]
     if command in _STAGES or command == "quantize":
         config = _config_of(command, arguments)
-        assert hydra_application(command, arguments, config, lambda found, _: _check(found)) == 0, words
+        arguments = _first_of_each(arguments)
+        status = hydra_application(
+            command, arguments, config, lambda _: RunFolder("parsed"), lambda found, *_: check_types(found)
+        )
+        assert status == 0, words
     elif command == "evolve":
         _check_evolve(arguments)
     elif command == "trl-train":
@@ -43,18 +48,20 @@ def commands_of_the_cli() -> set[str]:
     return set(plugins().registered("command"))
 
 
+def _first_of_each(arguments: list[str]) -> list[str]:
+    """Return the options of a sweep's first job; those of one job as they are."""
+    if not {"-m", "--multirun"} & set(arguments):
+        return arguments
+    left = [word for word in arguments if word not in ("-m", "--multirun") and not word.startswith("hydra")]
+    # What a sweeper draws from, interval(0.1,10), stands for no value of its own.
+    return [word if "[" in word else word.split(",")[0] for word in left if "(" not in word]
+
+
 def _config_of(command: str, arguments: list[str]) -> str:
     if command == "quantize":
         return "quantize"
     measures = command == "evaluate" and any(word.lstrip("+").startswith("benchmark") for word in arguments)
     return "evaluate" if measures else "config"
-
-
-def _check(config: Any) -> None:
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    if "trainer" in plain:
-        check_types("trainer", plain["trainer"])
 
 
 def _check_evolve(arguments: list[str]) -> None:

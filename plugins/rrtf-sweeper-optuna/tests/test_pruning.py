@@ -37,7 +37,7 @@ def test_a_trial_that_does_worse_than_the_others_is_pruned(tmp_path: Path) -> No
     found = subprocess.run(
         [sys.executable, "-m", "rrtf_trl.cli", "run", "--multirun", *SMALL, *SEARCH],
         cwd=tmp_path,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "RRTF_PLUGINS": "sweeper-optuna"},
         capture_output=True,
         text=True,
         check=False,
