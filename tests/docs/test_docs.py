@@ -92,7 +92,7 @@ def test_a_pages_blocks_run_in_order(
 
 
 def names_a_plugin(command: list[str]) -> bool:
-    """Whether a command chooses what is called `mine`, and does not say where that is; or what a package in plugins/ has.
+    """Whether a command chooses `mine`, and does not say where that is, or what a package in plugins/ has.
 
     The packages are tested where they are, and these tests see only what is built in.
     """
