@@ -146,7 +146,7 @@ def test_killed_while_the_judge_is_asked_nothing_that_was_kept_is_asked_again(
             f"sampler.openai.client.api_key_env={KEY}",
             "must be the name of an environment variable, not the key itself",
         ),
-        ("feedback.teacher.mode=vote", "feedback.teacher: mode must be one of grade, pair, rank"),
+        ("feedback.teacher.mode=vote", "feedback.teacher.mode: expected one of grade, pair, rank, got 'vote'"),
     ],
 )
 def test_wrong_settings_are_refused_and_a_key_is_not_repeated(

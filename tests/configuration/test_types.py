@@ -36,7 +36,7 @@ def composed(*overrides: str, name: str = "config") -> DictConfig:
         ("sampler.transformers.temperatures=[hot]", r"sampler.transformers.temperatures: expected list\[float\]"),
         ("feedback.unit_tests.timeout=long", "feedback.unit_tests.timeout: expected float, got 'long'"),
         ("ranking.scores.passed=high", r"ranking.scores: expected dict\[str, float\]"),
-        ("ranking.combine=papr", r"ranking.combine: expected Literal\['lexicographic', 'weighted', 'paper'\]"),
+        ("ranking.combine=papr", r"ranking.combine: expected one of lexicographic, weighted, paper"),
         ("ranking.drop_teacher_below=1", "ranking.drop_teacher_below: expected bool, got 1"),
     ],
 )

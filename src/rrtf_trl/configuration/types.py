@@ -81,7 +81,8 @@ def _check(key: str, value: Any, kind: Any) -> None:
     if not fits(value, kind):
         place = set_in(key)
         where = f" (set {place})" if place else ""
-        raise UserError(f"{key}: expected {written(kind)}, got {value!r}{where}")
+        expected = re.sub(r"Literal\[(.*?)\]", lambda choices: "one of " + choices[1].replace("'", ""), written(kind))
+        raise UserError(f"{key}: expected {expected}, got {value!r}{where}")
 
 
 def fits(value: Any, kind: Any) -> bool:
