@@ -31,7 +31,7 @@ from rrtf_trl.plugins import plugins
 from rrtf_trl.records import content_hash
 from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.sweeps.job import FolderOf, Work
-from rrtf_trl.sweeps.launch import Sweep
+from rrtf_trl.sweeps.launch import Sweep, launcher_error
 
 # A run has a folder of its own that is found again: Hydra's dated one, and its log files, would stand beside it.
 _ONE_RUN = ["hydra.run.dir=.", "hydra.output_subdir=null"]
@@ -98,6 +98,11 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
         hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(
             alone if sweep is None else sweep.job
         )()
+    except Exception as error:
+        told = launcher_error(error) if sweep is not None else None
+        if told is None:
+            raise
+        raise told from error
     finally:
         sys.argv = said
         if sweep is not None:

@@ -12,9 +12,6 @@ _MACHINES_OWN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQ
 """What goes wrong with files for reasons of the machine and not of ours."""
 
 
-_LAUNCHERS = ("joblib", "submitit", "ray")
-
-
 class UserError(RuntimeError):
     """Something that the user can put right; the message says how."""
 
@@ -48,20 +45,7 @@ def explain(error: BaseException) -> str | None:
         return _explain_composition(f"{error}{cause}".strip())
     if isinstance(error, OmegaConfBaseException):
         return f"configuration: {error}"
-    launcher = next((name for name in _origins(error) if name in _LAUNCHERS), None)
-    if launcher is not None:
-        cause = next(filter(None, str(error).splitlines()), type(error).__name__)
-        return f"the sweep's launcher, {launcher}, stopped: {cause} (jobs that were done are kept)"
     return None
-
-
-def _origins(error: BaseException) -> list[str]:
-    """The packages that an error's class, and the line that raised it, are of."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    raised_in = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-    return [name.partition(".")[0] for name in (type(error).__module__, raised_in)]
 
 
 def _explain_instantiation(error: BaseException) -> str:

@@ -17,12 +17,15 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.console import Console
 
+from rrtf_trl.errors import UserError
+
 from .folder import sweep_jobs
 from .job import FolderOf, SweepJob, Work, override_key
 
 _FLAGS = {"-m", "--multirun"}
 # How a sweep is run, and not what it is of: with these changed it goes on in the same folder.
 _NO_MATTER = re.compile(r"\+*hydra(/|\.)launcher|hydra\.sweeper\.(n_trials|n_jobs|max_batch_size)=")
+_LAUNCHERS = ("joblib", "submitit", "ray")
 _begun: list[Path] = []
 
 
@@ -100,3 +103,22 @@ def _is_swept(value: str) -> bool:
         return bool(OverridesParser.create().parse_override(value).is_sweep_override())
     except OverrideParseException:
         return False
+
+
+def launcher_error(error: Exception) -> UserError | None:
+    """Return what to tell of an error that a launcher raised, or ``None`` for one that is of something else.
+
+    What goes wrong in a job does not come here: it is the job's, see :class:`.job.SweepJob`.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_in = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    packages = [name.partition(".")[0] for name in (type(error).__module__, raised_in)]
+    launcher = next((name for name in packages if name in _LAUNCHERS), None)
+    if launcher is None:
+        return None
+    cause = next(filter(None, str(error).splitlines()), type(error).__name__)
+    return UserError(
+        f"the sweep's launcher, {launcher}, stopped: {cause} (what was done is kept: the same command goes on)"
+    )
