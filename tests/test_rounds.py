@@ -94,6 +94,20 @@ def test_a_round_with_nothing_to_learn_ends_them_and_the_first_one_fails(tmp_pat
         rounds(tmp_path / "other", 2)
 
 
+def test_what_ended_early_says_how_far_it_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(self: Runs, number: int, model: str) -> RunFolder:
+        if number == 3:
+            raise KeyboardInterrupt
+        return undisturbed(self, number, model)
+
+    undisturbed = Runs.__call__
+    monkeypatch.setattr(Runs, "__call__", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rounds(tmp_path, 3, 2, 4, 7, 6)
+    told = RunFolder(tmp_path / "run-rounds").read_json("rounds.json")
+    assert (len(told["rounds"]), told["ended"]) == (2, "stopped before round 3")
+
+
 def test_the_page_shows_the_curve_and_the_way_to_each_round(tmp_path: Path) -> None:
     _, _, folder = rounds(tmp_path, 2, 2, 4, 7)
     page = (folder / "report.html").read_text()

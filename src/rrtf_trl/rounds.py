@@ -92,10 +92,11 @@ def run_rounds(
         policy = str(finished / "policy")
         rounds.append(_round(finished, number))
         told = _told(rounds, figure, stopping)
-        _write(folder, told, evaluation)
         if _exhausted(told, stopping):
-            told["ended"] = f"no new best {told['figure']} in {stopping.patience} rounds"
+            told["ended"] = f"no new best {figure} in {stopping.patience} rounds"
             break
+        told["ended"] = "all rounds were gone through" if number == count else f"stopped before round {number + 1}"
+        _write(folder, told, evaluation)
     _write(folder, told, evaluation)
     _report(folder)
     console.print(_summary(told), highlight=False)
@@ -121,7 +122,7 @@ def _told(rounds: list[dict[str, Any]], figure: str, stopping: EarlyStopping) ->
     """Return what is known after these rounds: the figure that decides, the best round, the one that is kept."""
     best = max(rounds, key=lambda row: row["after"][figure]["value"])["round"]  # of equal ones, the earliest
     kept = rounds[-1]["round"] if stopping.patience is None else best
-    return {"figure": figure, "best": best, "kept": kept, "rounds": rounds, "ended": "all rounds were gone through"}
+    return {"figure": figure, "best": best, "kept": kept, "rounds": rounds}
 
 
 def _exhausted(told: dict[str, Any], stopping: EarlyStopping) -> bool:
