@@ -197,6 +197,16 @@ def test_weights_mix_what_every_source_says() -> None:
     assert scores_of(ranking, rows) == pytest.approx([2 / 3, (2 * 2 / 3 + 1) / 3, 0.0])
 
 
+def test_who_said_nothing_counts_for_nothing_with_weights_too() -> None:
+    rows = judged(("passed",), ("passed",), ("passed",), human=[None, 0.2, 0.0])
+    assert scores_of(Ranking(combine="weighted", weights={"human": 1.0}), rows) == pytest.approx([0.1, 0.2, 0.0])
+
+
+def test_a_timeout_is_a_runtime_error_to_the_paper() -> None:
+    rows = judged(("runtime_error", 0, "student"), ("timeout", 0, "teacher"), ("compile_error",))
+    assert scores_of(Ranking(combine="paper"), rows) == [1.0, 1.5, 0.0]
+
+
 def test_in_the_papers_order_nobody_else_has_a_say() -> None:
     rows = judged(("passed", 1, "student"), ("passed", 1, "teacher"), ("partial",), human=[1.0, 0.0, 1.0])
     assert scores_of(Ranking(combine="paper"), rows) == [3.0, 3.5, 2.0]

@@ -144,7 +144,7 @@ def test_killed_while_the_judge_is_asked_nothing_that_was_kept_is_asked_again(
         ),
         (
             f"sampler.openai.client.api_key_env={KEY}",
-            "must be the name of an environment variable, not the key itself",
+            "must be the name of an environment variable, in capitals, not the key itself",
         ),
         ("feedback.teacher.mode=vote", "feedback.teacher.mode: expected one of grade, pair, rank, got 'vote'"),
     ],

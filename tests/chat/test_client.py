@@ -1,6 +1,8 @@
 """The client against a server that fails as it is told to."""
 
+import contextlib
 import email.utils
+import itertools
 import json
 import random
 import signal
@@ -207,6 +209,24 @@ def test_a_busy_server_that_answers_others_is_not_given_up() -> None:
     with ScriptedServer(script) as server:
         found = ask_all(client(server, concurrency=3, retries=1), ["unlucky", *map(str, range(400))])
     assert len(found) == 401
+
+
+def test_a_busy_server_that_names_no_time_is_not_asked_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "_FIRST_WAIT", 0.2)
+    asked: list[float] = []
+
+    def script(body: Body, before: int) -> Answer:
+        if said(body) == "unlucky":
+            asked.append(time.monotonic())
+            if before < 3:
+                headers = {"Retry-After": "0"} if before == 0 else {}
+                return Answer(status=429, body={"error": "busy"}, headers=headers, delay=0.03)
+        return Answer("x", delay=0.01)
+
+    with ScriptedServer(script) as server:
+        assert len(ask_all(client(server, concurrency=3), ["unlucky", *map(str, range(100))])) == 101
+    assert len(asked) == 4
+    assert min(after - before for before, after in itertools.pairwise(asked)) > 0.15
 
 
 @pytest.mark.usefixtures("_quick")
@@ -460,6 +480,8 @@ def test_a_word_for_servers_that_check_no_key_is_left_in_answers(monkeypatch: py
     ("options", "message"),
     [
         ({"api_key_env": KEY}, "the name of an environment variable"),
+        ({"api_key_env": "gsk_0123456789abcdef"}, "the name of an environment variable"),
+        ({"api_key_env": "hf_AbCdEf0123456789"}, "the name of an environment variable"),
         ({"base_url": f"http://user:{KEY}@h/v1"}, "no user, password or query"),
         ({"base_url": f"http://h/v1?key={KEY}"}, "no user, password or query"),
         ({"base_url": "localhost:8000"}, "as http://localhost:8000/v1"),
@@ -468,7 +490,33 @@ def test_a_word_for_servers_that_check_no_key_is_left_in_answers(monkeypatch: py
 def test_a_key_given_as_an_option_is_refused_and_not_repeated(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as raised:
         ChatClient(model="m", **options)
-    assert KEY not in str(raised.value)
+    assert not any(part in str(raised.value) for part in (KEY, "gsk_", "hf_"))
+
+
+def test_a_budget_without_an_account_is_refused() -> None:
+    with pytest.raises(UserError, match="a budget needs a cache, which keeps the account"):
+        ChatClient(model="m", base_url="http://h/v1", budget=Budget(tokens=100))
+
+
+def test_what_others_spend_counts_against_the_budget(tmp_path: Path) -> None:
+    texts = [str(i) for i in range(40)]
+    with ScriptedServer(lambda body, before: Answer("x", delay=0.01)) as server:
+        one, other = (client(server, cache=tmp_path / "r", budget=Budget(tokens=500), concurrency=1) for _ in "12")
+        threads = [
+            threading.Thread(target=_until_spent, args=(asker, texts[i::2])) for i, asker in enumerate((one, other))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    together = one.spent + other.spent
+    under_way = 60  # of the other one: its bytes and max_tokens
+    assert together.prompt_tokens + together.completion_tokens <= 500 + under_way
+
+
+def _until_spent(asker: ChatClient, texts: list[str]) -> None:
+    with contextlib.suppress(BudgetExhausted):
+        ask_all(asker, texts, max_tokens=20)
 
 
 def test_the_hosted_server_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

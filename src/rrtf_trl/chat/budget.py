@@ -35,7 +35,8 @@ class Budget:
     """The most that may be spent at one server and model, by everything that shares the reply cache.
 
     It is like a prepaid account: the balance is kept with the replies, so a restart does not begin anew. A
-    request is only sent if the most it could cost is covered.
+    request is only sent if the most it could cost is covered. Processes that share an account may exceed it together
+    by what they have under way.
 
     Args:
         usd: Most US dollars; ``None`` for no limit. Needs the prices.
@@ -59,6 +60,11 @@ class Budget:
                 raise ValueError(f"budget.{name} must not be negative, got {value}")
         if self.usd is not None and (self.prompt_price is None or self.completion_price is None):
             raise ValueError("budget.usd needs budget.prompt_price and budget.completion_price (USD a million tokens)")
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.usd is not None or self.tokens is not None
 
     def cost(self, spent: Spending) -> float | None:
         """Return what ``spent`` costs in US dollars, or ``None`` where the prices are not known."""

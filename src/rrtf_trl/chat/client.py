@@ -75,9 +75,9 @@ class ChatClient:
             raise UserError("the openai client is not installed: pip install 'rrtf-trl[openai]'")
         if concurrency < 1 or retries < 0 or timeout <= 0:
             raise ValueError("concurrency must be at least 1, retries at least 0, and timeout greater than 0")
-        if not re.fullmatch(r"[A-Za-z_]\w*", api_key_env):
-            # The value is not repeated: it may be a key.
-            raise UserError("api_key_env must be the name of an environment variable, not the key itself")
+        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", api_key_env):
+            # The value is not repeated: it may be a key, and many keys would pass for a name in small letters.
+            raise UserError("api_key_env must be the name of an environment variable, in capitals, not the key itself")
         self.model = model
         self.base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI).rstrip("/")
         address = urlsplit(self.base_url)
@@ -91,6 +91,8 @@ class ChatClient:
         self.retries = retries
         self.cache = cache
         self.budget = budget or Budget()
+        if cache is None and self.budget.is_limited:
+            raise UserError("a budget needs a cache, which keeps the account: set cache, or leave the budget out")
         self.extra_body = dict(extra_body or {})
         self.account = f"{self.base_url} {self.model}"
         self.spent = Spending()  # by this object; the account has what all have spent

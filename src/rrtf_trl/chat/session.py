@@ -123,6 +123,7 @@ class Session:
         async with self._settled:
             while True:
                 self._raise_if_stopped()
+                self._total = self._cache.spent(self._client.account)  # by other processes too
                 if self._client.budget.covers(self._total + self._reserved + most):
                     break
                 if self._reserved == Spending():
@@ -162,15 +163,16 @@ class Session:
                 if not is_worth_another_try(error.status_code, words):
                     raise await self._refusal(error.status_code, words) from None
                 fault, asked = f"{error.status_code}: {words}", retry_after(error.response.headers)
-                if asked is not None:
-                    self._hold_back(asked, words)
-                if error.status_code == 429 and self._answered > answered:
-                    continue  # a busy server that answers others is no fault
+                busy = error.status_code == 429 and self._answered > answered
+                if asked or busy:
+                    self._hold_back(asked or _FIRST_WAIT, words)
+                if busy:
+                    continue  # a server that answers others is no fault
             self._client.faults += 1
             tries += 1
             if tries > self._client.retries:
                 raise ChatError(f"{self._client.base_url}: gave up after {tries} tries: {self._clean(fault)}")
-            if asked is None:
+            if not asked:
                 await self._sleep(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.75, 1.0))
 
     async def _send(self, request: ChatRequest, options: dict[str, Any], draws: int) -> tuple[list[Reply], Spending]:

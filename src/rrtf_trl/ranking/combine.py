@@ -92,7 +92,7 @@ def _keys(answers: list[Opinions], order: Sequence[str]) -> list[tuple[float, ..
 
 
 def weighted(answers: Sequence[Opinions], weights: Mapping[str, float], scale: tuple[float, float]) -> list[float]:
-    """Score answers by the weighted mean of all opinions that there are.
+    """Score answers by the weighted mean of all opinions that there are; one without any gets the others' mean.
 
     Args:
         answers: The opinions on each answer of a problem; all but those of the tests lie in [0, 1].
@@ -100,13 +100,15 @@ def weighted(answers: Sequence[Opinions], weights: Mapping[str, float], scale: t
         scale: The lowest and highest score of the tests, which stand for 0 and 1.
     """
     low, high = scale
-    scores = []
+    scores: list[float | None] = []
     for answer in answers:
         opinions = {**answer, TESTS: (_of_tests(answer) - low) / (high - low)}
         given = [(weight, opinion) for name, weight in weights.items() if (opinion := opinions.get(name)) is not None]
         total = sum(weight for weight, _ in given)
-        scores.append(sum(weight * opinion for weight, opinion in given) / total if total else 0.0)
-    return scores
+        scores.append(sum(weight * opinion for weight, opinion in given) / total if total else None)
+    told = [score for score in scores if score is not None]
+    middle = sum(told) / len(told) if told else 0.0
+    return [middle if score is None else score for score in scores]
 
 
 def paper(answers: Sequence[Opinions], states: Sequence[str], tie_break: float) -> list[float]:

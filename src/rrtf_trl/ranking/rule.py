@@ -165,9 +165,15 @@ class Ranking:
         slope = self.partial_slope * judgement.score if judgement.state == "partial" else 0.0
         return self.scores[judgement.state] + slope
 
+    def _state(self, judgement: Judgement) -> str:
+        """Return the state as the scores tell it apart: a timeout is a runtime error unless it has its own."""
+        state = str(judgement.state)
+        fails_alike = state in _RUNTIME_FAILURES and self.scores[state] == self.scores["runtime_error"]
+        return "runtime_error" if fails_alike else state
+
     def _scores(self, kept: list[JudgedByAll], answers: list[Opinions], sources: list[str]) -> list[float]:
         if self.combine == "paper":
-            states = [str(judgements[TESTS].state) for _, judgements in kept]
+            states = [self._state(judgements[TESTS]) for _, judgements in kept]
             return paper(answers, states, self.tie_break)
         if self.combine == "weighted":
             assert self.weights is not None
