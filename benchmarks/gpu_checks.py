@@ -3,7 +3,7 @@
     python benchmarks/gpu_checks.py --out FOLDER [--minutes 9]
 
 Needs the packages of `rrtf-trl[bnb,dev]`. Writes each step's output to FOLDER as it comes; a step that the time does
-not suffice for is said to be left out.
+not suffice for is said to be left out; the exit status is 1 where a step failed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         raise SystemExit("no GPU here: these are the checks that need one")
     options.out.mkdir(parents=True, exist_ok=True)
+    failed = []
     end = time.monotonic() + 60 * options.minutes
     for name in options.only:
         left = end - time.monotonic()
@@ -50,8 +51,12 @@ def main() -> None:
                 code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=left).returncode
             except subprocess.TimeoutExpired:
                 code = None
+        if code != 0:
+            failed.append(name)
         tail = "\n".join((options.out / f"{name}.log").read_text().splitlines()[-12:])
         print(f"== {name}: {'out of time' if code is None else f'exit status {code}'}\n{tail}", flush=True)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

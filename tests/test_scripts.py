@@ -1,10 +1,12 @@
-"""The scripts that made what ships in the package can be run again."""
+"""The scripts that made what ships in the package, and the checks that need a GPU."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rrtf_trl
@@ -27,3 +29,17 @@ def test_a_policy_is_pretrained_the_same_each_time(tmp_path: Path) -> None:
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
     assert weights[0] == weights[1]
     assert "scripts/pretrain_policy.py" in (tmp_path / "one" / "README.md").read_text()
+
+
+@needs_clone
+def test_the_checks_on_a_gpu_fail_where_one_of_them_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checks = runpy.run_path(str(SCRIPTS.parent / "benchmarks" / "gpu_checks.py"))
+    checks["STEPS"].clear()
+    checks["STEPS"].update({name: [sys.executable, "-c", f"exit({name == 'bad'})"] for name in ("bad", "good")})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["gpu_checks.py", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^failed: bad$"):
+        checks["main"]()
+    assert "== good: exit status 0" in capsys.readouterr().out

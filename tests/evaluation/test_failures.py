@@ -9,6 +9,7 @@ from rrtf_trl.records import AssertTests, Candidate, CaseTests, CheckTests, Judg
 
 ASSERTS = AssertTests(["assert f(1) == 2", "assert f(2) == 3", "assert f(0) == 1"])
 CASES = CaseTests([{"args": [1], "expected": 2}, {"args": [2], "expected": 3}])
+ONCE = "def f(x):\n    if x == 1:\n        return 2\n    "
 CHECK = CheckTests("def check(f):\n    assert f(1) == 2\n    assert f(2) == 3\n")
 
 
@@ -29,6 +30,23 @@ def judged(tests: Any, code: str) -> Judgement:
         (ASSERTS, "def f(x)\n", Failure("compile_error", "SyntaxError", None)),
         (ASSERTS, "import nowhere\n", Failure("runtime_error", "ModuleNotFoundError", None)),
         (ASSERTS, "def g(x):\n    return 1\n", Failure("runtime_error", "", None)),
+        (ASSERTS, "def f(x):\n    raise Exception\n", Failure("runtime_error", "Exception", 0)),
+        (ASSERTS, "def f(x):\n    next(iter([]))\n", Failure("runtime_error", "StopIteration", 0)),
+        (ASSERTS, "next(iter([]))\n", Failure("runtime_error", "StopIteration", None)),
+        (ASSERTS, ONCE + "raise Exception\n", Failure("partial", "Exception", 1)),
+        (ASSERTS, ONCE + "raise Exception('no')\n", Failure("partial", "Exception", 1)),
+        (ASSERTS, ONCE + "next(iter([]))\n", Failure("partial", "StopIteration", 1)),
+        (ASSERTS, ONCE + "raise ValueError\n", Failure("partial", "ValueError", 1)),
+        (ASSERTS, ONCE + "raise ValueError('two\\nlines')\n", Failure("partial", "ValueError", 1)),
+        (ASSERTS, ONCE + "raise UserWarning('old')\n", Failure("partial", "UserWarning", 1)),
+        (ASSERTS, ONCE + "assert False\n", Failure("partial", "AssertionError", 1)),
+        (ASSERTS, ONCE + "raise KeyboardInterrupt\n", Failure("partial", "KeyboardInterrupt", 1)),
+        (ASSERTS, ONCE + "raise SystemExit(3)\n", Failure("partial", "SystemExit", 1)),
+        (ASSERTS, ONCE + "import os; os._exit(3)\n", Failure("partial", "", 1)),
+        (ASSERTS, ONCE + "return 'x: ValueError: no in f(2)'\n", Failure("partial", WRONG_ANSWER, 1)),
+        (CASES, ONCE + "next(iter([]))\n", Failure("partial", "StopIteration", 1)),
+        (CASES, ONCE + "return 'ValueError in f(2)'\n", Failure("partial", WRONG_ANSWER, 1)),
+        (CHECK, "def f(x):\n    raise Exception\n", Failure("runtime_error", "Exception", None)),
         (CASES, "def f(x):\n    return x * 2\n", Failure("partial", WRONG_ANSWER, 1)),
         (CASES, "def f(x):\n    while x:\n        pass\n", Failure("timeout", "", 0)),
         (CHECK, "def f(x):\n    return 2\n", Failure("partial", WRONG_ANSWER, None)),

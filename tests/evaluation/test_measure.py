@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from rrtf_trl.collect import Collector
-from rrtf_trl.evaluation import Evaluation, Measurement, figures, measure
+from rrtf_trl.evaluation import Evaluation, Measured, Measurement, before_and_after, figures, measure
 from rrtf_trl.evaluation.benchmark import Benchmark
 from rrtf_trl.evaluation.measure import completion_of
 from rrtf_trl.feedback import UnitTests
@@ -84,6 +84,17 @@ def test_base_tests_have_a_figure_of_their_own(tmp_path: Path) -> None:
 
 def test_a_problem_that_could_not_be_asked_is_one_not_solved(tmp_path: Path) -> None:
     assert run(tmp_path, [problem("a"), problem("skip")], RIGHT)["one pass@1"]["value"] == 0.5
+
+
+def test_a_figure_that_one_of_two_policies_lacks_is_left_out() -> None:
+    evaluation = Evaluation(
+        sampler=lambda **how: pytest.fail("nothing is sampled here"),
+        measurements={"some": Measurement(n=4, temperature=0.8, ks=(1, 4))},
+    )
+    whole = {"some": Measured(4, {"a": [4, 2], "b": [4, 0]}, {}, {}, "m")}
+    short = {"some": Measured(4, {"a": [4, 3], "b": [3, 0]}, {}, {}, "m")}  # one answer could not be drawn
+    for before, after in ((whole, short), (short, whole)):
+        assert list(before_and_after(before, after, evaluation)) == ["some pass@1"]
 
 
 def test_samples_are_human_evals_rows_with_verdicts(tmp_path: Path) -> None:

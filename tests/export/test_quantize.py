@@ -1,18 +1,29 @@
 """`rrtf quantize` and its exports, with the embedded policy, through the real tools."""
 
 import importlib.util
+import io
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 from rrtf_trl.assets import model_path
+from rrtf_trl.collect import Collector
+from rrtf_trl.errors import UserError
 from rrtf_trl.export import FORMS
 from rrtf_trl.export.speed import Spec, measure_speed
+from rrtf_trl.export.table import QuantizationTable
 from rrtf_trl.export.transformers_forms import merge
+from rrtf_trl.feedback import UnitTests
+from rrtf_trl.records import AssertTests, Problem
+from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.store import Store
 
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
 SMALL = ["benchmark.limit=5", "max_new_tokens=48", "new_tokens=8", "repeats=1", "rounds=1"]
@@ -103,8 +114,51 @@ def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
     assert torch.nn.functional.cosine_similarity(expected, found, dim=-1).min() > 0.99
 
 
-def test_a_form_that_cannot_be_run_says_why(tmp_path: Path) -> None:
-    from rrtf_trl.errors import UserError
+def table(folder: Path, model: Path, problems: list[Problem], **options: Any) -> QuantizationTable:
+    collector = Collector(Store(folder / "store.sqlite"), Console(file=io.StringIO()))
+    sizes = {"max_new_tokens": 8, "batch_size": 4, "new_tokens": 4, "repeats": 1, "rounds": 2}
+    tests = UnitTests(workers=1)
+    rest: Any = {"problems": problems, "tests": tests, "collector": collector, "folder": RunFolder(folder / "run")}
+    return QuantizationTable(model=str(model), forms=["fp32"], **rest, **{**sizes, **options})
 
+
+def test_a_timing_that_failed_is_noted_beside_what_was_noted_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rrtf_trl.export import table as module
+
+    found = table(
+        tmp_path, Path(model_path("embedded")), [Problem("a", PROMPT, AssertTests(["assert solve"]), "solve")]
+    )
+    export = FORMS["fp32"].export
+
+    def noted(model: Path, folder: Path) -> None:
+        export(model, folder)
+        (folder / "unknown-to-it.txt").write_text("It splits text in its own way.\n")
+
+    monkeypatch.setitem(FORMS, "fp32", replace(FORMS["fp32"], export=noted))
+    monkeypatch.setattr(module, "measure_speed", lambda spec: (_ for _ in ()).throw(UserError("no time")))
+    (row,) = found.run()
+    assert row["note"] == "It splits text in its own way. failed: UserError: no time"
+
+
+def test_a_token_that_starts_every_text_is_no_agreement(tmp_path: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_path("embedded"))
+    start = tokenizer.eos_token
+    tokenizer._tokenizer.post_processor = TemplateProcessing(
+        single=f"{start} $A", special_tokens=[(start, tokenizer.eos_token_id)]
+    )
+    tokenizer.save_pretrained(tmp_path / "model")
+    found = table(tmp_path, tmp_path / "model", [])
+    for name, response in (("fp32", "x"), ("ct2_int8", "y")):
+        found.folder.write_jsonl(f"samples/{name}.greedy.jsonl", [{"task_id": "a", "response": response}])
+    assert AutoTokenizer.from_pretrained(tmp_path / "model")("x")["input_ids"][0] == tokenizer.eos_token_id
+    assert found._agreement("ct2_int8", "fp32") == {"same_answers": 0.0, "same_tokens": 0.0}
+
+
+def test_a_form_that_cannot_be_run_says_why(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="could not be run: "):
         measure_speed(Spec("fp32", str(tmp_path), model_path("embedded"), PROMPT, repeats=1))

@@ -9,7 +9,15 @@ from typing import Any
 
 from rrtf_trl.records import Judgement
 
-_EXCEPTION = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning|StopIteration))\b(?=:| |$|,|\))")
+_NAME = r"(?:\w*(?:Error|Exception|ExceptionGroup|Interrupt|Exit|Warning)|Stop(?:Async)?Iteration)"
+_EXCEPTION = re.compile(rf"\b({_NAME})\b(?=:| |$|,|\))")
+# The text of an assertion, or what a call returned, may name an exception; one that ended a call stands between the
+# label and the call.
+_ENDED_A_CALL = re.compile(
+    rf"(?:check|(?:test|case) \d+(?:: assert (?:(?! returned ).)*)?): "
+    rf"(?:({_NAME})(?:: .*)?|the program ended.*) in \w+\(",
+    re.DOTALL,
+)
 _TEST = re.compile(r"^(?:test|case) (\d+)\b")
 
 WRONG_ANSWER = "wrong answer"
@@ -23,7 +31,7 @@ class Failure:
     Args:
         state: The judgement's state.
         exception: The exception's type, ``wrong answer`` where there was none, or empty where neither is known
-            (a timeout, for instance).
+            (a timeout, for instance, or a program that ended its own process).
         test: The index of the first test that failed; ``None`` where it is not known: the program did not
             load, or the tests are one function, as HumanEval's.
     """
@@ -52,12 +60,11 @@ class Failure:
 def _exception(state: str, message: str) -> str:
     if state in ("timeout", "memory", "refused"):
         return ""
+    ended = _ENDED_A_CALL.match(message)
+    if ended:
+        return ended[1] or ""
     if state == "partial":
-        # The text of an assertion may name an exception; one that ended a call stands after the label.
-        raised = re.match(
-            r"^(?:check|(?:test|case) \d+(?:: assert .*)?): (\w+(?:Error|Exception)): .* in \w+\(", message
-        )
-        return raised[1] if raised else WRONG_ANSWER
+        return WRONG_ANSWER
     found = _EXCEPTION.search(message)
     return found[1] if found else ""
 

@@ -15,6 +15,8 @@ def before_and_after(
 ) -> dict[str, dict[str, Any]]:
     """Return each figure of two policies with its interval, and the paired gain: what ``results.json`` holds.
 
+    A figure that one of them lacks, where a problem has fewer samples than its k, is left out.
+
     Args:
         before: What was measured of the policy that training started from.
         after: The same of the policy that came out, on the same problems.
@@ -23,6 +25,8 @@ def before_and_after(
     base, trained = (figures(found, evaluation.measurements) for found in (before, after))
     results: dict[str, dict[str, Any]] = {}
     for figure, row in base.items():
+        if figure not in trained:
+            continue
         name, k = figure.split(" pass@")
         gain = paired_gain(pass_at_ks(before[name].counts, int(k)), pass_at_ks(after[name].counts, int(k)))
         results[figure] = {

@@ -179,7 +179,9 @@ def pass_at_ks(counts: Counts, k: int) -> list[float]:
 
 
 def estimate(counts: Counts, k: int, leave_out: Iterable[str] = ()) -> Estimate | None:
-    """Return pass@k with its interval over problems, or ``None`` where there is no problem with ``k`` samples.
+    """Return pass@k with its interval over problems, or ``None`` where a problem has fewer than ``k`` samples.
+
+    It is ``None`` too where no problem is left.
 
     Args:
         counts: Samples and passes of each problem.

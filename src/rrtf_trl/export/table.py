@@ -86,8 +86,8 @@ class QuantizationTable:
         timings: dict[str, list[dict[str, float]]] = {name: [] for name in ready}
         for _, name in itertools.product(range(self.rounds), ready):
             reason = self._attempt(lambda name=name: timings[name].append(self._time(name, source)))
-            if reason:
-                rows[name]["note"] = reason
+            if reason and reason not in rows[name].get("note", ""):
+                rows[name]["note"] = " ".join(filter(None, [rows[name].get("note"), reason]))
         for name in ready:
             rows[name] |= self._agreement(name, ready[0])
             for figure in ("memory_mb", "ms_per_token"):
@@ -175,7 +175,10 @@ class QuantizationTable:
         for row in self._samples(name):
             if row["task_id"] not in of_full:
                 continue
-            left, right = (tokenizer(text)["input_ids"] for text in (row["response"], of_full[row["task_id"]]))
+            left, right = (
+                tokenizer(text, add_special_tokens=False)["input_ids"]
+                for text in (row["response"], of_full[row["task_id"]])
+            )
             answers += 1
             equal += left == right
             tokens += len(right)
