@@ -2,8 +2,9 @@
 
     python benchmarks/gpu_checks.py --out FOLDER [--minutes 9]
 
-Needs the packages of `rrtf-trl[bnb,dev]`. Writes each step's output to FOLDER as it comes; a step that the time does
-not suffice for is said to be left out; the exit status is 1 where a step failed.
+Needs the packages of `rrtf-trl[bnb,dev]`, and `liger-kernel` for the test of it. Writes each step's output to FOLDER
+as it comes; a step that the time does not suffice for is said to be left out. The exit status is 1 where a step
+failed.
 """
 
 from __future__ import annotations

@@ -136,6 +136,9 @@ GOOD = {"prompt": "p", "responses": ["a", "b"], "scores": [1.0, 0.0]}
         ({**GOOD, "scores": [math.nan, 0.0]}, r"Row 7: scores\[0\] is nan"),
         ({**GOOD, "scores": [1.0, math.inf]}, r"Row 7: scores\[1\] is inf"),
         ({**GOOD, "scores": [1.0, -math.inf]}, r"Row 7: scores\[1\] is -inf"),
+        ({**GOOD, "scores": [1e39, 0.0]}, r"Row 7: scores\[0\] is 1e\+39, not a finite number within ±1.7e\+38"),
+        ({**GOOD, "scores": [3e38, -3e38]}, r"Row 7: scores\[0\] is 3e\+38"),
+        ({**GOOD, "scores": [0, -(10**400)]}, r"Row 7: scores\[1\] is -10+, not a finite number"),
         ({**GOOD, "scores": [1.0, None]}, r"Row 7: scores\[1\] is None"),
         ({**GOOD, "scores": ["1", "0"]}, r"Row 7: scores\[0\] is '1', not a finite number"),
         ({**GOOD, "scores": 1.0}, "Row 7: 'scores' is 1.0, not a list"),
@@ -161,6 +164,19 @@ def test_the_refused_row_is_named_by_its_place_in_the_data_set(base_tokenizer: T
     bad = {**GOOD, "scores": [math.nan, 0.0]}
     with pytest.raises(ValueError, match=r"Row 2: scores\[0\] is nan"):
         prepare([GOOD, GOOD, bad], base_tokenizer)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["data set", "stream"])
+def test_the_refused_row_is_named_with_its_data_set(base_tokenizer: Tok, stream: bool) -> None:
+    rows = Dataset.from_list([GOOD, {**GOOD, "scores": [math.nan, 0.0]}])
+    with pytest.raises(ValueError, match=r"^hard data set: Row 1: scores\[0\] is nan"):
+        list(prepare(rows.to_iterable_dataset() if stream else rows, base_tokenizer, name="hard"))
+
+
+def test_a_column_of_ones_own_does_not_pass_for_a_prepared_data_set(base_tokenizer: Tok) -> None:
+    (row,) = prepare([{**GOOD, "kept": "by hand"}], base_tokenizer)
+    (plain,) = prepare([GOOD], base_tokenizer)
+    assert row == plain
 
 
 def test_an_empty_data_set_is_refused(base_tokenizer: Tok) -> None:

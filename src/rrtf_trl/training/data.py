@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +24,10 @@ logger = logging.getLogger(__name__)
 TOKENIZED_COLUMNS = ["prompt_ids", "response_ids", "scores", "from_teacher"]
 """What the collator reads."""
 
+_PREPARED = {"prompt_ids", "response_ids", "kept"}
 _RANKED = ("prompt", "responses", "scores")
 _PREFERENCE = ("chosen", "rejected")
+_LARGEST_SCORE = torch.finfo(torch.float32).max / 2
 _OF_IDS = {"prompt_ids": "prompt", "response_ids": "responses", "chosen_ids": "chosen", "rejected_ids": "rejected"}
 
 
@@ -82,8 +83,11 @@ def ranked_row(
                 f"Row {index}: the prompt is text, but responses[{position}] is a list. Give both as chat "
                 "messages, or both as text."
             )
-        if not isinstance(score, int | float) or not math.isfinite(score):
-            raise ValueError(f"Row {index}: scores[{position}] is {score!r}, not a finite number.")
+        if not isinstance(score, int | float) or not abs(score) <= _LARGEST_SCORE:
+            raise ValueError(
+                f"Row {index}: scores[{position}] is {score!r:.60}, not a finite number within ±{_LARGEST_SCORE:.1e}: "
+                "float32 holds it and its differences with others."
+            )
     if sources is not None and len(sources) != len(responses):
         raise ValueError(f"Row {index} has {len(responses)} responses but {len(sources)} sources.")
     if require_sources and sources is None:
@@ -132,6 +136,13 @@ def tokenize_row(
         "from_teacher": ranked["from_teacher"],
         "row": index,
     }
+
+
+def _tokenize_row_of(row: dict[str, Any], index: int, name: str, **options: Any) -> dict[str, Any]:
+    try:
+        return tokenize_row(row, index, **options)
+    except ValueError as error:
+        raise ValueError(f"{name} data set: {error}") from error
 
 
 def _tokenize_text(ranked: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[list[int]]]:
@@ -233,19 +244,20 @@ def prepare_dataset(
     """Tokenize a data set of accepted rows and fit them; a data set that this function returned passes through.
 
     Raises:
-        ValueError: If a row cannot be trained on, or none is left after ``max_length``.
+        ValueError: If a row cannot be trained on, or none is left after ``max_length``; the message says of which
+            data set.
     """
     first = next(iter(dataset), None)
     if first is None:
         raise ValueError(f"The {name} data set is empty: there is nothing to train on.")
-    if "kept" in first:
+    if first.keys() >= _PREPARED:
         return dataset
     # `desc` and `num_proc` are for `Dataset` only; an `IterableDataset` maps as it is read.
     options = {"num_proc": num_proc, "desc": f"Tokenizing {name} data set"} if isinstance(dataset, Dataset) else {}
     dataset = dataset.map(
-        tokenize_row,
+        _tokenize_row_of,
         with_indices=True,
-        fn_kwargs={"tokenizer": tokenizer, "require_sources": require_sources},
+        fn_kwargs={"name": name, "tokenizer": tokenizer, "require_sources": require_sources},
         remove_columns=list(first),
         **options,
     )

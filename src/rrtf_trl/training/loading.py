@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     ProcessorMixin,
+    set_seed,
 )
 from transformers.utils import is_peft_available
 from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, get_config_model_id
@@ -25,9 +27,19 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    model: str | PreTrainedModel | PeftModel, args: RRTFConfig, quantization_config: BitsAndBytesConfig | None
+    model: str | PreTrainedModel | PeftModel,
+    args: RRTFConfig,
+    quantization_config: BitsAndBytesConfig | None,
+    *,
+    revision: str | None = None,
 ) -> PreTrainedModel | PeftModel:
     """Return the model, loaded where it is given as a path or hub id.
+
+    Args:
+        model: A path or hub id, or a model.
+        args: The options.
+        quantization_config: bitsandbytes options, or ``None``.
+        revision: Of a hub id, in place of that in ``args.model_init_kwargs``.
 
     Raises:
         ValueError: If ``quantization_config`` cannot be applied, or is given twice.
@@ -47,18 +59,36 @@ def load_model(
         if "quantization_config" in options:
             raise ValueError("`quantization_config` is given twice: as an argument and in `model_init_kwargs`.")
         options["quantization_config"] = quantization_config
+    if revision is not None:
+        options["revision"] = revision
     if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
         options["device_map"] = None
     options.setdefault("trust_remote_code", args.trust_remote_code)
     return create_model_from_path(model, **options)
 
 
-def load_adapter(folder: str, args: RRTFConfig, quantization_config: BitsAndBytesConfig | None) -> PeftModel:
-    """Return a saved adapter on its base model, loaded as :func:`load_model` does, to be trained further."""
+def load_adapter(
+    folder: str, args: RRTFConfig, quantization_config: BitsAndBytesConfig | None
+) -> tuple[PeftModel, PreTrainedTokenizerBase | ProcessorMixin]:
+    """Return a saved adapter on its base model, to be trained further, and its tokenizer or processor.
+
+    The base is loaded as :func:`load_model` does, of the revision that the adapter was trained on. The folder's own
+    tokenizer comes before the base's, as it does in ``peft.AutoPeftModelForCausalLM``; where it has more tokens than
+    the base, there are embeddings for them.
+    """
     from peft import PeftConfig, PeftModel
 
-    base = PeftConfig.from_pretrained(folder).base_model_name_or_path
-    return PeftModel.from_pretrained(load_model(base, args, quantization_config), folder, is_trainable=True)
+    config = PeftConfig.from_pretrained(folder)
+    name, revision = config.base_model_name_or_path, config.revision
+    set_seed(args.seed)  # embeddings of new tokens start from random weights, where the adapter has none
+    base = load_model(name, args, quantization_config, revision=revision)
+    if (Path(folder) / "tokenizer_config.json").is_file():
+        name, revision = folder, None
+    processor = AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=args.trust_remote_code)
+    tokens = len(tokenizer_of(processor))
+    if tokens > base.get_input_embeddings().weight.shape[0]:
+        base.resize_token_embeddings(tokens)
+    return PeftModel.from_pretrained(base, folder, is_trainable=True), processor
 
 
 def load_processor(

@@ -16,6 +16,7 @@ from transformers import PrinterCallback, TrainerCallback
 from rrtf_trl.errors import UserError
 
 from .config import RRTFConfig
+from .data import ranked_row
 from .loading import load_adapter
 from .losses import best_responses, ordered_pairs, pair_weights
 from .trainer import RRTFTrainer
@@ -36,7 +37,7 @@ def train_policy(
 
     Args:
         model: Path or hub id of the model to start from. A folder with an adapter, as an earlier training saved it,
-            goes on with that adapter.
+            goes on with that adapter and the tokenizer beside it.
         rows: JSONL file of ranked rows.
         args: Options; checkpoints go to ``args.output_dir``, and a training that was stopped goes on from the
             last whole one there. With an ``eval_strategy``, every tenth row is measured on and not trained on.
@@ -54,15 +55,19 @@ def train_policy(
     ranked = read_rows(rows)
     trained, held_back = (list(range(len(ranked))), []) if args.eval_strategy == "no" else hold_back(ranked)
     start: Any = model
+    processor = None
     try:
+        for number, row in enumerate(ranked):  # while the numbers are still those of the file
+            ranked_row(row, number, require_sources=args.pairs == "teacher_student")
         if (Path(model) / "adapter_config.json").is_file():
-            start = load_adapter(model, args, quantization_config)
+            start, processor = load_adapter(model, args, quantization_config)
             quantization_config = peft_config = None
         trainer = RRTFTrainer(
             model=start,
             args=args,
             train_dataset=ranked.select(trained),
             eval_dataset=ranked.select(held_back) if held_back else None,
+            processing_class=processor,
             quantization_config=quantization_config,
             peft_config=peft_config,
             callbacks=callbacks,
