@@ -1,4 +1,4 @@
-"""Trains as the JSON file in the first argument says and saves the weights and the log to the second.
+"""Trains or evaluates as the JSON file in the first argument says and saves the weights and the log to the second.
 
 Run by test_distributed.py, as one process or as several.
 """
@@ -10,12 +10,14 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 from datasets import Dataset
 from torch.distributed.tensor import DTensor
+from transformers import EvalPrediction
 
 from rrtf_trl import RRTFConfig, RRTFTrainer
 
@@ -30,8 +32,16 @@ def main(job: Path, result: Path) -> None:
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         # accelerate has no FSDP for CPUs, though torch has: let it take these for cards.
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
-    trainer = RRTFTrainer(model=settings["model"], args=args, train_dataset=rows, eval_dataset=rows)
-    trainer.train()
+    first = settings.get("first", {})
+    trainer = RRTFTrainer(
+        model=settings["model"],
+        args=args,
+        train_dataset=rows,
+        eval_dataset={name: rows.select(range(count)) for name, count in first.items()} or rows,
+        compute_metrics=summary if settings.get("summary") else None,
+    )
+    if not first:
+        trainer.train()
     trainer.evaluate()
     trainer.save_model(str(result.with_suffix("")))
     if trainer.accelerator.is_main_process:
@@ -41,6 +51,17 @@ def main(job: Path, result: Path) -> None:
     # Without tearing down: gloo's threads and Python's can wait for each other there.
     sys.stdout.flush()
     os._exit(0)
+
+
+def summary(prediction: EvalPrediction) -> dict[str, Any]:
+    """Return how many responses and tokens ``compute_metrics`` is given, and a sum that depends on all of them."""
+    total, tokens = 0.0, 0
+    for row, (logits, ids) in enumerate(zip(prediction.predictions, prediction.label_ids, strict=True), start=1):
+        own = [place for place, token in enumerate(ids) if token > 0]  # neither padding, 0, nor what fills batches up
+        tokens += len(own)
+        total += row * sum((place + 1) * float(logits[place][ids[place]]) for place in own)
+    given = prediction.inputs if prediction.inputs is not None else []
+    return {"responses": len(prediction.predictions), "inputs": len(given), "tokens": tokens, "sum": total}
 
 
 def to_local(parameter: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Two real processes train exactly as one does."""
+"""Two real processes train and evaluate exactly as one does."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset, concatenate_datasets
+from distributed_run import summary
 from transformers import AutoModelForCausalLM
 
 import rrtf_trl
@@ -37,6 +38,7 @@ METRICS = [
     "logps/best",
     "logps/rest",
     "entropy",
+    "mean_token_accuracy",
     "num_tokens",
 ]
 
@@ -129,6 +131,51 @@ def test_two_processes_give_the_losses_metrics_and_weights_of_one(
     assert pair["held"] < 0.51 * whole if engine in ("fsdp2", "zero3") else pair["held"] == whole
     assert pair["wrapper"] == WRAPPERS[engine]
     assert max(float((weight - before[name]).abs().max()) for name, weight in saved.items()) > 1e-2
+
+
+@pytest.mark.parametrize("share_prefix", ["true", "false"])
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_evaluation_on_two_processes_counts_every_row_once(
+    llama_path: str, ranked: Dataset, config: Callable[..., RRTFConfig], tmp_path: Path, share_prefix: str
+) -> None:
+    # accelerate fills the last batches up: of seven rows with the first one, and of two with both, all of a process.
+    first = {"seven": 7, "two": 2}
+    padded = share_prefix == "false"
+    options = {"share_prefix": share_prefix, "include_for_metrics": ["inputs"] if padded else []}
+    alone = RRTFTrainer(
+        model=llama_path,
+        args=config(**options, per_device_eval_batch_size=4),
+        train_dataset=ranked,
+        eval_dataset={name: ranked.select(range(count)) for name, count in first.items()},
+        compute_metrics=summary if padded else None,
+    )
+    expected = alone.evaluate()
+    pair = run_script(
+        {
+            "model": llama_path,
+            "rows": ranked.to_list(),
+            "options": {
+                "output_dir": str(tmp_path / "pair"),
+                "use_cpu": True,
+                "bf16": False,
+                "dataloader_pin_memory": False,
+                "report_to": "none",
+                "disable_tqdm": True,
+                "per_device_eval_batch_size": 2,
+                **options,
+            },
+            "first": first,
+            "summary": padded,
+        },
+        tmp_path,
+        "ddp",
+    )
+    metrics = {name: value for log in pair["log"] for name, value in log.items()}
+    names = METRICS[:-1] + (["responses", "inputs", "tokens", "sum"] if padded else [])
+    for name in (f"eval_{part}_{name}" for part in first for name in names):
+        assert metrics[name] == pytest.approx(expected[name], rel=1e-5, abs=1e-5), name
+    if padded:
+        assert expected["eval_seven_responses"] == expected["eval_seven_inputs"] == 21
 
 
 def run_script(job: dict[str, Any], tmp_path: Path, engine: str) -> Any:

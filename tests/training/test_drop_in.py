@@ -386,6 +386,20 @@ def test_liger_leaves_the_head_alone(config: Configure, llama: PreTrainedModel) 
         RRTFTrainer(model=llama, args=fused, train_dataset=PREFERENCES)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="Liger's kernels are Triton's, which need a GPU")
+@pytest.mark.parametrize("share_prefix", ["true", "false"])
+def test_liger_kernels_give_the_same_losses_on_the_gpu(trainer: Build, llama_path: str, share_prefix: str) -> None:
+    pytest.importorskip("liger_kernel", reason="liger-kernel is not installed")
+    options = {"use_cpu": False, "max_steps": 3, "optim": "sgd", "learning_rate": 0.1, "share_prefix": share_prefix}
+    losses = []
+    for liger in (False, True):
+        trained = trainer(llama_path, use_liger_kernel=liger, **options)
+        trained.train()
+        losses.append([entry["loss"] for entry in trained.state.log_history if "loss" in entry])
+    assert len(losses[1]) == 3
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     "peft_config",
     [

@@ -160,6 +160,17 @@ def test_a_collator_of_ones_own_is_used(trainer: Build, llama_path: str) -> None
     torch.testing.assert_close(*losses, atol=1e-5, rtol=0)
 
 
+def test_a_packed_collator_of_ones_own_shares_prompts(trainer: Build, llama_path: str) -> None:
+    collator = PackedCollator()
+    ours, shared = trainer(llama_path, data_collator=collator, share_prefix="false"), trainer(llama_path)
+    assert ours.data_collator is collator
+    losses = [each.compute_loss(each.model, each.data_collator(list(each.train_dataset))) for each in (ours, shared)]
+    torch.testing.assert_close(*losses, atol=1e-5, rtol=0)
+    prompt_tuning = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=3)
+    with pytest.raises(ValueError, match="PromptTuningConfig adds virtual tokens"):
+        trainer(llama_path, data_collator=collator, peft_config=prompt_tuning)
+
+
 @pytest.mark.parametrize("quantization", [{"load_in_4bit": True}, {"load_in_8bit": True}], ids=["4 bit", "8 bit"])
 def test_a_quantized_model_with_an_adapter_has_the_gradients_of_the_padded_path(
     trainer: Build, llama_path: str, quantization: dict[str, Any]

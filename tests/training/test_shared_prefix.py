@@ -56,7 +56,7 @@ def assert_equal_to_naive(
     total.backward()
     assert lengths.tolist() == [len(ids) for example in examples for ids in example["response_ids"]]
     torch.testing.assert_close(logps, expected, atol=2e-5, rtol=1e-5)
-    torch.testing.assert_close(scored.entropy, entropies.sum(), atol=2e-4, rtol=1e-5)
+    torch.testing.assert_close(scored.entropy.sum(), entropies.sum(), atol=2e-4, rtol=1e-5)
     torch.testing.assert_close(loss, expected_loss, atol=2e-5, rtol=1e-5)
     gradients = dict(reference.named_parameters())
     for name, parameter in model.named_parameters():
@@ -77,6 +77,26 @@ def test_log_probabilities_and_gradients_equal_one_sequence_at_a_time(family: st
     assert_equal_to_naive(prepared(model), EXAMPLES, model)
 
 
+def test_experts_are_balanced_over_the_tokens_that_are_computed() -> None:
+    name, options = FAMILIES["qwen3_moe"]
+    model = make(name, options)
+    scored = score_responses(prepared(model), PackedCollator()(EXAMPLES), router_loss=True)
+    logits: list[Tensor] = []  # of every prompt once, and of every response
+    for example in EXAMPLES:
+        prompt = example["prompt_ids"]
+        for number, response in enumerate(example["response_ids"]):
+            output = model(input_ids=torch.tensor([prompt + response]), output_router_logits=True)
+            logits += [layer[0 if number == 0 else len(prompt) :] for layer in output.router_logits]
+    probabilities = torch.cat(logits).softmax(dim=-1)  # [tokens, experts], of all layers
+    chosen = probabilities.topk(options["num_experts_per_tok"]).indices
+    shares = torch.stack([(chosen == expert).sum() for expert in range(4)]) / len(chosen)
+    expected = (
+        4 * (shares * probabilities.mean(dim=0)).sum()
+    )  # Switch Transformers, arXiv 2101.03961, equations 4 to 6
+    assert scored.aux_loss is not None
+    torch.testing.assert_close(scored.aux_loss, expected, atol=1e-5, rtol=1e-5)
+
+
 # FlexAttention is one kernel on GPUs; uncompiled, it gives values from the same block mask here, and no gradients.
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("family", FAMILIES)
@@ -95,7 +115,7 @@ def test_flex_attention_gives_the_same(family: str, monkeypatch: pytest.MonkeyPa
         expected, entropies = naive(model, EXAMPLES)
         scored = score_responses(prepared(model), PackedCollator()(EXAMPLES))
     torch.testing.assert_close(scored.logps, expected, atol=2e-5, rtol=1e-5)
-    torch.testing.assert_close(scored.entropy, entropies.sum(), atol=2e-4, rtol=1e-5)
+    torch.testing.assert_close(scored.entropy.sum(), entropies.sum(), atol=2e-4, rtol=1e-5)
     assert calls
 
 

@@ -290,17 +290,26 @@ def test_the_ranking_term_alone_ranks_better(trainer: Build, llama_path: str) ->
     assert last["margins"] > first["margins"]
 
 
-def test_a_resumed_run_equals_an_unbroken_one(trainer: Build, llama_path: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["whole model", "adapter", "stream"])
+def test_a_resumed_run_equals_an_unbroken_one(
+    trainer: Build, ranked: Dataset, llama_path: str, tmp_path: Path, what: str
+) -> None:
+    # Four batches an epoch: the third step, which the resumed run begins with, is on rows that the first two are not.
+    rows = ranked.to_iterable_dataset() if what == "stream" else ranked
     options = {"max_steps": 4, "per_device_train_batch_size": 2, "save_strategy": "steps", "save_steps": 2}
-    unbroken = trainer(llama_path, output_dir=str(tmp_path / "run"), **options)
+    options["peft_config"] = LORA if what == "adapter" else None
+    unbroken = trainer(llama_path, rows, output_dir=str(tmp_path / "run"), **options)
+    before = weights(unbroken.model)
     unbroken.train()
-    resumed = trainer(llama_path, output_dir=str(tmp_path / "resumed"), **options)
+    resumed = trainer(llama_path, rows, output_dir=str(tmp_path / "resumed"), **options)
     resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-2"))
     assert_same_weights(weights(resumed.model), weights(unbroken.model), atol=0)
     names = ["step", "loss", "rank_loss", "sft_loss", "num_tokens"]
     logs = [[{name: entry[name] for name in names} for entry in training_logs(run)] for run in (resumed, unbroken)]
     assert [entry["step"] for entry in logs[0]] == [1, 2, 3, 4]
     assert logs[0] == logs[1]
+    trained = {name for name in before if what != "adapter" or "lora_" in name}
+    assert changed(before, weights(resumed.model)) == trained
 
 
 @pytest.mark.parametrize("bf16", [False, True])

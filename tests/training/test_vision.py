@@ -196,14 +196,51 @@ def test_a_long_response_is_cut_and_a_row_without_room_left_out(
     assert prompts[2] == prompts.max() > prompts[0]  # row 1 has two images
     longest = int(prompts.max())
     with caplog.at_level(logging.WARNING):
-        batch = collate(llava_path, pictures, max_length=longest)
+        batch = collate(llava_path, pictures, max_length=longest, truncation_mode="keep_start")
     assert f"Row 1 is not trained on: its prompt with images has {longest} tokens" in caplog.text
     assert caplog.text.count("is not trained on") == 1
+    assert f"were longer than max_length={longest} tokens with their prompt and were cut, of row" in caplog.text
     assert batch["attention_mask"].sum(dim=1).max() == longest
     assert batch["completion_mask"].sum(dim=1)[2:5].tolist() == [0, 0, 0]
     assert batch["scores"][2:5].tolist() == [0.0, 0.0, 0.0]  # equals make no pair
     images = AutoProcessor.from_pretrained(llava_path).image_token_id
     assert (batch["input_ids"] == images).sum() == (whole["input_ids"] == images).sum()
+
+
+def test_a_response_that_is_too_long_is_left_out_and_counted(
+    trainer: Build, llava_path: str, pictures: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = collate(llava_path, pictures)
+    lengths = whole["attention_mask"].sum(dim=1)
+    limit = int(lengths[3])  # that is one of row 1, whose others are longer, and so is one of row 2
+    assert (lengths <= limit).tolist() == [True, True, False, True, False, True, True, False, True]
+    ours = trainer(llava_path, pictures, max_length=limit)
+    with caplog.at_level(logging.WARNING):
+        batch = ours.data_collator(list(ours.train_dataset))
+    fits = (lengths <= limit) & (whole["group_ids"] != 1)
+    assert batch["group_ids"].tolist() == [0, 0, 1, 1, 1, 2, 2, 2]
+    assert len(batch["pixel_values"]) == 2 * 1 + 3 * 2 + 3 * 1
+    for name in ("input_ids", "completion_mask"):
+        width = batch[name].shape[1]
+        assert torch.equal(batch[name][batch["group_ids"] != 1], whole[name][fits][:, :width]), name
+    assert batch["scores"].tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, *whole["scores"][[5, 6, 8]].tolist()]
+    # Row 1 has two images: fewer than two of its responses fit.
+    assert caplog.text.count("is not trained on") == 1
+    assert "Row 1 is not trained on" in caplog.text
+    assert batch["completion_mask"][2:5].sum() == 0
+    assert caplog.text.count("were left out") == 1
+    assert f"longer than max_length={limit} tokens with their prompt and were left out" in caplog.text
+    # What is left out is neither imitated nor ranked.
+    loss = ours.compute_loss(ours.model, batch, return_outputs=True)[1]
+    assert loss.sft_loss[1] == loss.rank_loss[1] == 0
+
+
+def test_the_most_responses_are_chosen_of_those_that_fit(llava_path: str, pictures: Dataset) -> None:
+    rows = pictures.select([1])  # scores 1, 2, 0
+    lengths = collate(llava_path, rows)["attention_mask"].sum(dim=1)
+    assert lengths.argmax() == 2
+    batch = collate(llava_path, rows, max_length=int(lengths[2]) - 1, max_responses=2)
+    assert batch["scores"].tolist() == [1.0, 2.0]
 
 
 def test_the_most_responses_of_a_row_are_the_best_the_worst_and_some_between(

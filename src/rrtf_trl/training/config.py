@@ -49,7 +49,8 @@ class RRTFConfig(DPOOptions):
             were a good answer. `"keep_start"`, the only way of TRL's trainers, cuts the end of the response, and with
             it the end-of-sequence token. `"keep_end"` cuts the start of the prompt, for all responses of the row
             alike, and the start of a response only where that is not enough. A row with fewer than two responses
-            left is dropped, and all this is counted and reported.
+            left is dropped, and all this is counted and reported. Rows with images are fitted as their batches are
+            made: a row with fewer than two responses left stays, and adds nothing to the loss.
         max_responses (`int`, *optional*):
             Most responses of one row. Of a longer row the best, the worst and evenly spaced ones between are kept.
         pad_to_multiple_of (`int` or `str`, *optional*, defaults to `"auto"`):
@@ -87,7 +88,8 @@ class RRTFConfig(DPOOptions):
         share_prefix (`str` or `bool`, *optional*, defaults to `"auto"`):
             Whether to compute a prompt once for all of its responses, in batches without padding, instead of once for
             each. `"auto"` does so where it gives the same numbers, and otherwise logs why not; `"true"` raises where
-            it would not; `"false"` never does.
+            it would not; `"false"` never does. One number is another: the load-balancing loss of a mixture of experts
+            is over the tokens that are computed, among which a shared prompt counts once.
         activation_offloading (`bool`, *optional*, defaults to `False`):
             Whether to keep activations in CPU memory between forward and backward.
     """

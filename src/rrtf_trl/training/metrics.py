@@ -22,7 +22,7 @@ class Metrics:
         Args:
             loss: What the loss said of it.
             scored: What the policy made of its responses.
-            inputs: The batch of the collator.
+            inputs: ``scores`` and ``group_ids`` of these responses.
         """
         group_ids, scores = inputs["group_ids"], inputs["scores"]
         top = torch.full_like(scores, -torch.inf)[: loss.rank_loss.numel()].scatter_reduce(

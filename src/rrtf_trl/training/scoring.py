@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -20,8 +20,9 @@ class ScoredResponses:
         logps: float `[N]`, the sum of each response's token log-probabilities.
         lengths: int `[N]`, how many tokens that are, at least 1.
         top1: float `[N]`, how many of them are the policy's first choice.
-        entropy: float, the sum over all these tokens, in nats, without gradient.
-        aux_loss: float, the load-balancing loss of a mixture of experts, or ``None``.
+        entropy: float `[N]`, the sum of each response's token entropies, in nats, without gradient.
+        aux_loss: float, the load-balancing loss of a mixture of experts, over all tokens that were computed, or
+            ``None``.
     """
 
     logps: Tensor
@@ -29,6 +30,11 @@ class ScoredResponses:
     top1: Tensor
     entropy: Tensor
     aux_loss: Tensor | None
+
+    def of(self, responses: Tensor) -> ScoredResponses:
+        """Return what is there of some of the responses: bool `[N]`, True for those."""
+        names = ("logps", "lengths", "top1", "entropy")
+        return replace(self, **{name: getattr(self, name)[responses] for name in names})
 
 
 def score_responses(model: nn.Module, batch: Mapping[str, Tensor], *, router_loss: bool = False) -> ScoredResponses:
@@ -63,7 +69,7 @@ def _score_packed(model: nn.Module, batch: Mapping[str, Tensor], options: dict[s
         logps=zeros.index_add(0, whose, logps),
         lengths=whose.bincount(minlength=len(zeros)).clamp(min=1),
         top1=zeros.index_add(0, whose, outputs.is_top1[0].float()),
-        entropy=outputs.entropy[0].detach().float().sum(),
+        entropy=zeros.index_add(0, whose, outputs.entropy[0].detach().float()),
         aux_loss=outputs.aux_loss,
     )
 
@@ -78,7 +84,7 @@ def _score_padded(model: nn.Module, batch: Mapping[str, Tensor], options: dict[s
         # The first token of a sequence is predicted by nothing: without a prompt it does not count.
         lengths=batch["completion_mask"][:, 1:].sum(dim=1).clamp(min=1),
         top1=outputs.is_top1[:, -positions:].float().sum(dim=1),
-        entropy=outputs.entropy[:, -positions:].detach().float().sum(),
+        entropy=outputs.entropy[:, -positions:].detach().float().sum(dim=1),
         aux_loss=outputs.aux_loss,
     )
 

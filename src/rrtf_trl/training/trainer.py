@@ -43,10 +43,10 @@ from .loading import (
     router_loss_weight,
     tokenizer_of,
 )
-from .losses import batch_loss
+from .losses import LossOutput, batch_loss
 from .metrics import Metrics
 from .packing import PackedCollator
-from .scoring import model_inputs, score_responses
+from .scoring import ScoredResponses, model_inputs, score_responses
 from .shared_prefix import share_prefixes
 from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows
 
@@ -67,7 +67,8 @@ class RRTFTrainer(_BaseTrainer):
         args: Options; by default ``RRTFConfig`` with an output folder named after the model.
         data_collator: Makes a batch of tokenized rows; by default
             :class:`~rrtf_trl.training.packing.PackedCollator` where prompts are shared (see ``share_prefix``), and
-            else :class:`RankedCollator`, or :class:`~rrtf_trl.training.vision.VisionCollator` for rows with images.
+            else :class:`RankedCollator`, or :class:`~rrtf_trl.training.vision.VisionCollator` for rows with images. A
+            ``PackedCollator`` of your own shares prompts as ``share_prefix="true"`` does.
         train_dataset: Rows of ``prompt``, ``responses``, ``scores`` and optionally ``sources``, or TRL's
             preference rows; plain text or chat messages; with ``image`` or ``images`` for a vision-language model.
         eval_dataset: The same, or a dict of such data sets.
@@ -128,6 +129,9 @@ class RRTFTrainer(_BaseTrainer):
         self.aux_loss_enabled = self.router_aux_loss_coef != 0
         self._tokenizer = tokenizer_of(processing_class)
         self._with_images = isinstance(processing_class, ProcessorMixin) and has_images(train_dataset)
+        # Packed batches need a model that shares prompts, whoever packs them.
+        packed = isinstance(data_collator, PackedCollator)
+        share_prefix = "true" if packed else args.share_prefix
         own_collator = data_collator is None
         if isinstance(processing_class, ProcessorMixin):
             prepare_for_images(args, self._with_images)
@@ -166,15 +170,15 @@ class RRTFTrainer(_BaseTrainer):
             )
         # Scores response tokens through the LM head in chunks: whole logits [tokens, vocabulary] never exist.
         add_fused_lm_head(_base_model(self.model), outputs=("log_probs", "entropy", "is_top1"))
-        if compute_metrics is not None and args.share_prefix == "true":
+        if compute_metrics is not None and share_prefix == "true":
             raise ValueError(
                 "`compute_metrics` wants the logits of whole sequences, which are not there where prompts are shared. "
-                'Use `share_prefix="auto"`.'
+                'Use `share_prefix="auto"`' + (" and leave `PackedCollator` out." if packed else ".")
             )
-        if own_collator and compute_metrics is None:
+        if (own_collator or packed) and compute_metrics is None:
             with self.compute_loss_context_manager():
-                shared = share_prefixes(self.model, args.share_prefix, with_images=self._with_images)
-            if shared:
+                shared = share_prefixes(self.model, share_prefix, with_images=self._with_images)
+            if shared and own_collator:
                 self.data_collator = PackedCollator()
         self._offloading = (
             get_act_offloading_ctx_manager(model=self.model)
@@ -198,6 +202,7 @@ class RRTFTrainer(_BaseTrainer):
             max_responses=args.max_responses,
             pad_to_multiple_of=args.pad_to_multiple_of,
             require_sources=args.pairs == "teacher_student",
+            truncation_mode=args.truncation_mode,
         )
 
     def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig) -> AnyDataset:
@@ -256,14 +261,11 @@ class RRTFTrainer(_BaseTrainer):
             num_items_in_batch: Groups in the whole optimizer step, over all processes; by default those here.
         """
         scored = score_responses(model, inputs, router_loss=self.aux_loss_enabled)
-        loss = batch_loss(
-            scored.logps,
-            scored.lengths,
-            inputs["scores"].to(scored.logps.dtype),
-            inputs["group_ids"],
-            self.args,
-            from_teacher=inputs["from_teacher"],
-        )
+        if not self.model.training:
+            counted = self._counted(inputs["group_ids"])
+            scored = scored.of(counted)
+            inputs = {**inputs, **{name: inputs[name][counted] for name in ("scores", "group_ids", "from_teacher")}}
+        loss = self._batch_loss(scored, inputs)
         groups = loss.rank_loss.numel()
         total = (self.args.rank_weight * loss.rank_loss + self.args.sft_weight * loss.sft_loss).sum()
         metrics = self._metrics["train" if self.model.training else "eval"]
@@ -273,7 +275,7 @@ class RRTFTrainer(_BaseTrainer):
             total = total + self.router_aux_loss_coef * scored.aux_loss * groups
             metrics.add("aux_loss", scored.aux_loss * groups, groups)
         if num_items_in_batch is None:
-            total = total / groups
+            total = total / max(groups, 1)
         else:
             # Processes average their gradients, and each has only its own share of the groups in `total`.
             total = total / num_items_in_batch * self.accelerator.num_processes
@@ -283,6 +285,28 @@ class RRTFTrainer(_BaseTrainer):
             tokens = inputs["attention_mask"].sum()
             self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
         return (total, loss) if return_outputs else total
+
+    def _batch_loss(self, scored: ScoredResponses, inputs: dict[str, Tensor]) -> LossOutput:
+        if not len(scored.logps):  # all of them were counted before
+            return LossOutput(scored.logps, scored.logps, scored.logps)
+        return batch_loss(
+            scored.logps,
+            scored.lengths,
+            inputs["scores"].to(scored.logps.dtype),
+            inputs["group_ids"],
+            self.args,
+            from_teacher=inputs["from_teacher"],
+        )
+
+    def _counted(self, group_ids: Tensor) -> Tensor:
+        """Return bool `[N]`: False for the responses of an evaluation that were there before.
+
+        So that several processes have full batches, accelerate fills the last ones up with the first rows.
+        """
+        state, groups = self.accelerator.gradient_state, int(group_ids[-1]) + 1
+        if state.end_of_dataloader and state.remainder > 0:
+            groups = state.remainder - self.accelerator.process_index * groups
+        return group_ids < groups
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """Run one training step, offloading activations where asked."""
@@ -298,14 +322,16 @@ class RRTFTrainer(_BaseTrainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Return the loss of an evaluation batch; for ``compute_metrics`` also all logits and ``input_ids``."""
-        inputs = self._prepare_inputs(inputs)
+        batch = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            loss = self.compute_loss(model, inputs).detach()
+            loss = self.compute_loss(model, batch).detach()
             if prediction_loss_only:
                 return loss, None, None
-            ids = inputs["input_ids"]
-            logits = model(**model_inputs(inputs), use_cache=False).logits
-        return loss, logits[:, -ids.size(1) :].detach(), ids
+            logits = model(**model_inputs(batch), use_cache=False).logits
+        counted = self._counted(batch["group_ids"])
+        ids = batch["input_ids"][counted]
+        inputs["input_ids"] = ids  # the loop may hand them to `compute_metrics` too
+        return loss, logits[counted, -ids.size(1) :].detach(), ids
 
     # -- Logging, evaluation and saving ---------------------------------------------------------------------------
 
@@ -348,10 +374,11 @@ class RRTFTrainer(_BaseTrainer):
         return output
 
     def _gather_responses(self, values: Tensor) -> Tensor:
-        # Processes have different numbers of responses: where one has fewer, the rest is -100.
-        padded = self.accelerator.pad_across_processes(values, dim=0, pad_index=-100)
-        gathered: Tensor = self.accelerator.gather(padded)
-        return gathered
+        # Processes have different numbers of responses: where one has fewer, the rest is padding.
+        counts = self.accelerator.gather(torch.tensor([len(values)], device=values.device)).tolist()
+        gathered = self.accelerator.gather(self.accelerator.pad_across_processes(values, dim=0))
+        parts = torch.split(gathered, max(counts))
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         name = (

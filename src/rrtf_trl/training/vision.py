@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -55,11 +55,12 @@ class VisionCollator:
 
     Args:
         processor: Makes text of messages, tokens of text, and pixels of images.
-        max_length: Longest sequence in tokens; of a longer one, the end of its response is cut off. A row whose prompt
-            leaves no room for responses adds nothing to the loss, and is named in a warning.
+        max_length: Longest sequence in tokens; longer ones are counted in warnings as they are met. A row with fewer
+            than two responses within it adds nothing to the loss, and is named in a warning.
         max_responses: Most responses of a row, see :class:`~rrtf_trl.training.config.RRTFConfig`.
         pad_to_multiple_of: Pad to a multiple of this many tokens.
         require_sources: Whether a row must tell whose each response is.
+        truncation_mode: ``drop`` leaves the response of a longer sequence out, ``keep_start`` cuts its end off.
 
     Returns what :class:`~rrtf_trl.training.data.RankedCollator` returns, and what the processor adds: ``pixel_values``
     and the like, with the images of a prompt once for each of its responses, and ``token_type_ids`` int `[N, L]` and
@@ -71,32 +72,27 @@ class VisionCollator:
     max_responses: int | None = None
     pad_to_multiple_of: int | None = None
     require_sources: bool = False
+    truncation_mode: str = "drop"
+    _too_long: int = field(default=0, init=False, repr=False)
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Build the batch of ``examples``: rows with ``image`` or ``images``, and ``row``."""
-        rows = [self._row(example) for example in examples]
-        prompts = [row["prompt"] for row in rows for _ in row["responses"]]
-        images = [row["images"] for row in rows for _ in row["responses"]]
-        processed = self.processor(
-            images=images if any(images) else None,
-            text=prompts,
-            padding=True,
-            return_tensors="pt",
-            add_special_tokens=False,  # the chat template writes them
-        )
+        whole = [self._row(example) for example in examples]
+        rows = [self._choose(row) for row in whole]
+        processed = self._process(rows)
+        lengths = iter(processed["attention_mask"].sum(dim=1).tolist())
+        prompt_lengths = [max(next(lengths) for _ in row["scores"]) for row in rows]
+        if self.max_length is not None:  # only now is it known how many tokens an image has
+            fitted = [self._fit(row, length) for row, length in zip(whole, prompt_lengths, strict=True)]
+            if [len(row["scores"]) for row in fitted] != [len(row["scores"]) for row in rows]:
+                processed = self._process(fitted)
+            rows = fitted
         mask = processed.pop("attention_mask").bool()
         per_token = {name: values for name, values in processed.items() if values.shape == mask.shape}
-        responses = [
-            torch.tensor(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
-            for row in rows
-            for text in row["responses"]
-        ]
-        prompt_lengths = mask.sum(dim=1).tolist()
-        limits = [None if self.max_length is None else max(self.max_length, length) for length in prompt_lengths]
-        self._leave_out_too_long(rows, prompt_lengths)
+        responses = [torch.tensor(ids, dtype=torch.long) for row in rows for ids in row["response_ids"]]
         sequences = {
             name: [
-                torch.cat([values[i][mask[i]], own if name == "input_ids" else torch.zeros_like(own)])[: limits[i]]
+                torch.cat([values[i][mask[i]], own if name == "input_ids" else torch.zeros_like(own)])
                 for i, own in enumerate(responses)
             ]
             for name, values in per_token.items()
@@ -104,7 +100,7 @@ class VisionCollator:
         ids = sequences["input_ids"]
         sequences["attention_mask"] = [torch.ones_like(row) for row in ids]
         sequences["completion_mask"] = [
-            (torch.arange(len(row)) >= length).long() for row, length in zip(ids, prompt_lengths, strict=True)
+            (torch.arange(len(row)) >= len(row) - len(own)).long() for row, own in zip(ids, responses, strict=True)
         ]
         padding = {"input_ids": self.processor.tokenizer.pad_token_id}
         return {
@@ -116,17 +112,27 @@ class VisionCollator:
             **group_tensors(rows),
         }
 
+    def _process(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Return what the processor makes of the prompts, each as often as it has responses, with their images."""
+        images = [row["images"] for row in rows for _ in row["scores"]]
+        processed: dict[str, Tensor] = self.processor(
+            images=images if any(images) else None,
+            text=[row["prompt"] for row in rows for _ in row["scores"]],
+            padding=True,
+            return_tensors="pt",
+            add_special_tokens=False,  # the chat template writes them
+        )
+        return processed
+
     def _row(self, example: dict[str, Any]) -> dict[str, Any]:
-        """Return the row with the texts of its prompt and responses, and its images as a list."""
+        """Return the row with the text of its prompt, its images as a list, and the tokens of its responses."""
         row = ranked_row(example, example["row"], self.require_sources, with_images=True)
-        kept = choose_responses(row["scores"], row["from_teacher"], self.max_responses)
-        row = {**row, **{name: [row[name][i] for i in kept] for name in ("responses", "scores", "from_teacher")}}
         given = example.get("images")
         images = list(given) if given is not None else [i for i in [example.get("image")] if i is not None]
         if isinstance(row["prompt"], str):
             eos = self.processor.tokenizer.eos_token or ""
             responses = [text if eos and text.endswith(eos) else text + eos for text in row["responses"]]
-            return {**row, "row": example["row"], "responses": responses, "images": images}
+            return {**row, "row": example["row"], "response_ids": self._encode(responses), "images": images}
         try:
             prompt = prepare_multimodal_messages(row["prompt"], images=images)
         except ValueError as error:
@@ -144,16 +150,40 @@ class VisionCollator:
         # A template may begin an answer in a way that some responses go on from and others do not.
         start = min((text["prompt"] for text in rendered), key=len)
         texts = [(text["prompt"] + text["completion"])[len(start) :] for text in rendered]
-        return {**row, "row": example["row"], "prompt": start, "responses": texts, "images": images}
+        ids = self._encode(texts)
+        return {**row, "row": example["row"], "prompt": start, "response_ids": ids, "images": images}
 
-    def _leave_out_too_long(self, rows: list[dict[str, Any]], prompt_lengths: list[int]) -> None:
-        """Make equals of the responses of a row whose prompt leaves no room for them: they add nothing to the loss."""
-        lengths = iter(prompt_lengths)
-        for row in rows:
-            length = max(next(lengths) for _ in row["responses"])
-            if self.max_length is not None and length >= self.max_length:
-                row["scores"] = [0.0] * len(row["scores"])
-                logger.warning(
-                    f"Row {row['row']} is not trained on: its prompt with images has {length} tokens, and max_length="
-                    f"{self.max_length} leaves none for a response. Raise `max_length`, or set it to `None`."
-                )
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [self.processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+
+    def _choose(self, row: dict[str, Any], among: list[int] | None = None) -> dict[str, Any]:
+        """Return the row with at most ``max_responses`` of its responses, or of ``among`` them."""
+        kept = choose_responses(row["scores"], row["from_teacher"], self.max_responses, among)
+        return {**row, **{name: [row[name][i] for i in kept] for name in ("response_ids", "scores", "from_teacher")}}
+
+    def _fit(self, row: dict[str, Any], prompt_length: int) -> dict[str, Any]:
+        """Return the row with those of its responses that there is room for, or as much of them."""
+        assert self.max_length is not None
+        room = max(self.max_length - prompt_length, 0)
+        fits = [i for i, ids in enumerate(row["response_ids"]) if len(ids) <= room]
+        self._count_too_long(row, len(row["response_ids"]) - len(fits))
+        if self.truncation_mode != "drop" and room:
+            return self._choose({**row, "response_ids": [ids[:room] for ids in row["response_ids"]]})
+        if len(fits) >= 2:
+            return self._choose(row, fits)
+        logger.warning(
+            f"Row {row['row']} is not trained on: its prompt with images has {prompt_length} tokens, and max_length="
+            f"{self.max_length} leaves room for fewer than two of its responses. Raise `max_length`, or set it to "
+            "`None`."
+        )
+        row = self._choose(row)  # a batch has a group for each row; one of equals without tokens adds nothing
+        return {**row, "scores": [0.0] * len(row["scores"]), "response_ids": [[]] * len(row["scores"])}
+
+    def _count_too_long(self, row: dict[str, Any], count: int) -> None:
+        before, self._too_long = self._too_long, self._too_long + count
+        if len(str(self._too_long)) > len(str(before)) or before == 0 < count:  # at the first, the 10th, the 100th ...
+            logger.warning(
+                f"Rows with images: {self._too_long} responses so far were longer than max_length={self.max_length} "
+                f"tokens with their prompt and were {'left out' if self.truncation_mode == 'drop' else 'cut'}, of row "
+                f"{row['row']} the latest."
+            )
