@@ -122,9 +122,9 @@ def test_an_answer_is_told_with_verdicts_replies_neighbours_and_pairs(
     [
         ("cccccc", ["unit_tests: partial, 1 of 3 tests; f(2) is [2], not 4"]),
         ("aaaaaaaabb", ["human: abstained: nobody ranked it", "It was imitated, as the best answer of its problem."]),
-        ("dddddd", ["It was not judged yet.", "It is in no order: it is the same as another answer."]),
+        ("dddddd", ["It was not judged yet.", "It is in no order: the same as another answer."]),
         ("eeeeee", ["The answers to this problem were not ranked."]),
-        ("p/2", ["The problem was dropped: fewer than two different whole answers are left."]),
+        ("p/2", ["The problem was dropped: fewer than two different whole answers."]),
     ],
 )
 def test_what_is_told_of_others(run: Path, what: str, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,3 +165,10 @@ def test_without_a_run_the_newest_that_knows_it_is_asked(run: Path, capsys: pyte
     assert f"p/1 in {run}" in capsys.readouterr().out
     assert main(["explain", "p/9", "--runs-dir", runs_dir]) == 1
     assert f"no candidate and no problem of any run in {runs_dir}" in capsys.readouterr().err
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (run / "candidates.jsonl").read_text().replace('"model": "m"', '"model": "llama[/INST]"')
+    (run / "candidates.jsonl").write_text(rows)
+    assert explain("dddddd", str(run), "") == 0
+    assert "by the student, llama[/INST] (" in capsys.readouterr().out

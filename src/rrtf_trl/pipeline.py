@@ -173,6 +173,8 @@ class Pipeline:
                 removed += bool(matches)
                 if not matches:
                     kept.write(json_line(to_json(problem)))
+        if index.missing:
+            self.console.print(f"decontaminate: {index.what_is_missing()}", highlight=False)
         if removed:
             self.console.print(
                 f"decontaminate: {removed} problems left out of training, for they are in {', '.join(index.names)}; "

@@ -10,16 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from rrtf_trl.ranking import Conflict, Ranked, Ranking
-from rrtf_trl.ranking.trainable import JudgedByAll
+from rrtf_trl.ranking.trainable import ANSWER_REASONS, PROBLEM_REASONS, JudgedByAll
 from rrtf_trl.records import Problem, to_json
 from rrtf_trl.run_folder import RunFolder, json_line
-
-_PROBLEM_REASONS = {
-    "no_order": "all answers score the same",
-    "too_few": "fewer than two different whole answers",
-    "teacher_below": "the teacher's best answer is below the student's",
-}
-_ANSWER_REASONS = {"repeated": "the same as another answer", "truncated": "cut off at max_new_tokens"}
 
 
 class NothingToTrainOn(RuntimeError):
@@ -64,11 +57,11 @@ def rank_stage(
     _tell(console, counts, conflicts)
     if not counts["groups"]:
         raise NothingToTrainOn(
-            f"ranking left no problem to train on: {_reasons(counts, _PROBLEM_REASONS)}. "
+            f"ranking left no problem to train on: {_reasons(counts, PROBLEM_REASONS)}. "
             "If all answers fail, sample more of them, add sampler=[transformers,reference], or choose a score "
             "map that tells failures apart (ranking=rltf). If all pass, the problems are too easy for this policy."
         )
-    names = ["groups", "responses", *_PROBLEM_REASONS, *_ANSWER_REASONS]
+    names = ["groups", "responses", *PROBLEM_REASONS, *ANSWER_REASONS]
     told = {"conflicts": {name: dict(found) for name, found in conflicts.items()}} if conflicts else {}
     return {**{name: counts[name] for name in names}, **told, "key": folder.digest("ranked.jsonl")}
 
@@ -78,7 +71,7 @@ def _count(counts: Counter[str], ranked: Ranked) -> None:
         counts["groups"] += 1
         counts["responses"] += len(ranked.group.responses)
     for item in ranked.dropped:
-        counts[item.reason] += len(item.candidate_ids) if item.reason in _ANSWER_REASONS else 1
+        counts[item.reason] += len(item.candidate_ids) if item.reason in ANSWER_REASONS else 1
 
 
 def _count_conflict(conflicts: dict[str, Counter[str]], conflict: Conflict) -> None:
@@ -90,7 +83,7 @@ def _count_conflict(conflicts: dict[str, Counter[str]], conflict: Conflict) -> N
 def _tell(console: Console, counts: Counter[str], conflicts: dict[str, Counter[str]]) -> None:
     console.print(
         f"rank: {counts['groups']} problems with {counts['responses']} answers in order; dropped problems: "
-        f"{_reasons(counts, _PROBLEM_REASONS)}; dropped answers: {_reasons(counts, _ANSWER_REASONS)}",
+        f"{_reasons(counts, PROBLEM_REASONS)}; dropped answers: {_reasons(counts, ANSWER_REASONS)}",
         highlight=False,
     )
     for sources, found in conflicts.items():

@@ -203,7 +203,7 @@ def test_a_busy_server_that_answers_others_is_not_given_up() -> None:
 
     def script(body: Body, before: int) -> Answer:
         if said(body) == "unlucky" and before < 10:
-            return Answer(status=429, body={"error": "busy"}, headers={"Retry-After": "0.01"}, delay=0.05)
+            return Answer(status=429, body={"error": "busy"}, headers={"Retry-After": "0.01"}, delay=0.2)
         return Answer("x", delay=0.01)
 
     with ScriptedServer(script) as server:

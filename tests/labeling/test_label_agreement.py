@@ -107,7 +107,7 @@ def test_who_always_takes_the_first_one_shown_is_found_out() -> None:
         labels.append(Label(item, "fair", {key: rank for rank, key in enumerate(ids, 1)}, shown=sorted(ids)))
     lazy, fair = agreement(ledger_of(*labels)).people
     assert lazy.earlier is not None
-    assert (lazy.earlier.value, lazy.earlier.pairs, lazy.earlier.others) == (1.0, 90, None)
+    assert (lazy.earlier.share, lazy.earlier.n, lazy.earlier.expected) == (1.0, 90, None)
     assert lazy.earlier.low > 0.9
     assert fair.earlier is not None
 
@@ -123,11 +123,11 @@ def test_length_and_source_stand_beside_what_others_say_of_the_same_pairs() -> N
         ledger_of(Label(item, "a", prefers_long), Label(item, "b", prefers_short), Label(item, "c", prefers_long))
     ).people
     assert first.longer is not None
-    assert (first.longer.value, first.longer.pairs, first.longer.others) == (1.0, 1, 0.5)
+    assert (first.longer.share, first.longer.n, first.longer.expected) == (1.0, 1, 0.5)
     assert first.sources.keys() == {"teacher over student"}
-    assert first.sources["teacher over student"].value == 1.0
-    assert second.sources["teacher over student"].value == 0.0
-    assert second.sources["teacher over student"].others == 1.0
+    assert first.sources["teacher over student"].share == 1.0
+    assert second.sources["teacher over student"].share == 0.0
+    assert second.sources["teacher over student"].expected == 1.0
     assert third.ties == 0.0
 
 
@@ -140,7 +140,7 @@ def test_the_interval_is_wilsons() -> None:
     assert share is not None
     p, n, z = 18 / 20, 20, 1.959964
     centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert share.value == pytest.approx(p)
+    assert share.share == pytest.approx(p)
     assert share.low == pytest.approx((centre - half) / (1 + z * z / n))
     assert share.high == pytest.approx((centre + half) / (1 + z * z / n))
 

@@ -277,3 +277,13 @@ def test_what_an_action_did_is_said(desk: Callable[..., Desk]) -> None:
         "Answer 4 has no rank now",
         "Answers 1 and 4 tie for 2nd; Enter submits",
     ]
+
+
+def test_what_the_page_never_sends_leaves_nobody_stuck(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    at.label("alice")
+    at.act("alice", "rank", position=1)
+    with pytest.raises(Refused, match="Finish or skip this item first"):
+        at.act("alice", "revisit")
+    assert at.act("alice", "rank", position=2, seconds=10**400).message
+    assert at.label("alice") is not None

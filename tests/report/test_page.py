@@ -314,13 +314,21 @@ def test_who_judged_and_where_they_disagree(run):
     )
     standing = {"candidate_id": "c0", "score": 3.0, "opinions": {"unit_tests": 3.0, "teacher": 0.5, "human": None}}
     jsonl(run / "standings.jsonl", [{"task_id": "t/0" + HOSTILE, "standings": [standing]}])
+    said = [{"feedback": "teacher", "state": None, "score": 0.5, "detail": {"why": "long" + HOSTILE}}]
+    said += [{"feedback": "human", "state": None, "score": None, "detail": {"abstained": "nobody labelled it"}}]
+    with (run / "judgements.jsonl").open("a") as file:
+        file.writelines(json.dumps({"candidate_id": "c0", **row}) + "\n" for row in said)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", write_report(run).read_text()))
     assert "Who judged" in text
     assert "position, first wins 75% (60 to 86; of 40, expected 50%)" in text
     assert "alpha ranks 0.812" in text
     assert "people, ann, labels 7" in text
     assert "unit tests against teacher 40 10 25.0%" in text
-    assert "teacher 0.50, human abstained" in text
+    assert "why it stands here unit_tests: passed" in text
+    assert "teacher: 0.5; why long&lt;script&gt;" in text
+    assert "human: abstained: nobody labelled it" in text
+    assert "It stands in place 1 of 1, with the score 3." in text
+    assert "It was trained on as better than" in text
     assert HOSTILE not in write_report(run).read_text()
 
 

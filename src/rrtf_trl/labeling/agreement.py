@@ -21,30 +21,11 @@ from itertools import combinations
 from typing import Literal
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.shares import wilson
+from rrtf_trl.shares import Share
 
 from .labels import Label, Ledger
 
 _STANDING = ("reference", "human", "teacher", "student")
-
-
-@dataclass
-class Share:
-    """A share of decided pairs, with its 95% interval (Wilson, 1927).
-
-    Args:
-        value: The share, from 0 to 1.
-        low: The interval's lower end.
-        high: Its upper end.
-        pairs: How many pairs it is a share of.
-        others: The same share in what other people said of the same pairs; ``None`` where nobody did.
-    """
-
-    value: float
-    low: float
-    high: float
-    pairs: int
-    others: float | None = None
 
 
 @dataclass
@@ -265,13 +246,8 @@ def _directed(directed: dict[tuple[str, str], int], said: _Said, name: str) -> S
         for who, better in said[pair]:
             if better:
                 (mine if who == name else others).append(better == side)
-    share = _share(mine)
-    if share is not None and others:
-        share.others = sum(others) / len(others)
-    return share
+    return _share(mine, sum(others) / len(others) if others else None)
 
 
-def _share(won: list[bool]) -> Share | None:
-    if not won:
-        return None
-    return Share(sum(won) / len(won), *wilson(sum(won), len(won)), len(won))
+def _share(won: list[bool], expected: float | None = None) -> Share | None:
+    return Share.of(sum(won), len(won), expected) if won else None

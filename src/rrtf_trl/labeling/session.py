@@ -155,6 +155,8 @@ class Session:
             self.file.append(*self._open(name, base))
             return self._reply(self.file.ledger.annotator(name), "", go=True)
         if do == "revisit":
+            if person.current is not None:
+                raise Refused("Finish or skip this item first")
             self.file.append({"kind": "revisit", **base})
             item = self._next(name)
             again = {**base, "id": f"{key}+", "seconds": 0.0}
@@ -224,7 +226,7 @@ class Session:
         if not isinstance(claimed, int | float) or isinstance(claimed, bool) or person.last is None:
             return 0.0
         passed = (datetime.now(UTC) - person.last).total_seconds()
-        return round(max(0.0, min(float(claimed), passed)), 2)
+        return round(max(0.0, float(min(claimed, passed))), 2)
 
     @staticmethod
     def _reply(person: Annotator, message: str, go: bool = False) -> Reply:

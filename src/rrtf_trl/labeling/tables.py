@@ -8,7 +8,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 
-from .agreement import Agreement, Person, Share
+from rrtf_trl.shares import Share
+
+from .agreement import Agreement, Person
 
 _LEAST_PAIRS = 20  # below this a share says little
 
@@ -53,10 +55,10 @@ def _biases(people: list[Person]) -> Iterator[RenderableType]:
         ]
         for what, share in [*shares, *person.sources.items()]:
             if share is not None:
-                others = "" if share.others is None else f"{share.others:.0%}"
-                few = "" if share.pairs >= _LEAST_PAIRS else "  few"
+                others = "" if share.expected is None else f"{share.expected:.0%}"
+                few = "" if share.n >= _LEAST_PAIRS else "  few"
                 interval = f"{share.low:.0%} to {share.high:.0%}"
-                table.add_row(person.name, what, f"{share.value:.0%}", interval, f"{share.pairs}{few}", others)
+                table.add_row(person.name, what, f"{share.share:.0%}", interval, f"{share.n}{few}", others)
                 rows += 1
     if rows:
         yield table

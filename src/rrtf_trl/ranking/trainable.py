@@ -8,6 +8,16 @@ from typing import TypeAlias
 
 from rrtf_trl.records import Candidate, Judgement, Problem
 
+PROBLEM_REASONS = {
+    "no_order": "all answers score the same",
+    "too_few": "fewer than two different whole answers",
+    "teacher_below": "the teacher's best answer is below the student's",
+}
+"""Why a whole problem is dropped, each in words."""
+
+ANSWER_REASONS = {"repeated": "the same as another answer", "truncated": "cut off at max_new_tokens, or empty"}
+"""Why a single answer is dropped, each in words."""
+
 JudgedByAll: TypeAlias = tuple[Candidate, Mapping[str, Judgement]]
 """A candidate with its judgements, by the name of their source."""
 
@@ -18,8 +28,7 @@ class Dropped:
 
     Args:
         task_id: The problem.
-        reason: One of ``no_order``, ``teacher_below``, ``too_few`` for a whole problem; ``truncated`` or
-            ``repeated`` for single candidates.
+        reason: A key of ``PROBLEM_REASONS``, or of ``ANSWER_REASONS`` for single candidates.
         candidate_ids: The candidates concerned.
     """
 

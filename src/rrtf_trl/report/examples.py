@@ -8,10 +8,10 @@ from html import escape
 from itertools import groupby, islice
 from typing import Any
 
+from rrtf_trl.account import ProblemFacts, account, read_facts
 from rrtf_trl.run_folder import RunFolder
 
 from .differences import marked
-from .sources import opinions
 from .tallies import judged, rows
 
 GROUPS = 20
@@ -40,7 +40,7 @@ class Answer:
         source: Who wrote it.
         drawn: How many times this same text was drawn.
         training: What training made of it, in words.
-        opinions: What sources beside the tests said of it, in words.
+        account: What `rrtf explain` tells of it: each verdict, reply and label, its place, its pairs.
         marked: ``text`` as HTML, with what another answer does not have marked.
     """
 
@@ -52,7 +52,7 @@ class Answer:
     source: str = ""
     drawn: int = 1
     training: str = ""
-    opinions: str = ""
+    account: list[str] = field(default_factory=list)
     marked: Any = ""
 
 
@@ -102,8 +102,10 @@ def ranked_groups(folder: RunFolder) -> list[Group]:
     tasks = [row.get("task_id") or "" for row in ranked]
     verdicts = _verdicts(folder, set(tasks))
     trained = _trained(folder, len(ranked))
-    said = opinions(folder, set(tasks))
-    return [_group(row, verdicts.get(tasks[i], []), trained.get(i), said) for i, row in enumerate(ranked)]
+    facts = read_facts(folder, set(tasks))
+    return [
+        _group(row, verdicts.get(tasks[i], []), trained.get(i), facts.get(tasks[i])) for i, row in enumerate(ranked)
+    ]
 
 
 def _verdicts(folder: RunFolder, tasks: set[str]) -> dict[str, list[_Judged]]:
@@ -139,7 +141,7 @@ def _pairs(count: int) -> str:
 
 
 def _group(
-    row: dict[str, Any], verdicts: list[_Judged], trained: dict[int, str] | None, said: dict[str, str]
+    row: dict[str, Any], verdicts: list[_Judged], trained: dict[int, str] | None, facts: ProblemFacts | None
 ) -> Group:
     responses, scores = row["responses"], row["scores"]
     ids = row.get("candidate_ids") or [None] * len(responses)
@@ -153,7 +155,8 @@ def _group(
         answer = _answer(prompt_text(responses[i]), by_id.get(ids[i]))
         answer.rank = 1 + sum(score > scores[i] for score in scores)
         answer.score, answer.source, answer.drawn = scores[i], clip(sources[i], 40), drawn[responses[i]] or 1
-        answer.opinions = clip(said.get(ids[i] or "", ""), 200)
+        if facts is not None and ids[i] in facts.candidates:
+            answer.account = [clip(line, 600) for line in account(facts, ids[i])]
         if trained is not None:
             answer.training = trained.get(i, "not trained on: too long, or in no pair")
         answers.append(answer)

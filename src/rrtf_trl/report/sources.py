@@ -8,9 +8,6 @@ from typing import Any
 
 from rrtf_trl.run_folder import RunFolder
 
-from .tallies import rows
-
-_SHARE = ("share", "value")  # what a share is called in the figures of a source
 _LONGEST = 40  # figures of one source that are shown
 
 
@@ -48,14 +45,12 @@ def sources(folder: RunFolder, names: list[str]) -> list[Source]:
 
 def _in_words(figures: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield each figure under its path; a share with an interval is one figure."""
-    if isinstance(figures, dict) and any(key in figures for key in _SHARE) and "low" in figures:
-        share = figures.get("share", figures.get("value"))
-        if share is not None:
-            count = figures.get("n", figures.get("pairs"))
+    if isinstance(figures, dict) and {"share", "low", "high", "n"} <= figures.keys():  # a rrtf_trl.shares.Share
+        if figures["share"] is not None:
             interval = f"{100 * figures['low']:.0f} to {100 * figures['high']:.0f}"
-            expected = figures.get("expected", figures.get("others"))
-            told = f", expected {100 * expected:.0f}%" if isinstance(expected, float) else ""
-            yield path, f"{100 * share:.0f}% ({interval}; of {count}{told})"
+            expected = figures.get("expected")
+            told = f", expected {100 * expected:.0f}%" if expected is not None else ""
+            yield path, f"{100 * figures['share']:.0f}% ({interval}; of {figures['n']}{told})"
     elif isinstance(figures, dict):
         for key, value in figures.items():
             yield from _in_words(value, f"{path}, {key}" if path else key)
@@ -74,20 +69,3 @@ def disagreements(rank: dict[str, Any]) -> list[Disagreement]:
         Disagreement(name, found.get("pairs", 0), found.get("opposed", 0))
         for name, found in rank.get("conflicts", {}).items()
     ]
-
-
-def opinions(folder: RunFolder, tasks: set[str]) -> dict[str, str]:
-    """Return what sources beside the tests said of the answers to some problems: by candidate, in words."""
-    found: dict[str, str] = {}
-    left = set(tasks)
-    for row in rows(folder, "standings.jsonl"):
-        if row["task_id"] in left:
-            left.discard(row["task_id"])
-            for standing in row["standings"]:
-                others = {k: v for k, v in standing["opinions"].items() if k not in ("unit_tests", "sample")}
-                found[standing["candidate_id"]] = ", ".join(
-                    f"{name} {'abstained' if value is None else f'{value:.2f}'}" for name, value in others.items()
-                )
-        if not left:
-            break
-    return found

@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from rrtf_trl.ranking.trainable import ANSWER_REASONS, PROBLEM_REASONS
 from rrtf_trl.run_folder import RunFolder
 
-from .words import CURVES, REASONS, STATES
+from .words import CURVES, STATES
+
+REASONS = {**ANSWER_REASONS, **PROBLEM_REASONS}
+"""Why ranking drops answers or whole problems, each in words."""
 
 _POINTS = 150  # of a drawn curve; a longer log is averaged down to this many
 
@@ -128,7 +132,7 @@ def drops(folder: RunFolder, rank: dict[str, Any]) -> list[Drop]:
 
 
 def _drop(reason: str) -> Drop:
-    return Drop(REASONS.get(reason, reason), None if reason in ("repeated", "truncated") else 0)
+    return Drop(REASONS.get(reason, reason), None if reason in ANSWER_REASONS else 0)
 
 
 def curves(folder: RunFolder) -> list[Curve]:

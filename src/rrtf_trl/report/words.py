@@ -17,15 +17,6 @@ STATES = {
 }
 """The states of an answer from best to worst, each in words."""
 
-REASONS = {
-    "repeated": "the same as another answer to the same problem",
-    "truncated": "cut off at max_new_tokens, or empty",
-    "no_order": "all answers to the problem score the same: no order to learn",
-    "too_few": "the problem has fewer than two different whole answers",
-    "teacher_below": "the teacher's best answer is below the student's best",
-}
-"""Why ranking drops answers (the first two) or whole problems (the others)."""
-
 CURVES = {
     "loss": "what is minimized: the two losses below, weighted",
     "rank_loss": "how far worse answers are still preferred to better ones; 0 when all are in order",

@@ -53,7 +53,7 @@ class OpenAISampler:
         templates: str | None = None,
     ) -> None:
         if batch_size < 1:
-            raise ValueError("n, max_new_tokens and batch_size must be at least 1")
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if endpoint not in ("chat", "completions"):
             raise ValueError(f"endpoint must be chat or completions, got {endpoint!r}")
         self.decoding = Decoding.checked(n, temperatures, top_ps, max_new_tokens, seed)

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from rrtf_trl.shares import wilson
+from rrtf_trl.shares import Share
 
 from ..base import Judged
 
 
 @dataclass
-class Share:
+class Count:
     """How often something is so, out of how many."""
 
     hits: int = 0
@@ -30,21 +30,19 @@ class Share:
         self.hits += hit
         self.count += 1
 
-    def figures(self) -> dict[str, Any]:
-        """Return the share with its Wilson interval."""
+    def figures(self, expected: float | None = None) -> dict[str, Any]:
+        """Return the share as plain JSON."""
         if not self.count:
-            return {"share": None, "low": None, "high": None, "n": 0}
-        low, high = wilson(self.hits, self.count)
-        share = round(self.hits / self.count, 4)
-        return {"share": share, "low": round(low, 4), "high": round(high, 4), "n": self.count}
+            return {"share": None, "low": None, "high": None, "n": 0, "expected": expected}
+        found = asdict(Share.of(self.hits, self.count, expected))
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in found.items()}
 
     def words(self) -> str:
         """Return the share in percent with its interval, or that there is none."""
         if not self.count:
             return "-"
-        figures = self.figures()
-        low, high = 100 * figures["low"], 100 * figures["high"]
-        return f"{100 * figures['share']:.0f}% ({low:.0f}-{high:.0f}, n={self.count})"
+        told = Share.of(self.hits, self.count)
+        return f"{100 * told.share:.0f}% ({100 * told.low:.0f}-{100 * told.high:.0f}, n={told.n})"
 
 
 class Bias:
@@ -60,10 +58,10 @@ class Bias:
         self.mode = mode
         self.judged = 0
         self.abstained: Counter[str] = Counter()
-        self.first_wins, self.orders_agree = Share(), Share()
+        self.first_wins, self.orders_agree = Count(), Count()
         self.first_expected = 0.0
-        self.longer_wins = {"all": Share(), "same_tests": Share()}
-        self.own_wins = {"all": Share(), "same_tests": Share()}
+        self.longer_wins = {"all": Count(), "same_tests": Count()}
+        self.own_wins = {"all": Count(), "same_tests": Count()}
 
     def add(self, group: list[Judged]) -> None:
         """Count the judged candidates of one problem."""
@@ -94,7 +92,7 @@ class Bias:
         if self.mode != "grade":
             n = self.first_wins.count
             expected = 0.5 if self.mode == "pair" or not n else round(self.first_expected / n, 4)
-            position = {"first_wins": {**self.first_wins.figures(), "expected": expected}}
+            position = {"first_wins": self.first_wins.figures(expected)}
             if self.mode == "pair":
                 position["orders_agree"] = self.orders_agree.figures()
         return {

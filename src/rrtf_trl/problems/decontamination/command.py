@@ -13,7 +13,7 @@ from rrtf_trl.progress import meter
 from rrtf_trl.records import to_json
 
 from ..files import ProblemFile
-from .finder import BENCHMARKS, KINDS, Decontaminator
+from .finder import KINDS, Decontaminator
 
 
 def decontaminate_file(
@@ -40,10 +40,7 @@ def decontaminate_file(
     told = Path(report) if report else target.with_name(f"{target.name.removesuffix('.jsonl')}.contaminated.jsonl")
     index = Decontaminator(against=against, kinds=kinds).index()
     if index.missing:
-        files = ", ".join(BENCHMARKS[name] for name in index.missing)
-        raise UserError(
-            f"no file of {', '.join(index.missing)}: set RRTF_DATA_DIR to a folder with {files}, or name the file"
-        )
+        raise UserError(f"{index.what_is_missing()}, or name the file")
     sizes = ", ".join(f"{name} ({count} problems)" for name, count in index.names.items())
     console.print(f"against {sizes}", highlight=False)
     total = sum(1 for _ in ProblemFile(problems))

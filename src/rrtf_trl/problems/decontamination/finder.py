@@ -128,6 +128,13 @@ class Index:
         self._shapes: defaultdict[str, list[int]] = defaultdict(list)
         self._checks: defaultdict[str, list[int]] = defaultdict(list)
 
+    def what_is_missing(self) -> str:
+        """Return which benchmarks have no file here, and what to do; nothing where all have one."""
+        if not self.missing:
+            return ""
+        files = ", ".join(BENCHMARKS[name] for name in self.missing)
+        return f"no file of {', '.join(self.missing)}: set RRTF_DATA_DIR to a folder with {files}"
+
     def add(self, benchmark: str, problem: Problem) -> None:
         """Add a problem of a benchmark."""
         number = len(self._problems)

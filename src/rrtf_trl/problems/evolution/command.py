@@ -63,6 +63,8 @@ def _tell(summary: Summary, out: Path) -> None:
     print(f"{summary.seeds} tasks, {summary.made} made of them, {summary.kept} kept{strength}")
     if summary.benchmarks:
         print("looked for in " + ", ".join(f"{name} ({count} problems)" for name, count in summary.benchmarks.items()))
+    if summary.missing:
+        print(summary.missing)
     for reason, count in summary.reasons.most_common():
         print(f"{count:6}  {reason}")
     print(f"kept: {out}\neliminated: {eliminated_file(out)}")

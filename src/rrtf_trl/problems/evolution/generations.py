@@ -34,6 +34,7 @@ class Summary:
         killed: Mutants that the tests of the kept problems kill.
         mutants: How many there were.
         benchmarks: In which benchmarks the problems were looked for, and the sizes of these.
+        missing: In which not, for want of their files, and what to do.
     """
 
     seeds: int = 0
@@ -43,6 +44,7 @@ class Summary:
     killed: int = 0
     mutants: int = 0
     benchmarks: dict[str, int] = field(default_factory=dict)
+    missing: str = ""
 
 
 class Generations:
@@ -68,6 +70,7 @@ class Generations:
         self._benchmarks: Index | None = None if decontaminator is None else decontaminator.index()
         if self._benchmarks is not None:
             self.summary.benchmarks = dict(self._benchmarks.names)
+            self.summary.missing = self._benchmarks.what_is_missing()
         self._position = 0
 
     def generation(self, generation: int, evolve: bool = True) -> None:
