@@ -18,4 +18,4 @@ here="$("$over/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purel
 echo "import site; site.addsitedir('$packages')" > "$here/below.pth"
 "$over/bin/python" -c 'import hydra; assert hydra.__version__.startswith("1.4"), hydra.__version__'
 "$over/bin/python" -m pytest -q tests/configuration tests/sweeps tests/test_application.py \
-    plugins/rrtf-sweeper-optuna/tests --deselect plugins/rrtf-sweeper-optuna/tests/test_pruning.py
+    plugins/rrtf-sweeper-optuna/tests

@@ -80,9 +80,19 @@ def test_processes_that_would_train_each_for_itself_are_refused(
         train_callable(config, {}, "policy", RunFolder(tmp_path), Console())
 
 
-def test_a_sweep_is_not_launched_so(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "rrtf_trl.cli", "run", "--multirun", "seed=1,2"]
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--multirun", "seed=1,2"], "a sweep starts its own processes"),
+        (["rank", "hydra.mode=MULTIRUN", "seed=1,2"], "a sweep starts its own processes"),
+        (["quantize"], "`rrtf quantize` works in one process"),
+        (["evaluate", "benchmark=humaneval"], "`rrtf evaluate benchmark=...` works in one process"),
+    ],
+)
+def test_what_is_for_one_process_is_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
+    command = [sys.executable, "-m", "rrtf_trl.cli", *arguments]
     environment = {**os.environ, "WORLD_SIZE": "2", "RANK": "0"}
     found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 1
-    assert "rrtf: a sweep starts its own processes" in found.stderr
+    assert f"rrtf: {message}" in found.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """The pipeline on answers that are given, without a model: what is drawn, judged and ranked, and how often."""
 
+import fcntl
 import io
 import json
 from collections.abc import Iterable, Iterator
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from rrtf_trl import hookimpl
 from rrtf_trl.evaluation import Estimate, Evaluation, Measurement
 from rrtf_trl.feedback import FeedbackError, UnitTests
 from rrtf_trl.pipeline import Pipeline
+from rrtf_trl.plugins import plugins, register
 from rrtf_trl.problems import InputError
 from rrtf_trl.rank_stage import NothingToTrainOn
 from rrtf_trl.ranking import Ranking
@@ -251,3 +254,38 @@ def test_the_note_of_a_stage_that_had_nothing_to_do_stands(tmp_path: Path) -> No
     assert again["sample"] == stages["sample"]
     assert again["feedback"] == stages["feedback"]
     assert stages["feedback"]["unit_tests"] == {"judged": 12, "reused": 3}
+
+
+def test_a_stages_own_error_comes_before_that_of_a_strict_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken:
+        RRTF_CONTRACT = 1
+
+        @hookimpl
+        def rrtf_stage_ended(self, stage: str, error: BaseException | None) -> None:
+            if error is not None:
+                raise KeyError(stage)
+
+    plugins.cache_clear()
+    monkeypatch.setenv("RRTF_PLUGINS", "none")
+    monkeypatch.setenv("RRTF_STRICT_PLUGINS", "1")
+    try:
+        register(Broken(), "broken")
+        with pytest.raises(FeedbackError, match="power"):
+            pipeline(tmp_path, feedback={"unit_tests": CountingTests(stop_after=0)}).run("rank")
+        told = capsys.readouterr().err
+        assert "rrtf: plugin broken (this process): hook rrtf_stage_ended raised KeyError: 'feedback'\n" in told
+    finally:
+        plugins.cache_clear()
+
+
+def test_whoever_looks_whether_a_run_is_worked_on_does_not_lock_it(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert not run.is_locked()
+    with run.working("name: x\n"):
+        assert run.is_locked()
+    assert not run.is_locked()
+    with (tmp_path / ".lock").open() as another:
+        fcntl.flock(another, fcntl.LOCK_SH)  # which is all that NFS gives to who only reads
+        assert not run.is_locked()

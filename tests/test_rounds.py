@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from rich.console import Console
 
+from rrtf_trl.application import config_dir, resolved_but_for_rounds
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation import Evaluation, Measured, Measurement, before_and_after
 from rrtf_trl.pipeline import measured_in
@@ -125,6 +128,21 @@ def test_wrong_settings_are_refused_before_any_work(tmp_path: Path) -> None:
     assert not (tmp_path / "run-rounds").exists()
 
 
+def test_the_configuration_of_all_rounds_is_resolved_as_far_as_they_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RRTF_TRIED", "here")
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        settings = ["problems.train.seed=${round}", "name=${oc.env:RRTF_TRIED}", "model.path=${oc.env:RRTF_TRIED}"]
+        config = compose("config", [*settings, "rounds=2"])
+    found = resolved_but_for_rounds(config)
+    said = OmegaConf.to_container(found, resolve=False)
+    assert isinstance(said, dict)
+    assert (said["name"], said["model"]["path"], said["round"]) == ("here", "here", 1)
+    assert said["problems"]["train"]["seed"] == "${round}"
+    assert said["sampler"]["transformers"]["model"] == "${model.path}"
+    assert said["trainer"]["seed"] == 0
+    assert OmegaConf.to_container(found, resolve=True) == OmegaConf.to_container(config, resolve=True)
+
+
 def test_a_real_run_goes_on_with_its_adapter_on_new_problems(tmp_path: Path) -> None:
     settings = [
         "problems.train.limit=8", "problems.heldout.limit=3", "sampler.transformers.n=4", "evaluation.n=2",
@@ -153,3 +171,4 @@ def test_a_real_run_goes_on_with_its_adapter_on_new_problems(tmp_path: Path) -> 
     assert rrtf("rounds=2").count("train: nothing to do") == 2
     config = (folder / "config.yaml").read_text()
     assert "${round}" in config, "it runs all rounds again"
+    assert "${seed}" not in config

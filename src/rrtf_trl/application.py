@@ -42,8 +42,6 @@ _OVERRIDE = re.compile(r"~|\+{0,2}[^-=][^=]*=")
 def run_application(command: str, arguments: list[str]) -> int:
     """Compose the configuration from Hydra's ``arguments`` and run the pipeline up to a stage, once for each job."""
     until: Stage = "report" if command == "run" else cast(Stage, command)
-    if distributed.processes() > 1 and {"-m", "--multirun"} & set(arguments):
-        raise UserError("a sweep starts its own processes: leave accelerate or torchrun away, or run its jobs alone")
     status = hydra_application(command, arguments, "config", run_folder, partial(run_config, until=until))
     if status == 0:  # else the launcher ends the others
         distributed.tell(do="end")
@@ -77,6 +75,7 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     values = [value for argument in said_values for value in spelled_out(argument, folders)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
     failed: list[str] = []
+    went_through = False
 
     def alone(config: DictConfig) -> None:
         try:
@@ -89,6 +88,14 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
             failed.append(message)
 
     sweep = Sweep.of(command, values, flags, folder_of, work)
+    if distributed.processes() > 1:
+        if sweep is not None:
+            raise UserError(
+                "a sweep starts its own processes: leave accelerate or torchrun away, or run its jobs alone"
+            )
+        if config_name != "config":
+            said_as = "evaluate benchmark=..." if command == "evaluate" else command
+            raise UserError(f"`rrtf {said_as}` works in one process: leave accelerate or torchrun away")
     settings = _ONE_RUN if sweep is None else sweep.settings
     completes = bool(completion.FLAGS & set(flags))
     if completes and "COMP_LINE" in os.environ:
@@ -98,6 +105,7 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
         hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(
             alone if sweep is None else sweep.job
         )()
+        went_through = True
     except Exception as error:
         told = launcher_error(error) if sweep is not None else None
         if told is None:
@@ -106,7 +114,7 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     finally:
         sys.argv = said
         if sweep is not None:
-            failed += sweep.tell()
+            failed += sweep.tell(went_through)
     return 1 if failed else 0
 
 
@@ -155,12 +163,27 @@ def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage
 
     stopping = instantiate(config.early_stopping)
     names = [f"round {number}" for number in range(1, config.rounds + 1)]
-    # What follows the number of the round is for each round to resolve.
     with (
-        folder.working(OmegaConf.to_yaml(config), command=command, versions=versions()),
+        folder.working(OmegaConf.to_yaml(resolved_but_for_rounds(config)), command=command, versions=versions()),
         published(folder, names) as told,
     ):
         run_rounds(folder, config.rounds, config.model.path, one_round, build_evaluation(config), stopping, console)
+
+
+def resolved_but_for_rounds(config: DictConfig) -> DictConfig:
+    """Resolve what is the same in all rounds; what follows their number or their policy is for each to resolve."""
+    here = OmegaConf.to_container(config, resolve=True)
+    another = OmegaConf.merge(config, {"round": config.round + 1, "model": {"path": f"{config.model.path}/another"}})
+    said = OmegaConf.to_container(config, resolve=False)
+    found: DictConfig = OmegaConf.create(_where_same(here, OmegaConf.to_container(another, resolve=True), said))
+    found.model.path = config.model.path
+    return found
+
+
+def _where_same(one: Any, other: Any, else_: Any) -> Any:
+    if isinstance(one, dict) and isinstance(else_, dict):
+        return {key: _where_same(value, other[key], else_[key]) for key, value in one.items()}
+    return one if one == other else else_
 
 
 def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, console: Console) -> None:

@@ -152,7 +152,6 @@ class _Drawing:
                 key, unit = self._pending[0]
                 self.store.add_unit(key, self._identity, samples.candidates, samples.skipped)
                 _show(samples.candidates[-1:])
-                self.store.release([key])
                 self._pending.popleft()
                 self._settle("drawn", key, unit)
         finally:

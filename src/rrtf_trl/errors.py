@@ -66,7 +66,7 @@ def _explain_composition(text: str) -> str:
     key = re.match(r"Could not (?:override|delete) '([\w.@/]+)'", text)
     if key:
         added = "" if "delete" in key.group(0) else f" (+{key.group(1)}=... adds one that is not there)"
-        return f"no option {key.group(1)!r}{_nearest(key.group(1), _known_keys())}{added}"
+        return f"no option {key.group(1)!r}{_nearest_key(key.group(1))}{added}"
     choice = re.match(r"(?:In '[^']*': )?Could not (?:find|load) '([\w@]+(?:/\w+)*)/([\w-]+)'", text)
     if choice:
         group, name = choice.groups()
@@ -79,9 +79,9 @@ def _explain_composition(text: str) -> str:
 
 
 def _choices(group: str) -> list[str]:
-    from rrtf_trl.builtin import config_dir
+    from rrtf_trl.plugins import plugins
 
-    return sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
+    return sorted({file.stem for folder in plugins().config_folders() for file in (folder / group).glob("*.yaml")})
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
@@ -89,27 +89,16 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
-def _known_keys() -> list[str]:
-    """Return every key of the default configuration, dotted."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
+def _nearest_key(name: str) -> str:
+    """Suggest the nearest key of our and the plugins' configuration; where its place is right, the nearest there."""
+    from rrtf_trl.configuration.options import keys
+    from rrtf_trl.plugins import plugins
 
-    from rrtf_trl import search_path
-    from rrtf_trl.builtin import config_dir
-
-    search_path.install()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        plain = OmegaConf.to_container(compose("config"))
-    keys: list[str] = []
-
-    def walk(node: object, prefix: str) -> None:
-        if isinstance(node, dict):
-            for name, value in node.items():
-                keys.append(f"{prefix}{name}")
-                walk(value, f"{prefix}{name}.")
-
-    walk(plain, "")
-    return keys
+    known = keys(plugins().config_folders())
+    place, _, last = name.rpartition(".")
+    there = {key.rpartition(".")[2]: key for key in reversed(known) if place and key.startswith(f"{place}.")}
+    match = difflib.get_close_matches(last, there, n=1)
+    return f"; did you mean {there[match[0]]!r}?" if match else _nearest(name, known)
 
 
 def _arguments(target: str) -> list[str]:

@@ -129,6 +129,9 @@ def rrtf_trainer_callbacks(  # type: ignore[empty-body]
 ) -> Sequence[TrainerCallback]:
     """Return callbacks for the trainer of a run, when its training is about to start.
 
+    It is called in every process that trains, under ``accelerate launch`` in several: what should be done once is done
+    where ``state.is_world_process_zero``.
+
     Args:
         run: The run's folder.
         config: The run's configuration, resolved, as plain data.

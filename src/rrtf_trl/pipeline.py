@@ -10,6 +10,7 @@ settings with an earlier one shares that work too.
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from rrtf_trl.collect import Collector, Problems
 from rrtf_trl.evaluation import Evaluation, Measured, before_and_after, measure
 from rrtf_trl.executors import Executor, LocalExecutor
 from rrtf_trl.feedback import Feedback, Judged
-from rrtf_trl.plugins import plugins
+from rrtf_trl.plugins import PluginError, plugins
 from rrtf_trl.problems import Decontaminator, InputError
 from rrtf_trl.rank_stage import rank_stage
 from rrtf_trl.ranking import Ranking
@@ -138,7 +139,10 @@ class Pipeline:
         try:
             yield facts
         except BaseException as error:
-            plugins().call("rrtf_stage_ended", **about, facts={}, error=error)
+            try:
+                plugins().call("rrtf_stage_ended", **about, facts={}, error=error)
+            except PluginError as fault:  # that of the stage comes first
+                print(f"rrtf: {fault}", file=sys.stderr)
             raise
         plugins().call("rrtf_stage_ended", **about, facts=facts, error=None)
 

@@ -1,6 +1,7 @@
 """A run's folder: every step from prompt to weight, in files that a person can read.
 
-config.yaml        the resolved configuration; `rrtf run --config-path RUN --config-name config` runs it again
+config.yaml        the resolved configuration; `rrtf run --config-path RUN --config-name config` runs it again. Where
+                   it is that of several rounds, what follows their number or their policy is not resolved
 run.json           the command, versions, and for each stage its key, time and counts
 problems.jsonl     what was trained on            heldout.jsonl    what was evaluated on
 contaminated.jsonl which problems were left out, for they are in what is measured, and why
@@ -72,7 +73,7 @@ class RunFolder:
         if not (self.path / ".lock").is_file():
             return False
         with (self.path / ".lock").open("r") as file:
-            return not _try_lock(file)
+            return not _try_lock(file, fcntl.LOCK_SH)  # NFS gives an exclusive lock only to who may write
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -153,9 +154,9 @@ class RunFolder:
         self.write_json("run.json", {**(self.read_json("run.json") or {}), **facts})
 
 
-def _try_lock(file: TextIO) -> bool:
+def _try_lock(file: TextIO, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

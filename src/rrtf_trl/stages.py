@@ -7,7 +7,9 @@ from functools import partial
 
 
 def _stage(command: str, overrides: list[str]) -> int:
-    if command == "evaluate" and any(value.lstrip("+").startswith("benchmark") for value in overrides):
+    # While a line is completed, what is said stands there.
+    said = os.environ["COMP_LINE"].split() if "COMP_LINE" in os.environ else overrides
+    if command == "evaluate" and any(value.lstrip("+").startswith("benchmark") for value in said):
         from rrtf_trl.evaluate import evaluate_application
 
         return evaluate_application(overrides)

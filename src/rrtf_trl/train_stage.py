@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -46,7 +47,10 @@ def train_stage(
     from rrtf_trl.training.run import train_policy
 
     with meter(console, "train", 0, "steps") as counter:
-        given = plugins().call("rrtf_trainer_callbacks", run=folder, config=config, console=console, progress=counter)
+        hook, about = "rrtf_trainer_callbacks", {"run": folder, "config": config, "console": console}
+        callbacks: list[TrainerCallback] = []
+        for plugin, given in plugins().call(hook, **about, progress=counter):
+            callbacks += plugins().guarded(plugin, f"hook {hook}", partial(list, given)) or []
         return train_policy(
             model,
             folder / "ranked.jsonl",
@@ -55,7 +59,7 @@ def train_stage(
             folder / "pairs.jsonl",
             quantization_config=quantization_config,
             peft_config=peft_config,
-            callbacks=[callback for _, callbacks in given for callback in callbacks],
+            callbacks=callbacks,
         )
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from rrtf_trl.application import config_dir
 from rrtf_trl.configuration.command import main
 from rrtf_trl.configuration.options import choices
-from rrtf_trl.errors import UserError
+from rrtf_trl.errors import UserError, explain
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,6 +79,47 @@ def test_options_of_a_folder_of_ones_own(tmp_path: Path, capsys: pytest.CaptureF
     assert "ranking=mine  Mine.\n    sets ordinal\n    ranking.tie_break=0.25  (float)  narrow\n" in output
 
 
+def test_a_class_of_anyones_tells_of_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = '''class Mine:
+    """Ranks.
+
+    Args:
+        weight: What it weighs.
+    """
+
+    def __init__(self, weight: float) -> None: ...
+'''
+    (tmp_path / "their_rank.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "conf" / "ranking").mkdir(parents=True)
+    (tmp_path / "conf" / "ranking" / "mine.yaml").write_text("# Mine.\n_target_: their_rank.Mine\nweight: 0.5\n")
+    (choice,) = choices([tmp_path / "conf"])
+    assert [(option.type, option.help) for option in choice.options] == [("float", "What it weighs")]
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "right"),
+    [
+        ("config", ["sampler=[openai]", "sampler.openai.modle=x"], "sampler.openai.client.model"),
+        ("config", ["sampler=[openai]", "sampler.openai.client.modle=x"], "sampler.openai.client.model"),
+        ("config", ["sampler=[openai]", "sampler.openai.batch=x"], "sampler.openai.batch_size"),
+        ("config", ["feedback=[unit_tests,teacher]", "feedback.teacher.modell=x"], "feedback.teacher.client.model"),
+        ("config", ["trianer.learning_rate=1"], "trainer.learning_rate"),
+        ("config", ["learning_rate=1"], "trainer.learning_rate"),
+        ("evaluate", ["leakage_kindz=[]"], "leakage_kinds"),
+        ("evaluate", ["benchmark.pth=x"], "benchmark.path"),
+    ],
+)
+def test_a_mistyped_option_is_told_with_the_right_one(name: str, overrides: list[str], right: str) -> None:
+    with (
+        initialize_config_dir(str(config_dir()), version_base="1.3"),
+        pytest.raises(ConfigCompositionException) as caught,
+    ):
+        compose(name, overrides)
+    key = overrides[-1].partition("=")[0]
+    assert str(explain(caught.value)).startswith(f"no option {key!r}; did you mean {right!r}?")
+
+
 def test_show_prints_the_whole_configuration_resolved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "ranking").mkdir()
     (tmp_path / "ranking" / "mine.yaml").write_text("defaults: [ordinal]\ntie_break: 0.25\n")
@@ -128,14 +171,19 @@ ask() { COMP_LINE="$1"; COMP_POINT=${#1}; COMP_CWORD=$2; hydra_bash_completion; 
 ask "rrtf qu" 1
 ask "rrtf run ranking=" 2
 ask "rrtf run seed=1 trainer.rank_w" 3
+ask "rrtf doc" 1
+ask "rrtf doctor --" 2
+ask "rrtf evaluate benchmark=mbpp_p" 2
 """
     path = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     found = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=path, capture_output=True, text=True, check=True)
-    installed, command, choice, option = found.stdout.splitlines()
+    installed, command, choice, option, other, flags, benchmark = found.stdout.splitlines()
     assert installed.endswith("-F hydra_bash_completion rrtf")
     assert command == "quantize"
     assert choice.split() == ["ranking=coderl", "ranking=ordinal", "ranking=pass_ratio", "ranking=rltf"]
     assert option.startswith("trainer.rank_weight=")
+    assert (other, flags) == ("doctor", "")
+    assert benchmark == "benchmark=mbpp_plus"
 
 
 def test_a_folder_of_ones_own_beside_ours(tmp_path: Path) -> None:

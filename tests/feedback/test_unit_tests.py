@@ -6,6 +6,7 @@ import pytest
 from rrtf_trl.feedback import UnitTests
 from rrtf_trl.problems import ProblemFile
 from rrtf_trl.records import AssertTests, Candidate, CaseTests, Judgement, Problem, PytestTests
+from rrtf_trl.sandbox import Sandbox
 
 CASES = CaseTests([{"args": [n], "expected": 2 * n} for n in range(4)])
 PROBLEM = Problem("t", "def f(x):\n", CASES, "f")
@@ -54,6 +55,9 @@ def test_problems_that_cannot_be_judged_are_refused_at_once() -> None:
 def test_the_identity_names_what_decides_a_verdict_and_not_how_many_work_at_it() -> None:
     assert UnitTests(workers=1).identity() == UnitTests(workers=2).identity()
     assert UnitTests(timeout=1).identity() != UnitTests(timeout=2).identity()
+    elsewhere = [UnitTests(timeout=1, executor=Sandbox(workers=1, timeout=seconds)).identity() for seconds in (1, 2)]
+    assert elsewhere[0] not in (elsewhere[1], UnitTests(timeout=1).identity())
+    assert elsewhere[0] == UnitTests(timeout=9, executor=Sandbox(workers=2, timeout=1)).identity()
 
 
 @pytest.mark.skipif(not os.environ.get("RRTF_DATA_DIR"), reason="RRTF_DATA_DIR does not name the folder of data")

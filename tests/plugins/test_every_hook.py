@@ -160,6 +160,20 @@ def command(arguments):
     print("every", arguments)
     return 0
 '''
+GONE = """
+@hookimpl
+def rrtf_report_sections():
+    return {"gone": "rrtf_nowhere:section"}
+
+@hookimpl
+def rrtf_problem_readers():
+    return {"gone": "rrtf_nowhere:reader"}
+
+@hookimpl
+def rrtf_trainer_callbacks():
+    from transformers import PrinterCallback
+    return PrinterCallback()
+"""
 FILES = {
     "parts.py": PARTS,
     "conf/sampler/every_one.yaml": "# @package sampler.every_one\n_target_: rrtf_every.parts.Sampler\n",
@@ -208,6 +222,18 @@ def test_every_hook_in_one_run(install: Install, rrtf: Rrtf, tmp_path: Path) -> 
     assert run.name in output
 
 
+def test_a_plugin_whose_parts_are_broken_does_not_end_a_run(install: Install, rrtf: Rrtf, tmp_path: Path) -> None:
+    install("gone", GONE)
+    status, output, told = rrtf("run", *SMALL)
+    assert status == 0, output + told
+    no_module = "ModuleNotFoundError: No module named 'rrtf_nowhere'"
+    assert f"rrtf: plugin gone (rrtf-gone 1.2): report section gone raised {no_module}; see `rrtf plugins`" in told
+    no_list = "hook rrtf_trainer_callbacks raised TypeError: 'PrinterCallback' object is not iterable"
+    assert f"rrtf: plugin gone (rrtf-gone 1.2): {no_list}; see `rrtf plugins`" in told
+    (page,) = tmp_path.glob("runs/*/report.html")
+    assert f"report section gone raised {no_module}".replace("'", "&#39;") in page.read_text()
+
+
 def _judged_in(output: str) -> int:
     """Of the evaluations, what was judged."""
     found = re.findall(r"^evaluate \w+ \w+ ?\w*: (\d+) verdicts in", output, re.MULTILINE)
@@ -225,9 +251,11 @@ def test_a_reader_reads_rows_and_refuses_its_own(install: Install, rrtf: Rrtf, t
     assert "problems: 1 to train on, 1 held out" in output
     status, output, told = rrtf(*common, "problems.train.path=bad.jsonl")
     assert (status, told) == (1, "rrtf: bad.jsonl:1: field quiz: bad\n")
+    install("gone", GONE)
     status, output, told = rrtf(*common, "problems.train.path=crash.jsonl")
     assert status == 1
     assert "problem reader quiz raised ZeroDivisionError: crash; see `rrtf plugins`" in told
+    assert "problem reader gone raised ModuleNotFoundError: No module named 'rrtf_nowhere'; see" in told
     assert "crash.jsonl:1: field tests: missing" in told
 
 

@@ -122,6 +122,9 @@ def test_what_cannot_be_imported_when_it_is_used_is_named(install: Install) -> N
         PluginError, match=r"'lazy' of plugin lazy \(rrtf-lazy 1.2\) cannot be loaded from rrtf_nowhere"
     ):
         Plugins().registered("loss")["lazy"].load()
+    install("torn", loss("torn").replace("nowhere", "torn.part"), {"part.py": "raise RuntimeError('no driver')\n"})
+    with pytest.raises(PluginError, match=r"'torn' of plugin torn .*rrtf_torn.part:loss: RuntimeError: no driver"):
+        Plugins().registered("loss")["torn"].load()
 
 
 def test_what_a_configuration_group_chooses_needs_its_file(install: Install) -> None:
@@ -130,12 +133,16 @@ def test_what_a_configuration_group_chooses_needs_its_file(install: Install) -> 
     install("c", JUDGE.replace("NAME", "c"))
     unit_tests = {"conf/feedback/unit_tests.yaml": "", "conf/feedback/a.yaml": ""}
     install("d", JUDGE.replace('"NAME"', '"unit_tests"').replace("NAME", "d"), unit_tests)
+    inner = JUDGE.replace("NAME.conf", "NAME.parts.conf").replace("NAME", "e")
+    install("e", inner, {"parts/__init__.py": "raise ValueError('no parts')\n", "parts/conf/feedback/e.yaml": ""})
     found = Plugins()
     assert {"unit_tests", "teacher", "human", "a"} <= set(found.registered("feedback"))
-    assert not {"b", "c", "d"} & set(found.registered("feedback"))
+    assert not {"b", "c", "d", "e"} & set(found.registered("feedback"))
     assert causes(found, "a") == []
     assert causes(found, "b") == ["feedback 'b' is refused: no feedback/b.yaml of its own is on its rrtf_config_paths"]
     assert "hook rrtf_config_paths: there is no package rrtf_c.conf (for pkg://rrtf_c.conf)" in causes(found, "c")
+    cause = "hook rrtf_config_paths: pkg://rrtf_e.parts.conf cannot be found: ValueError: no parts"
+    assert causes(found, "e")[0] == cause
     assert causes(found, "d") == [
         "its configuration feedback/a.yaml is not used: plugin a (rrtf-a 1.2) has one",
         "its configuration feedback/unit_tests.yaml is not used: rrtf-trl has one",

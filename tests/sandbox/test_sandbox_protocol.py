@@ -77,6 +77,9 @@ class _Remote:
         self._url = url
         self._pool: ThreadPoolExecutor | None = None
 
+    def identity(self) -> dict[str, Any]:
+        return {"executor": "remote"}
+
     def __enter__(self) -> JobExecutor:
         self._pool = ThreadPoolExecutor(2)
         return self

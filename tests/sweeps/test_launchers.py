@@ -4,16 +4,22 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from rrtf_trl.problems.exercises import exercises
 from rrtf_trl.records import to_json
+from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.store import Store
+from rrtf_trl.sweeps import launch
 from rrtf_trl.sweeps.folder import job_name, sweep_jobs
 
 LAUNCHERS = {
@@ -22,11 +28,13 @@ LAUNCHERS = {
     "submitit": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
     "ray": [
         "hydra/launcher=ray",
+        "hydra.launcher.ray.init.address=local",  # and not a cluster that runs on this machine
         "+hydra.launcher.ray.init.num_cpus=2",
         "+hydra.launcher.ray.init.include_dashboard=false",
     ],
 }
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "disabled"}
+NO_TELLING = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -101,6 +109,61 @@ def test_a_sweep_goes_on_without_the_job_that_fails_which_can_be_run_alone(tmp_p
     assert status == 0, output
     assert "sample replay: nothing to do" in output
     assert jobs["missing.jsonl"].outcome() == ("done", None)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """A Ray cluster that was started in another folder; its address."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="no launcher ray")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--head", "--block"]
+    command += ["--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-") as folder,  # a socket's path must be short
+        (elsewhere / "ray.log").open("w") as log,
+    ):
+        options = {"cwd": elsewhere, "stdout": log, "stderr": log, "env": {**ENVIRONMENT, **NO_TELLING}}
+        head = subprocess.Popen([*command, f"--temp-dir={folder}"], **options)  # type: ignore[call-overload]
+        try:
+            while "Ray runtime started" not in (elsewhere / "ray.log").read_text():
+                assert head.poll() is None, (elsewhere / "ray.log").read_text()
+                time.sleep(0.2)
+            yield f"127.0.0.1:{port}"
+        finally:
+            head.terminate()
+            head.wait(timeout=60)
+
+
+def test_jobs_on_a_cluster_that_runs_elsewhere_work_in_the_sweeps_folder(tmp_path: Path, cluster: str) -> None:
+    settings = [*write_problems(tmp_path), "problems.train.path=train.jsonl", "ranking=coderl"]
+    launcher = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster}"]
+    launcher += ["+hydra.launcher.ray.init.object_store_memory=null"]
+    status, output = rrtf(tmp_path, "rank", "--multirun", *settings, *launcher)
+    assert status == 0, output
+    assert "sweep: 1 jobs: 1 done; runs/sweeps/rank-" in output
+    assert not list((tmp_path / "elsewhere").rglob("ranked.jsonl"))
+    status, output = rrtf(tmp_path, "rank", "--multirun", *settings, *launcher, "+hydra.launcher.ray.init.num_cpus=1")
+    assert status == 1, output
+    assert "the sweep's launcher, ray, stopped: When connecting to an existing cluster, num_cpus" in output
+
+
+def test_a_sweep_whose_jobs_left_nothing_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As where a launcher's machine does not have the folder: the job's results are there and not here."""
+
+    def work(*_: object) -> None:
+        raise AssertionError("it is done elsewhere")
+
+    sweep = launch.Sweep.of("rank", ["seed=1,2"], ["--multirun"], lambda config: RunFolder(tmp_path), work)
+    assert sweep is not None
+    assert sweep.job.started_in == os.getcwd()
+    for went_through, errors in ((False, 0), (True, 1)):
+        launch.NoteFolder().on_multirun_start(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+        assert len(sweep.tell(went_through)) == errors
+    assert "rrtf: the sweep's jobs left nothing in " in capsys.readouterr().err
 
 
 def test_concurrent_jobs_do_the_common_work_once(tmp_path: Path) -> None:

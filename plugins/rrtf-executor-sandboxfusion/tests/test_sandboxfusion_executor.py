@@ -203,6 +203,13 @@ def test_wrong_options_and_pickling() -> None:
     assert pickle.loads(pickle.dumps(source)).executor.client == source.executor.client  # type: ignore[union-attr]
 
 
+def test_its_verdicts_are_kept_apart_by_its_own_limits() -> None:
+    here, there = UnitTests().identity(), UnitTests(executor=SandboxFusion("http://x")).identity()
+    assert there["executor"] == {"executor": "sandboxfusion", "version": 1, "timeout": 10.0, "memory_mb": 1024}
+    assert there == UnitTests(timeout=1, executor=SandboxFusion("http://y", concurrency=1)).identity() != here
+    assert there != UnitTests(executor=SandboxFusion("http://x", timeout=2.0)).identity()
+
+
 def test_a_run_is_judged_there(server: Server, run_rrtf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SANDBOX_FUSION_URL", server.url)
     monkeypatch.setenv("RRTF_PLUGINS", "sandboxfusion")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import platform
+
 import pytest
 
 from rrtf_feedback_runtime.judge import Runtime
@@ -13,6 +15,10 @@ class TestRuntime(FeedbackContract):
     choice = "runtime"
     options = {"workers": 2, "repeats": 1}  # noqa: RUF012
     wrong_options = ({"measure": "luck"}, {"memory_weight": -1}, {"repeats": 0})
+
+
+def test_another_python_is_another_judge() -> None:
+    assert Runtime().identity()["python"] == ".".join(platform.python_version_tuple()[:2])
 
 
 CASES = {"kind": "cases", "cases": [{"args": [n], "expected": n * (n - 1) // 2} for n in (0, 3, 200)]}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 FLAGS = {"-sc", "--shell-completion"}
 _COMMANDS = ("run", "sample", "feedback", "rank", "train", "evaluate", "report", "quantize")
-"""The commands whose settings are Hydra's, the usual first."""
+"""The commands whose settings are Hydra's, the usual first; of the others only the name is completed."""
 
 
 def complete(arguments: Sequence[str]) -> str | None:
@@ -28,7 +28,9 @@ def complete(arguments: Sequence[str]) -> str | None:
     words = line.split()
     if len(words) > 2 or (len(words) == 2 and line.endswith(" ")):
         return words[1] if words[1] in _COMMANDS else None
-    print(" ".join(_COMMANDS))
+    from rrtf_trl.plugins import plugins
+
+    print(" ".join(plugins().registered("command")))
     return None
 
 

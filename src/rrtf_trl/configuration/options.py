@@ -16,9 +16,13 @@ from hydra.utils import get_object
 from rrtf_trl.errors import UserError
 
 _PACKAGE = re.compile(r"^# @package (\S+)$")
+_PLACED = re.compile(r"(?:override )?/?([\w/]+)@([a-z][\w.]*)$")
 _LINE = re.compile(r"^( *)([\w@/.]+):(?: (.*))?$")
 _COMMENT = re.compile(r"(?:^|\s)#\s?(.*)$")
-_ENTRY = re.compile(r"\n\s+(\w+)(?: \([^\n]*\))?:[ \n]\s*")
+_ENTRY = re.compile(r"\n[ \t]+(\w+)(?: \([^\n]*\))?:[ \n]\s*")
+
+_FOREIGN = ("transformers", "trl", "peft", "torch")
+"""Libraries whose own documentation tells of their options, at length."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,7 @@ def choices(folders: Sequence[Path], groups: Sequence[str] = ()) -> list[Choice]
     Raises:
         UserError: If there is no such group.
     """
-    files: dict[tuple[str, str], Path] = {}
-    for folder in folders:
-        for file in sorted(folder.rglob("*.yaml")):
-            group = "/".join(file.relative_to(folder).parts[:-1])
-            if group != "accelerate":  # its files are for `accelerate launch`
-                files.setdefault((group, file.stem), file)
+    files = _files(folders)
     names = dict.fromkeys(group or name for group, name in sorted(files))
     for asked in groups:
         if asked not in names:
@@ -96,23 +95,69 @@ def choices(folders: Sequence[Path], groups: Sequence[str] = ()) -> list[Choice]
     ]
 
 
-def _choice(file: Path, group: str) -> Choice:
+def keys(folders: Sequence[Path]) -> list[str]:
+    """Return every key of some folders of configuration, and every group; nothing that they name is imported."""
+    found: dict[str, None] = {}
+    inside: dict[str, list[str]] = {}  # the keys of a group's choices, from its place on
+    placed: list[tuple[str, str]] = []  # where else a group is put, and which
+    for (group, _), file in _files(folders).items():
+        package, _, text = _head(file, group)
+        try:
+            node: Any = yaml.safe_load(text) or {}
+        except yaml.YAMLError:
+            continue  # it is told where the file is used
+        own = list(_keys(node, ""))
+        inside.setdefault(group, []).extend(own)
+        around = itertools.accumulate(filter(None, package.split(".")), "{}.{}".format)
+        found |= dict.fromkeys([*filter(None, [group]), *around, *(f"{package}.{key}".lstrip(".") for key in own)])
+        chosen = [name for part in node.get("defaults", []) if isinstance(part, dict) for name in part]
+        placed += [(f"{package}.{put[2]}".lstrip("."), put[1]) for put in map(_PLACED.match, chosen) if put]
+    for place, group in placed:
+        found |= dict.fromkeys([place, *(f"{place}.{key}" for key in inside.get(group, []))])
+    return list(found)
+
+
+def _keys(node: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name, value in node.items():
+        if not str(name).startswith("_") and (name != "defaults" or path):
+            key = f"{path}.{name}".lstrip(".")
+            yield key
+            yield from _keys(value, key) if isinstance(value, dict) else ()
+
+
+def _files(folders: Sequence[Path]) -> dict[tuple[str, str], Path]:
+    """Return the files by group and name; of two the first counts."""
+    files: dict[tuple[str, str], Path] = {}
+    for folder in folders:
+        for file in sorted(folder.rglob("*.yaml")):
+            group = "/".join(file.relative_to(folder).parts[:-1])
+            if group != "accelerate":  # its files are for `accelerate launch`
+                files.setdefault((group, file.stem), file)
+    return files
+
+
+def _head(file: Path, group: str) -> tuple[str, list[str], str]:
+    """Return a file's package, the comment that it begins with, and its text."""
     text = file.read_text(encoding="utf-8")
-    lines = text.splitlines()
     package, told = group.replace("/", "."), []
-    for line in lines:
+    for line in text.splitlines():
         if match := _PACKAGE.match(line):
             package = "" if match[1] == "_global_" else match[1]
         elif line.startswith("#"):
             told.append(line.lstrip("# "))
         else:
             break
+    return package, told, text
+
+
+def _choice(file: Path, group: str) -> Choice:
+    package, told, text = _head(file, group)
     node: Any = yaml.safe_load(text) or {}
     chosen = [part for part in node.get("defaults", []) if part != "_self_"] if isinstance(node, dict) else []
     sets = [f"{key.removeprefix('override ')}={value}" for part in chosen if isinstance(part, dict)
             for key, value in part.items()]  # fmt: skip
     sets += [part for part in chosen if isinstance(part, str)]
-    comments = _comments(lines)
+    comments = _comments(text.splitlines())
     options = list(_options(node, package, "", comments, {})) if isinstance(node, dict) else []
     if group and not package:  # an experiment sets options of others
         sets += [f"{option.key}={option.default}" for option in options]
@@ -156,7 +201,7 @@ def _options(
 
 
 def _arguments(target: str) -> dict[str, tuple[str, str]]:
-    """Return the type and, of our own classes, the description of each argument of a class or function."""
+    """Return the type and the description of each argument of a class or function, what others describe left out."""
     thing = get_object(target)
     classes = [part for part in getattr(thing, "__mro__", [thing]) if part is not object]
     types: dict[str, str] = {}
@@ -165,9 +210,8 @@ def _arguments(target: str) -> dict[str, tuple[str, str]]:
             types.setdefault(name, written(parameter.annotation))
     if isinstance(thing, type):
         types |= {name: written(kind) for name, kind in get_type_hints(thing).items()}
-    ours = [part for part in classes if part.__module__.startswith("rrtf_trl")]
     described: dict[str, str] = {}
-    for part in ours:
+    for part in (part for part in classes if part.__module__.partition(".")[0] not in _FOREIGN):
         described = {**_described(inspect.getdoc(part) or ""), **described}
     return {name: (kind, described.get(name, "")) for name, kind in types.items()}
 

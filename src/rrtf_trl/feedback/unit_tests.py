@@ -47,9 +47,10 @@ class UnitTests:
         self.executor = executor
 
     def identity(self) -> dict[str, Any]:
-        """Return the source's name, its limits, and the version of the judge."""
+        """Return the source's name, the version of the judge, and the limits or else the executor that has its own."""
         limits = {"timeout": self.timeout, "memory_mb": self.memory_mb}
-        return {"feedback": self.name, "judge": JUDGE_VERSION, **limits}
+        decisive = limits if self.executor is None else {"executor": self.executor.identity()}
+        return {"feedback": self.name, "judge": JUDGE_VERSION, **decisive}
 
     def check(self, problem: Problem) -> None:
         """Raise :class:`ValueError` if the sandbox does not run tests of this kind."""

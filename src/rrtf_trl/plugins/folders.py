@@ -5,21 +5,21 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from .plugin import Refused
+from .plugin import Refused, brief
 
 
 def folder_of(path: str) -> Path:
-    """Return the folder of one of Hydra's search paths, without importing what it is in.
+    """Return the folder of one of Hydra's search paths; of a package in packages, those are imported.
 
     Raises:
-        Refused: If it is not there.
+        Refused: If it is not there, or a package around it cannot be imported.
     """
     if path.startswith("pkg://"):
         package = path.removeprefix("pkg://").replace("/", ".")
         try:
             spec = importlib.util.find_spec(package)
-        except ImportError:
-            spec = None
+        except Exception as error:  # the import of what is around it may raise anything
+            raise Refused(f"{path} cannot be found: {brief(error)}") from error
         places = list(spec.submodule_search_locations or []) if spec is not None else []
         if not places:
             raise Refused(f"there is no package {package} (for {path})")

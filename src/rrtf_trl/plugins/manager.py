@@ -175,7 +175,8 @@ class Plugins:
         except Exception as error:
             if plugin.is_builtin or isinstance(error, passing):
                 raise
-            self._fault(plugin, f"{what} raised {brief(error)}", error)
+            cause = error.__cause__ if isinstance(error, PluginError) else None  # of a target that does not load
+            self._fault(plugin, f"{what} raised {brief(cause or error)}", error)
             self.tell()
             return None
 

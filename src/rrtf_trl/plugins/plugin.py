@@ -88,7 +88,7 @@ class Registered:
         module, _, attribute = target.partition(":")
         try:
             return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
-        except (ImportError, AttributeError, SyntaxError) as error:
+        except Exception as error:  # an import runs the module, and that may raise anything
             if self.plugin.is_builtin:
                 raise
             raise PluginError(

@@ -12,7 +12,7 @@ import json
 import warnings
 from typing import Any
 
-from rrtf_trl.plugins import plugins
+from rrtf_trl.plugins import Registered, plugins
 from rrtf_trl.records import AssertTests, CheckTests, Problem, RecordError
 
 from .contests import NoTests
@@ -29,13 +29,17 @@ def problem_from_row(row: dict[str, Any]) -> Problem:
         problem = plugins().guarded(
             reader.plugin,
             f"problem reader {name}",
-            functools.partial(reader.load(), row),
+            functools.partial(_read, reader, row),
             passing=(RecordError, NoTests),
         )
         if problem is not None:
             found: Problem = problem
             return found
     raise RecordError("field tests: missing (HumanEval's rows have `test`, MBPP's have `test_list`)")
+
+
+def _read(reader: Registered, row: dict[str, Any]) -> Any:
+    return reader.load()(row)
 
 
 def from_ours(row: dict[str, Any]) -> Problem | None:

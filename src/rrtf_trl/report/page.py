@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.plugins import plugins
+from rrtf_trl.plugins import Registered, plugins
 from rrtf_trl.run_folder import RunFolder
 
 from . import examples, words
@@ -57,17 +57,15 @@ def _sections(run: RunFolder) -> Iterator[Section]:
     for name, registered in plugins().registered("report_section").items():
         plugin = registered.plugin
         before = len(plugin.faults)
-        section = plugins().guarded(
-            plugin, f"report section {name}", functools.partial(_shown, registered.load(), run)
-        )
+        section = plugins().guarded(plugin, f"report section {name}", functools.partial(_shown, registered, run))
         if section is not None:
             yield section
         elif len(plugin.faults) > before:
             yield Section(name.replace("_", " "), f"Plugin {plugin}: {plugin.faults[-1].cause}.")
 
 
-def _shown(section: Any, run: RunFolder) -> Section | None:
-    found: Section | None = section(run)
+def _shown(section: Registered, run: RunFolder) -> Section | None:
+    found: Section | None = section.load()(run)
     if found is not None and not isinstance(found, Section):
         raise TypeError(f"expected a rrtf_trl.report.Section or None, got {type(found).__name__}")
     return found

@@ -128,6 +128,9 @@ class JobExecutor(Protocol):
     ``infrastructure``.
     """
 
+    def identity(self) -> dict[str, Any]:
+        """Return what decides a verdict, as plain JSON: the kind of executor, its version, its limits."""
+
     def __enter__(self) -> JobExecutor:
         """Get ready."""
 

@@ -86,6 +86,10 @@ class Sandbox:
         self._running = False
         self._numbers = itertools.count(1)
 
+    def identity(self) -> dict[str, Any]:
+        """Return its limits, which decide a verdict."""
+        return {name: self._settings[name] for name in ("timeout", "memory_mb", "output_kb")}
+
     def __enter__(self) -> Sandbox:
         if self._empty is None:
             self._empty = tempfile.TemporaryDirectory(prefix="rrtf-sandbox-")

@@ -50,6 +50,7 @@ class SweepJob:
         flags: Hydra's flags and settings that a job needs too when it is run alone.
         shared: The keys of the settings that all jobs share.
         launch: A name of this start of the sweep.
+        started_in: The working directory of the sweep, which is each job's too, wherever its launcher runs it.
         folder_of: Gives the run's folder for a configuration.
         work: Does the work in it; the last argument is the command to note.
     """
@@ -58,11 +59,14 @@ class SweepJob:
     flags: tuple[str, ...]
     shared: frozenset[str]
     launch: str
+    started_in: str
     folder_of: FolderOf
     work: Work
 
     def __call__(self, config: DictConfig) -> JobResult:
         """Run the job; return what became of it."""
+        if Path(self.started_in).is_dir():
+            os.chdir(self.started_in)
         hydra = HydraConfig.get()
         overrides = [str(override) for override in hydra.overrides.task]
         varied = [override for override in overrides if override_key(override) not in self.shared]

@@ -74,14 +74,27 @@ class Sweep:
         kept = [flag for flag in flags if flag not in _FLAGS]
         kept += [value for value in values if override_key(value) == "hydra.searchpath"]
         shared = frozenset(override_key(value) for value in values if not _is_swept(value))
-        return cls(SweepJob(command, tuple(kept), shared, secrets.token_hex(4), folder_of, work), settings)
+        job = SweepJob(command, tuple(kept), shared, secrets.token_hex(4), os.getcwd(), folder_of, work)
+        return cls(job, settings)
 
-    def tell(self) -> list[str]:
-        """Say what became of the jobs; return the errors of those that failed."""
+    def tell(self, went_through: bool) -> list[str]:
+        """Say what became of the jobs; return the errors of those that failed.
+
+        Args:
+            went_through: Whether the launcher says that all jobs were run.
+        """
         if not _begun:
             return []
         path = Path(os.path.relpath(_begun.pop()))
-        jobs = [job for job in sweep_jobs(path) if job.read().launch == self.job.launch]
+        known = sweep_jobs(path)
+        if went_through and not known:
+            lost = (
+                f"the sweep's jobs left nothing in {path}: where its launcher ran them, {self.job.started_in} is not "
+                "this folder; share it between the machines, or set runs_dir and the files' paths to what is shared"
+            )
+            print(f"rrtf: {lost}", file=sys.stderr)
+            return [lost]
+        jobs = [job for job in known if job.read().launch == self.job.launch]
         outcomes = [(job, *job.outcome()) for job in jobs]
         failed = [(job, state, error) for job, state, error in outcomes if state not in ("done", "pruned")]
         console = Console(soft_wrap=True, highlight=False)

@@ -104,7 +104,10 @@ class Pool:
             if self._ready:
                 waiting_since = time.monotonic()
             elif time.monotonic() - waiting_since > self.patience:
-                raise UserError(f"executor=ray: no node had room for a worker in {self.patience:.0f} s: {_room()}")
+                raise UserError(
+                    f"executor=ray: no node had room for a worker in {self.patience:.0f} s: {_room()}; set "
+                    "executor.cpus_per_worker to what a node has free, or executor.patience to a longer wait"
+                )
             done, _ = (
                 ray.wait([*running, *self._starting], num_returns=1, timeout=_LOOK)
                 if (running or self._starting)

@@ -6,6 +6,7 @@ import inspect
 import math
 import re
 import statistics
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Literal, get_args
@@ -69,9 +70,10 @@ class Runtime:
         self.timeout, self.memory_mb, self.workers, self.batch_size = timeout, memory_mb, workers, batch_size
 
     def identity(self) -> dict[str, Any]:
-        """Return all options that decide a judgement, and the version of the harness."""
+        """Return all options that decide a judgement, the harness's version, and Python's, whose work it is."""
         names = ("measure", "memory_weight", "repeats", "timeout", "memory_mb")
-        return {"feedback": self.name, "version": _VERSION, **{name: getattr(self, name) for name in names}}
+        options = {name: getattr(self, name) for name in names}
+        return {"feedback": self.name, "version": _VERSION, "python": "{}.{}".format(*sys.version_info), **options}
 
     def check(self, problem: Problem) -> None:
         """Take any problem: where its tests are not calls of a function, its answers get no score."""

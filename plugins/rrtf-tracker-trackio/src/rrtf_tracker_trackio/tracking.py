@@ -28,21 +28,25 @@ class _Tracking(TrainerCallback):
 
     def __init__(self, run: RunFolder, config: Mapping[str, Any]) -> None:
         self.run, self.config = run, config
+        self._done = 0  # the step up to which earlier starts have logged
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin the run at trackio, or go on with it."""
+        """Begin the run at trackio, or go on with it; of several processes that train, the first does."""
+        if not state.is_world_process_zero:
+            return
         noted = self.run.read_json(FILE) or {}
         if state.global_step == 0 and noted.get("step"):
             # The training begins anew, on other rows: what was logged is of another one.
             noted["attempt"] = noted.get("attempt", 1) + 1
             noted["step"] = 0
+        self._done = noted.get("step", 0)
         self.run.write_json(FILE, {**noted, **_place(self.run, noted.get("attempt", 1))})
         _init(self.run, self.config)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Log one step."""
-        noted = self.run.read_json(FILE)
-        if state.global_step > noted.get("step", 0):
+        """Log what is told at a step: its losses, an evaluation, the summary at the end."""
+        if state.is_world_process_zero and state.global_step > self._done:
+            noted = self.run.read_json(FILE)
             numbers = {
                 f"train/{name}": value for name, value in (logs or {}).items() if isinstance(value, int | float)
             }
@@ -51,7 +55,8 @@ class _Tracking(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Have all of it written."""
-        trackio.finish()
+        if state.is_world_process_zero:
+            trackio.finish()
 
 
 def log_results(run: RunFolder, config: Mapping[str, Any]) -> None:
