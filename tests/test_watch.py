@@ -198,11 +198,15 @@ def test_what_the_machine_does_not_tell_hides_no_error(tmp_path: Path, monkeypat
     def memory_info(process: psutil.Process) -> object:
         raise psutil.AccessDenied(process.pid)
 
-    with pytest.raises(RuntimeError, match="the real one"), published(RunFolder(tmp_path)):
-        monkeypatch.setattr(psutil.Process, "memory_info", memory_info)
-        write_now(tmp_path)
-        assert "memory" not in shown(tmp_path)
-        raise RuntimeError("the real one")
+    def work() -> None:
+        with published(RunFolder(tmp_path)):
+            monkeypatch.setattr(psutil.Process, "memory_info", memory_info)
+            write_now(tmp_path)
+            assert "memory" not in shown(tmp_path)
+            raise RuntimeError("the real one")
+
+    with pytest.raises(RuntimeError, match="the real one"):
+        work()
     monkeypatch.setattr(psutil.Process, "memory_info", own)
     facts = json.loads((tmp_path / FILE).read_text())
     assert facts["ended"] == "failed"
