@@ -52,7 +52,7 @@ class Moment:
     def over(self) -> bool:
         """Whether nobody works on the run any more, as far as anyone can tell."""
         if self.state == "silent":
-            return self.now - self.live["updated"] > _GONE
+            return bool(self.now - self.live["updated"] > _GONE)
         return self.state != "running"
 
 
