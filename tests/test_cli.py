@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from rrtf_trl.errors import UserError
+
 SMALL = [
     "problems.train.limit=12",
     "problems.heldout.limit=6",
@@ -317,6 +319,25 @@ def test_check_refuses_rows_that_it_cannot_judge(tmp_path: Path) -> None:
         assert status == 1
         assert message in output
         assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_evaluate_says_what_it_cannot_do_and_takes_a_file_without_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rrtf_trl.check import evaluate_functional_correctness
+    from rrtf_trl.sandbox import isolation
+
+    row = {"task_id": "a", "prompt": "def f():\n", "entry_point": "f", "test": "def check(c):\n    assert c() is None"}
+    (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
+    problems, samples = str(tmp_path / "p.jsonl"), tmp_path / "s.jsonl"
+    samples.write_text("")
+    assert (
+        evaluate_functional_correctness(str(samples), n_workers=1, problem_file=problems, ignore_incomplete=True) == {}
+    )
+    samples.write_text(json.dumps({"task_id": "a", "completion": "    pass\n"}) + "\n")
+    monkeypatch.setattr(isolation, "tiers_to_try", lambda allow_unsafe: [])
+    with pytest.raises(UserError, match="no walls to put up here"):
+        evaluate_functional_correctness(str(samples), n_workers=1, problem_file=problems)
 
 
 def test_check_does_what_human_evals_own_command_does(tmp_path: Path) -> None:

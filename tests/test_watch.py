@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -175,6 +176,41 @@ def test_another_machine_that_falls_silent(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(json.dumps(facts))
     assert read(RunFolder(tmp_path)).state == "silent"
     assert "no sign of life from elsewhere" in shown(tmp_path)
+    assert not read(RunFolder(tmp_path)).over, "it may come back"
+
+
+def test_a_machine_that_is_silent_for_long_is_not_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with published(RunFolder(tmp_path)):
+        pass
+    facts = json.loads((tmp_path / FILE).read_text())
+    facts.update(host="elsewhere", ended=None, updated=time.time() - 3600)
+    (tmp_path / FILE).write_text(json.dumps(facts))
+    assert main(["watch", str(tmp_path)]) == 1
+    assert "no sign of life from elsewhere for 1 h" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_the_machine_does_not_tell_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an error of CUDA every further call of it raises, that for the memory in use too."""
+    own = psutil.Process.memory_info
+
+    def memory_info(process: psutil.Process) -> object:
+        raise psutil.AccessDenied(process.pid)
+
+    def work() -> None:
+        with published(RunFolder(tmp_path)):
+            monkeypatch.setattr(psutil.Process, "memory_info", memory_info)
+            write_now(tmp_path)
+            assert "memory" not in shown(tmp_path)
+            raise RuntimeError("the real one")
+
+    with pytest.raises(RuntimeError, match="the real one"):
+        work()
+    monkeypatch.setattr(psutil.Process, "memory_info", own)
+    facts = json.loads((tmp_path / FILE).read_text())
+    assert facts["ended"] == "failed"
+    assert facts["error"] == "RuntimeError: the real one"
 
 
 @pytest.mark.parametrize("arguments", [["watch"], ["watch", "nowhere"], ["watch", "."]])

@@ -104,11 +104,14 @@ def evaluate_functional_correctness(
     attempted = {job.job_id.partition(" ")[2] for job in _jobs(sample_file, known, "strict")}
     if not ignore_incomplete and len(attempted) < len(known):
         raise UserError(f"{len(known) - len(attempted)} problems have no samples; ignore_incomplete=True goes on")
-    with Sandbox(workers=n_workers, timeout=timeout) as sandbox:
-        passes, lost = _judge(sandbox, sample_file, known, "strict", f"{sample_file}_results.jsonl", lambda: None)
+    try:
+        with Sandbox(workers=n_workers, timeout=timeout) as sandbox:
+            passes, lost = _judge(sandbox, sample_file, known, "strict", f"{sample_file}_results.jsonl", lambda: None)
+    except (SandboxUnavailable, ValueError) as error:
+        raise UserError(str(error)) from error
     if lost:
         raise UserError(f"{lost} rows could not be judged; {sample_file}_results.jsonl says which and why")
-    fewest = min(len(verdicts) for verdicts in passes.values())
+    fewest = min((len(verdicts) for verdicts in passes.values()), default=0)
     return {
         f"pass@{each}": sum(pass_at_k(len(v), sum(v), each) for v in passes.values()) / len(passes)
         for each in k

@@ -109,10 +109,17 @@ class Live:
             "updated": time.time(),
             "log": list(self._log),
             "samples": list(self._samples),
-            "memory": self._memory(),
+            "memory": self._memory_if_known(),
         }
         with suppress(OSError):
             self._folder.write_json(FILE, facts)
+
+    def _memory_if_known(self) -> dict[str, Any]:
+        """What is used; nothing where asking fails, as it does for a GPU whose process has met an error."""
+        try:
+            return self._memory()
+        except Exception:
+            return {}
 
     def _memory(self) -> dict[str, Any]:
         import psutil

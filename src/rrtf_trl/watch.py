@@ -22,7 +22,8 @@ from rrtf_trl.report.examples import clip
 from rrtf_trl.report.words import duration
 from rrtf_trl.run_folder import RunFolder
 
-_SILENT = 15.0  # seconds without a sign of life after which a process on another machine counts as gone
+_SILENT = 15.0  # seconds without a sign of life after which a process on another machine may be gone: it is told so
+_GONE = 600.0  # seconds after which it is not waited for any more
 _BETWEEN_LINES = 10.0
 _CURVES = ("loss", "rank_loss", "sft_loss", "ranking_accuracy", "entropy")
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -49,12 +50,16 @@ class Moment:
 
     @property
     def over(self) -> bool:
-        """Whether nobody works on the run any more."""
-        return self.state not in ("running", "silent")
+        """Whether nobody works on the run any more, as far as anyone can tell."""
+        if self.state == "silent":
+            return bool(self.now - self.live["updated"] > _GONE)
+        return self.state != "running"
 
 
 def watch(run: str | None, runs_dir: str, once: bool) -> int:
     """Show a run until it ends; return the exit status: 0 if it is done, or ``once`` was said, else 1.
+
+    A run on another machine of which nothing is heard for ten minutes is not waited for any longer.
 
     Args:
         run: The run's folder; by default the one in ``runs_dir`` that was at work last.
@@ -243,6 +248,8 @@ def _samples(samples: list[dict[str, Any]]) -> Iterator[RenderableType]:
 
 
 def _memory(memory: dict[str, Any]) -> Text:
+    if not memory:
+        return Text()
     told = f"memory {_gib(memory['process'])}"
     if memory["child_processes"]:
         told += f", and {_gib(memory['children'])} in {memory['child_processes']} processes of its own"
@@ -266,7 +273,10 @@ def _lines(moment: Moment, console: Console) -> Moment:
         work = moment.live["work"]
         label = work["label"] if work else moment.live["stage"]
         if label != last[0] or moment.now - last[1] > _BETWEEN_LINES:
-            console.print(f"{label}: {work['done']}/{work['total']} {work['unit']}" if work else f"{label} ...")
+            if moment.state == "silent":
+                console.print(_head(moment))
+            else:
+                console.print(f"{label}: {work['done']}/{work['total']} {work['unit']}" if work else f"{label} ...")
             last = label, moment.now
         time.sleep(0.5)
         moment = read(moment.folder)

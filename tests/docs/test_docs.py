@@ -20,6 +20,8 @@ from rrtf_trl.problems.files import problem_from_row
 from rrtf_trl.sandbox import Job
 
 _OURS = re.compile(r"^rrtf (run|sample|feedback|rank|train|evaluate|report|quantize|trl-train)\b")
+_CODE = re.compile(r"^(`{3,})[^\n]*\n.*?^\1$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(<?([^)>\s]+)")
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
@@ -47,6 +49,13 @@ def test_every_block_says_what_it_is(page: Path) -> None:
         assert block.language in (*RUN, *SHOWN), f"{block}: of no language that is tested"
         assert set(block.markers) <= set(MARKERS), f"{block}: {block.markers}"
         assert len(block.markers.get("skip", "a reason")) > 5, f"{block}: skipped, but why?"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=ids)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    prose = _CODE.sub("", page.read_text(encoding="utf-8"))
+    targets = [target.partition("#")[0] for target in _LINK.findall(prose) if not re.match(r"[a-z]+:", target)]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)

@@ -251,6 +251,21 @@ def test_a_run_that_was_stopped_has_a_page(run, keep):
     assert ("score 3" in text) == ("ranked.jsonl" in keep)
 
 
+@pytest.mark.parametrize("names", [["greedy", "low", "high"], ["greedy"]], ids=["paper", "greedy"])
+def test_answers_to_held_out_problems_are_counted_however_they_are_measured(run, names):
+    rows = {name: (1 if name == "greedy" else 4) for name in names}
+    for which in ("base", "trained"):
+        folder = run / "evaluation"
+        (folder / f"{which}.json").write_text(json.dumps({name: {"n": n, "counts": {}} for name, n in rows.items()}))
+        (folder / f"{which}.sampled.jsonl").unlink()
+        for name in names[1:]:
+            jsonl(folder / f"{which}.{name}.jsonl", [sample(f"h/{i}", "passed") for i in range(4)] * 4)
+    text = Page(read(run)).text
+    answers = text[text.index("What the answers were") :]
+    for line in ("held-out problems, before", "held-out problems, after"):
+        assert f"{line} {4 * rows[names[min(1, len(names) - 1)]]}" in answers
+
+
 @pytest.mark.parametrize("name", ["dropped.jsonl", "pairs.jsonl", "heldout.jsonl", "config.yaml", "judgements.jsonl"])
 def test_any_one_file_may_be_missing(run, name):
     (run / name).unlink()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rrtf_trl.records import CaseTests, StdioTests
+from rrtf_trl.records import AssertTests, CaseTests, StdioTests
 from rrtf_trl.sandbox import Job, Outcome, Sandbox, describe_isolation
 
 ONE = CaseTests([{"args": [], "expected": 1}])
@@ -216,3 +216,23 @@ def test_outcomes_name_the_isolation(sandbox: Sandbox, bare_sandbox: Sandbox) ->
     assert "namespaces" not in judge(bare_sandbox, "def f(): return 1").isolation
     assert judge(sandbox, "def f(): return 1").tier == offered["tier"]
     assert offered["namespaces"] or (offered["namespaces_reason"] and offered["advice"])
+
+
+IN_PART = (
+    "import os, time\ndef f(call):\n    call(1)\n    os.write(3, b'{')\n    time.sleep(1000)\ndef g(x): return x\n"
+)
+"""It starts an answer and never ends it, as a slow machine may leave one."""
+
+
+@pytest.mark.parametrize(
+    ("code", "tests"),
+    [
+        (f"{IN_PART}f(print)\n", StdioTests([{"input": "", "output": "1"}])),
+        (IN_PART, AssertTests(["assert g(2) == 2", "assert f(lambda x: g(x)) == 1"])),
+    ],
+    ids=["a whole program", "after a call inside a call"],
+)
+def test_an_answer_that_is_on_its_way_when_time_is_up(code: str, tests: StdioTests | AssertTests) -> None:
+    with Sandbox(workers=1, timeout=0.1, memory_mb=256) as quick:
+        (outcome,) = quick.run_many([Job("one", code, tests)])
+    assert outcome.state == "timeout", outcome

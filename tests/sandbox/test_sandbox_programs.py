@@ -417,6 +417,15 @@ IN_PLACE: dict[str, tuple[Tests, str, str, list[str]]] = {
         "def f(d, key):\n    found = d[key]\n    del d[key]\n    return found\n",
         ["def f(d, key): return d[key]\n", "def f(d, key):\n    d.clear()\n    return 1\n"],
     ),
+    "lengths alone": (
+        CheckTests("def check(candidate):\n    xs = [[1, 2], [3]]\n    candidate(xs)\n    assert [len(x) for x in xs] == [1, 2]\n"),
+        "def f(xs): xs.reverse()\n",
+        "def f(xs): xs.sort(key=len)\n",
+        [
+            "class A:\n    def __init__(self, n): self.n = n\n    def __len__(self): return self.n\n"
+            "def f(xs): xs[:] = [A(1), A(2)]\n"
+        ],
+    ),
 }  # fmt: skip
 
 

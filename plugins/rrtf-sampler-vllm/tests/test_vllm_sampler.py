@@ -105,7 +105,7 @@ def test_vllm_takes_these_sampling_params() -> None:
     SamplingParams(**sampler._options(PROBLEMS[0], 10, 0, (0.8, 0.9, 3), 50))
 
 
-@pytest.mark.skipif(not installed, reason="vLLM is not installed: pip install 'rrtf-trl[vllm]'")
+@pytest.mark.skipif(not installed, reason="vLLM is not installed: pip install rrtf-sampler-vllm")
 def test_it_draws() -> None:
     import torch
 

@@ -45,7 +45,7 @@ def training(run: RunFolder) -> Section:
 
 def answers(run: RunFolder) -> Section:
     """What the answers were, by state."""
-    counted = tallies.tallies(run)
+    counted = tallies.tallies(run, held_out.several_samples(run) or "greedy")
     return _section("What the answers were", "answers", tallies=counted, states=tallies.states_of(counted))
 
 

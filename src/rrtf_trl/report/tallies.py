@@ -83,8 +83,13 @@ def judged(folder: RunFolder) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]
             yield candidate, judgement
 
 
-def tallies(folder: RunFolder) -> list[Tally]:
-    """Count states: of the answers to the training problems by source, and of held-out samples before and after."""
+def tallies(folder: RunFolder, measurement: str) -> list[Tally]:
+    """Count states: of the answers to the training problems by source, and of those to held-out ones before and after.
+
+    Args:
+        folder: The run.
+        measurement: The name of the measurement whose answers to held-out problems are counted.
+    """
     by_source: dict[str, Tally] = {}
     for candidate, judgement in judged(folder):
         source = candidate["source"]
@@ -94,7 +99,9 @@ def tallies(folder: RunFolder) -> list[Tally]:
     for which, label in (("base", "held-out problems, before"), ("trained", "held-out problems, after")):
         tally = Tally(
             label,
-            Counter(row.get("state", row["result"]) for row in rows(folder, f"evaluation/{which}.sampled.jsonl")),
+            Counter(
+                row.get("state", row["result"]) for row in rows(folder, f"evaluation/{which}.{measurement}.jsonl")
+            ),
         )
         if tally.total:
             found.append(tally)

@@ -295,17 +295,21 @@ class Session:
                 raise self._fail("refused", "a reply of the wrong shape")
             kind, (payload, *values) = "v", payload
             for argument, value in zip(given, values, strict=True):
-                put_back(argument, self._read(("v", value), operation, target))
+                became = self._read(("v", value), operation, target)
+                if self._objects_seen:  # the reference makes plain data of it
+                    seen = self._objects_seen[0]
+                    raise self._fail("unsupported", f"an argument now holds an object of class {seen}")
+                put_back(argument, became)
         return kind, payload
 
     def _exchange(self, number: int) -> tuple[str, Any]:
         """Receive the answer to a request; meanwhile the program may call the tests' own functions."""
-        self._awaited = number
+        outer, self._awaited = self._awaited, number  # that of a call whose function of the tests asks this one
         try:
             while True:
                 kind, payload = self._receive(number)
                 if kind not in ("k", "i"):
-                    self._awaited = 0
+                    self._awaited = outer
                     return kind, payload
                 self._answering = ("", None)
                 self._send(self._lent.serve(kind, payload))

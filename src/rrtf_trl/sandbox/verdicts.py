@@ -247,7 +247,7 @@ def judge_program(tests: dict[str, Any], code: str, bench: Bench) -> Verdict:
             finally:
                 bench.end(session)
             accident |= session.accident
-            if session.said_too_much:
+            if goes_on and session.said_too_much:  # else what it said in its last moment changes nothing
                 return Verdict("refused", 0, len(cases), "the program wrote to the judge's channel")
             if not goes_on:
                 break
