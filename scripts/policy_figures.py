@@ -11,7 +11,7 @@ import multiprocessing
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import comb
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import PreTrainedTokenizerBase
 
-from rrtf_trl.problems.exercises import exercises
+from rrtf_trl.problems.exercises import Level, exercises
 from rrtf_trl.records import CaseTests, Problem
 
 BATCH = 256
@@ -28,12 +28,22 @@ MEMORY = 16 << 30
 STATES = ("compile_error", "runtime_error", "partial", "passed")
 
 
-def measure(model: Any, tokenizer: PreTrainedTokenizerBase, count: int, seed: int) -> dict[str, float]:
-    """Return pass rates on ``count`` held-out problems: greedy, sampled at 0.8, pass@4, and states at 1.0."""
+def measure(
+    model: Any, tokenizer: PreTrainedTokenizerBase, count: int, seed: int, levels: Sequence[Level]
+) -> dict[str, float]:
+    """Return pass rates on ``count`` held-out problems a level: greedy, sampled at 0.8, pass@4, states at 1.0."""
     torch.manual_seed(seed)
-    problems = list(exercises("heldout", count))
     figures: dict[str, float] = {}
+    for level in levels:
+        problems = list(exercises("heldout", count, level=level))
+        where = "" if len(levels) == 1 else f", level {level}"
+        figures.update({name + where: value for name, value in _measure(model, tokenizer, problems).items()})
+    return figures
 
+
+def _measure(model: Any, tokenizer: PreTrainedTokenizerBase, problems: list[Problem]) -> dict[str, float]:
+    count = len(problems)
+    figures: dict[str, float] = {}
     greedy = judge(problems, sample(model, tokenizer, problems, 1, None))
     figures["greedy pass@1"] = greedy.count("passed") / count
 
@@ -78,6 +88,7 @@ def sample(
     for start in tqdm(range(0, len(order), BATCH), desc=f"sampling at {temperature or 0}", unit="batch"):
         rows = order[start : start + BATCH]
         inputs = tokenizer([prompts[row] for row in rows], return_tensors="pt", padding=True, padding_side="left")
+        inputs = inputs.to(model.device)
         outputs = model.generate(**inputs, max_new_tokens=128, **how)
         texts = tokenizer.batch_decode(outputs[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for row, text in zip(rows, texts, strict=True):

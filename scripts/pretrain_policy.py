@@ -48,13 +48,16 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ASSETS / "policy", help="folder to write (replaced)")
     parser.add_argument("--documents", type=int, default=50_000, help="seen once each")
+    parser.add_argument("--levels", type=int, nargs="+", default=[1], help="of the exercises: some of 1, 2, 3")
     parser.add_argument("--vocabulary", type=int, default=640, help="size, with the two special tokens")
     parser.add_argument("--hidden-size", type=int, default=128)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--prompt-weight", type=float, default=0.1, help="of a prompt's token against an answer's")
-    parser.add_argument("--problems", type=int, default=200, help="held-out problems for the figures at the end")
+    parser.add_argument("--heads", type=int, default=4, help="attention heads")
+    parser.add_argument("--problems", type=int, default=200, help="held-out problems for the figures, a level")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     return parser
@@ -97,8 +100,8 @@ def new_model(arguments: argparse.Namespace) -> LlamaForCausalLM:
         hidden_size=arguments.hidden_size,
         intermediate_size=3 * arguments.hidden_size,
         num_hidden_layers=arguments.layers,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        num_attention_heads=arguments.heads,
+        num_key_value_heads=arguments.heads,
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=True,
         **special,
@@ -150,7 +153,7 @@ def train(model: LlamaForCausalLM, grouped: list[list[Document]], arguments: arg
     average = 0.0
     bar = tqdm(grouped, desc="pre-training", unit="batch")
     for step, batch in enumerate(bar):
-        tokens, weights = tensors(batch, arguments.prompt_weight)
+        tokens, weights = (tensor.to(model.device) for tensor in tensors(batch, arguments.prompt_weight))
         # Padding is on the right and attention is causal, so no mask is needed.
         logits = model(input_ids=tokens, use_cache=False).logits[:, :-1]
         losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
@@ -190,7 +193,8 @@ def command(arguments: argparse.Namespace) -> str:
     """Return the command that makes this policy again; where it was written does not matter."""
     defaults = vars(argument_parser().parse_args([]))
     changed = {name: value for name, value in vars(arguments).items() if value != defaults[name] and name != "output"}
-    options = [f"--{name.replace('_', '-')} {value}" for name, value in changed.items()]
+    said = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in changed.items()}
+    options = [f"--{name.replace('_', '-')} {value}" for name, value in said.items()]
     return " ".join(["python scripts/pretrain_policy.py", *options])
 
 
@@ -201,11 +205,11 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     started = time.monotonic()
 
-    pairs = list(documents(arguments.documents, arguments.seed))
+    pairs = list(documents(arguments.documents, arguments.seed, arguments.levels))
     tokenizer = train_tokenizer([prompt + answer for prompt, answer in pairs[:20_000]], arguments.vocabulary)
     encoded = encode(pairs, tokenizer)
     lengths = [len(ids) for ids, _ in encoded]
-    model = new_model(arguments)
+    model = new_model(arguments).to(arguments.device)
     size = sum(parameter.numel() for parameter in model.parameters())
     print(f"{size:,} parameters; {sum(lengths):,} tokens, {sum(lengths) / len(lengths):.0f} a document, "
           f"the longest {max(lengths)}")  # fmt: skip
@@ -215,7 +219,7 @@ def main() -> None:
 
     # The figures are those of what is shipped: weights rounded to bfloat16, computed in float32.
     model.bfloat16().float()
-    figures = measure(model, tokenizer, arguments.problems, arguments.seed)
+    figures = measure(model, tokenizer, arguments.problems, arguments.seed, arguments.levels)
     for name, value in figures.items():
         print(f"{name:>40}  {value:.3f}")
     card = model_card(command(arguments), size, sum(lengths), seconds, figures)

@@ -10,22 +10,23 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from functools import cache
 from typing import Any
 
 import pytest
 
-from rrtf_trl.problems.exercises import Split, documents, exercises
+from rrtf_trl.problems.exercises import Level, Split, documents, exercises, number_parts, word_parts
 from rrtf_trl.problems.exercises.answers import STYLES, body, slip
 from rrtf_trl.problems.exercises.composition import ROLES, Composition, Exercise, compositions
-from rrtf_trl.problems.exercises.grammar import Part
+from rrtf_trl.problems.exercises.grammar import Kind, Part
 from rrtf_trl.records import CaseTests, Problem, content_hash, to_json
 
 
 @pytest.fixture(scope="module")
 def problems() -> list[Problem]:
-    """Some of either split."""
-    return [*exercises("train", 300), *exercises("heldout", 300)]
+    """Some of either split, at each level."""
+    easy = [*exercises("train", 300), *exercises("heldout", 300)]
+    hard = [*exercises("train", 150, level=2), *exercises("heldout", 150, level=3)]
+    return easy + hard
 
 
 def run(program: str, problem: Problem) -> list[bool]:
@@ -45,16 +46,33 @@ def run(program: str, problem: Problem) -> list[bool]:
     return passed
 
 
-@cache
-def by_names() -> dict[tuple[str, ...], Composition]:
-    """Return every composition by the names of its parts."""
-    return {tuple(c.names.values()): c for c in (*compositions("train"), *compositions("heldout"))}
+def composition_of(problem: Problem) -> Composition:
+    """Return the composition that a problem was made of, found in the tables by the names in its metadata."""
+    names = {role: problem.metadata[role] for role in ROLES if role in problem.metadata}
+    kind: Kind = "word" if names["source"] in {part.name for part in word_parts.SOURCES} else "number"
+    tables = {"number": number_parts, "word": word_parts}
+
+    def find(parts: tuple[Part, ...], role: str) -> Part:
+        (found,) = [part for part in parts if part.name == names[role]]
+        return found
+
+    chain: list[Any] = [find(tables[kind].SOURCES, "source"), find(tables[kind].FILTERS, "filter")]
+    chain.append(find(tables[kind].MAPS, "map"))
+    harder: dict[str, Part] = {}
+    if "second_filter" in names:
+        harder["second_filter"] = find(tables[kind].FILTERS, "second_filter")
+    gives = chain[-1].gives
+    if "second_map" in names:
+        harder["second_map"] = find(tables[gives].MAPS, "second_map")
+        gives = harder["second_map"].gives
+    reductions = tuple(part for part in (*number_parts.REDUCTIONS, *word_parts.REDUCTIONS) if part.takes == gives)
+    return Composition(kind, *chain, find(reductions, "reduction"), **harder)
 
 
 def exercise_of(problem: Problem) -> Exercise:
     """Return the exercise that a problem was made of."""
-    composition = by_names()[tuple(problem.metadata[role] for role in ROLES)]
-    constants: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
+    composition = composition_of(problem)
+    constants: dict[str, dict[str, Any]] = {role: {} for role in composition.parts}
     for role, k in problem.metadata["constants"].items():
         constants[role] = {"k": k} if isinstance(k, str) else {"k": k, "j": k - 1, "m": k + 4}
     return Exercise(composition, constants, str(problem.prompt))
@@ -75,8 +93,10 @@ def test_no_composition_is_in_both_splits() -> None:
 def test_every_problem_is_of_the_split_that_was_asked_for(problems: list[Problem]) -> None:
     heldout = {tuple(c.names.values()) for c in compositions("heldout")}
     for problem in problems:
-        names = tuple(problem.metadata[role] for role in ROLES)
-        assert (names in heldout) == (problem.metadata["split"] == "heldout")
+        composition = composition_of(problem)
+        assert composition.split == problem.metadata["split"]
+        if len(composition.parts) == 4:
+            assert (tuple(composition.names.values()) in heldout) == (composition.split == "heldout")
 
 
 def test_every_part_is_met_in_training() -> None:
@@ -127,6 +147,17 @@ def test_an_impossible_limit_is_refused_at_once(limit: int) -> None:
         exercises("heldout", limit)
 
 
+@pytest.mark.parametrize("limit", [None, -1])
+def test_a_harder_level_needs_a_limit(limit: int | None) -> None:
+    with pytest.raises(ValueError, match=f"limit: say how many exercises of the train split at level 2, got {limit}"):
+        exercises("train", limit, level=2)
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="level: expected one of 1, 2, 3, got 4"):
+        exercises("train", 1, level=4)  # type: ignore[arg-type]
+
+
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(ValueError, match="split: expected one of train, heldout, got 'test'"):
         exercises("test")  # type: ignore[arg-type]
@@ -135,6 +166,23 @@ def test_an_unknown_split_is_refused() -> None:
 def test_no_limit_goes_on() -> None:
     assert len(list(itertools.islice(exercises("train"), 5))) == 5
     assert list(exercises("train", 0)) == []
+
+
+@pytest.mark.parametrize(("level", "parts"), [(1, 4), (2, 5), (3, 6)])
+def test_a_level_has_its_parts_and_keeps_its_order(level: Level, parts: int) -> None:
+    some = list(exercises("heldout", 30, seed=5, level=level))
+    assert {len(composition_of(problem).parts) for problem in some} == {parts}
+    assert some[:10] == list(exercises("heldout", 10, seed=5, level=level))
+    split = {composition_of(problem).split for problem in some}
+    assert split == {"heldout"}
+
+
+def test_documents_of_several_levels_keep_to_the_training_split() -> None:
+    written = list(documents(300, levels=(1, 2, 3)))
+    assert written == list(documents(300, levels=(1, 2, 3)))
+    prompts = {prompt for prompt, _ in written}
+    assert not prompts & {str(problem.prompt) for problem in exercises("heldout", 300, level=3)}
+    assert max(map(len, prompts)) > max(len(prompt) for prompt, _ in documents(300))
 
 
 # -- The problems -----------------------------------------------------------------------------------------
@@ -189,9 +237,11 @@ def test_the_styles_differ_and_agree(problems: list[Problem]) -> None:
         assert all(all(run(program, problem)) for program in programs)
 
 
-def test_wrong_answers_usually_fail_the_tests(problems: list[Problem]) -> None:
+# The more parts, the more often one hides another's mistake: absolute values of what was not negated.
+@pytest.mark.parametrize(("level", "share"), [(1, 0.85), (2, 0.8), (3, 0.75)])
+def test_wrong_answers_usually_fail_the_tests(level: Level, share: float) -> None:
     verdicts: Counter[bool] = Counter()
-    for problem in problems:
+    for problem in [*exercises("train", 300, level=level), *exercises("heldout", 300, level=level)]:
         exercise = exercise_of(problem)
         for role, part in exercise.composition.parts.items():
             for wrong in part.wrong:
@@ -199,7 +249,7 @@ def test_wrong_answers_usually_fail_the_tests(problems: list[Problem]) -> None:
                 code = exercise.right_code() | {role: filled}
                 program = exercise.prompt + body(code, exercise.composition.kind, "staged")
                 verdicts[all(run(program, problem))] += 1
-    assert verdicts[False] / verdicts.total() > 0.85
+    assert verdicts[False] / verdicts.total() > share
 
 
 def test_documents_are_python_but_for_the_slips() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import random
 import re
 from typing import Literal, get_args
@@ -19,7 +20,7 @@ def body(code: dict[str, str], kind: Kind, style: Style) -> str:
     """Return the indented body of ``solve``.
 
     Args:
-        code: The code of the source, filter, map and reduction.
+        code: The code of the parts, by role.
         kind: Whether the elements are called ``x`` (numbers) or ``w`` (words).
         style: How it is laid out: one comprehension, a loop that appends, or a statement a stage.
 
@@ -55,7 +56,7 @@ def slip(text: str, rng: random.Random) -> str:
 
 def _comprehension(code: dict[str, str], item: str, items: str) -> list[str]:
     source, condition = _source_and_condition(code)
-    listed = f"[{code['map']} for {item} in {source}{condition}]"
+    listed = f"[{_mapped(code)} for {item} in {source}{condition}]"
     reduction = code["reduction"].split("\n")
     if len(reduction) == 1 and len(re.findall(r"\bys\b", reduction[0])) == 1:
         return [re.sub(r"\bys\b", lambda _: listed, reduction[0])]
@@ -66,29 +67,40 @@ def _loop(code: dict[str, str], item: str, items: str) -> list[str]:
     source, condition = _source_and_condition(code)
     lines = ["ys = []", f"for {item} in {source}:"]
     if condition:
-        lines += [f"   {condition}:", f"        ys.append({code['map']})"]
+        lines += [f"   {condition}:", f"        ys.append({_mapped(code)})"]
     else:
-        lines += [f"    ys.append({code['map']})"]
+        lines += [f"    ys.append({_mapped(code)})"]
     return [*lines, *code["reduction"].split("\n")]
 
 
 def _staged(code: dict[str, str], item: str, items: str) -> list[str]:
     lines = [] if code["source"] == items else [f"{items} = {code['source']}"]
-    condition = code["filter"]
-    if "{items}" in condition:
-        lines.append(f"{items} = {condition.format(items=items)}")
-    elif condition:
-        lines.append(f"{items} = [{item} for {item} in {items} if {condition}]")
-    lines.append(f"ys = [{code['map']} for {item} in {items}]")
+    for condition in (code["filter"], code.get("second_filter")):
+        if condition and "{items}" in condition:
+            lines.append(f"{items} = {condition.format(items=items)}")
+        elif condition:
+            lines.append(f"{items} = [{item} for {item} in {items} if {condition}]")
+    lines.append(f"ys = [{_mapped(code)} for {item} in {items}]")
     return [*lines, *code["reduction"].split("\n")]
 
 
 def _source_and_condition(code: dict[str, str]) -> tuple[str, str]:
-    """Return the source, sliced if the filter is a slice, and the filter as " if ..." or nothing."""
-    condition = code["filter"]
-    if "{items}" in condition:
-        return condition.format(items=code["source"]), ""
-    return code["source"], f" if {condition}" if condition else ""
+    """Return the source, sliced if the filter is a slice, and the conditions as " if ..." or nothing."""
+    source, conditions = code["source"], [code["filter"], code.get("second_filter", "")]
+    if "{items}" in conditions[0]:
+        source = conditions.pop(0).format(items=source)
+    condition = " and ".join(filter(None, conditions))
+    return source, f" if {condition}" if condition else ""
+
+
+def _mapped(code: dict[str, str]) -> str:
+    """Return what becomes of an element: the map, or the second map with the first one's expression in it."""
+    if "second_map" not in code:
+        return code["map"]
+    inner = code["map"]
+    if not isinstance(ast.parse(inner, mode="eval").body, ast.Call | ast.Subscript):
+        inner = f"({inner})"
+    return re.sub(r"\b[xw]\b(?!\")", lambda _: inner, code["second_map"])  # but for the letter in 'replace(..., "x")'
 
 
 def _indented(lines: list[str]) -> str:

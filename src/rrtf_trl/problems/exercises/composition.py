@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 from rrtf_trl.records import content_hash
 
@@ -14,25 +14,34 @@ from . import number_parts, word_parts
 from .grammar import Constants, Kind, Part
 
 Split = Literal["train", "heldout"]
+Level = Literal[1, 2, 3]
+"""How hard: one filter and one map; two maps, one applied to what the other gives; two filters and two maps."""
+LEVELS: tuple[Level, ...] = get_args(Level)
 
-ROLES = ("source", "filter", "map", "reduction")
-"""The parts of a composition, in the order in which they apply."""
+ROLES = ("source", "filter", "second_filter", "map", "second_map", "reduction")
+"""The parts of a composition, in the order in which they apply; there are second ones at the harder levels only."""
+
+_TABLES = {"number": number_parts, "word": word_parts}
+_REDUCTIONS = (*number_parts.REDUCTIONS, *word_parts.REDUCTIONS)
 
 
 @dataclass(frozen=True)
 class Composition:
-    """A source, a filter, a map and a reduction that fit together; what the source yields is its ``kind``."""
+    """A source, filters, maps and a reduction that fit together; what the source yields is its ``kind``."""
 
     kind: Kind
     source: Part
     filter: Part
     map: Part
     reduction: Part
+    second_filter: Part | None = None
+    second_map: Part | None = None
 
     @property
     def parts(self) -> dict[str, Part]:
         """The parts by role, in the order in which they apply."""
-        return {role: getattr(self, role) for role in ROLES}
+        parts = {role: getattr(self, role) for role in ROLES}
+        return {role: part for role, part in parts.items() if part is not None}
 
     @property
     def names(self) -> dict[str, str]:
@@ -47,20 +56,55 @@ class Composition:
 
 @cache
 def compositions(split: Split) -> tuple[Composition, ...]:
-    """Return every composition of a split, always in the same order."""
+    """Return every composition of a split at level 1, always in the same order."""
     return tuple(composition for composition in _all_compositions() if composition.split == split)
 
 
+def draw_composition(split: Split, level: Level, rng: random.Random) -> Composition:
+    """Return one of a split's compositions at a level."""
+    if level == 1:
+        return rng.choice(compositions(split))
+    while True:
+        composition = _draw(level, rng)
+        if composition.split == split:
+            return composition
+
+
 def _all_compositions() -> Iterator[Composition]:
-    reductions = (*number_parts.REDUCTIONS, *word_parts.REDUCTIONS)
     kinds: tuple[Kind, Kind] = ("number", "word")
-    for kind, table in zip(kinds, (number_parts, word_parts), strict=True):
+    for kind in kinds:
+        table = _TABLES[kind]
         for source in table.SOURCES:
             for condition in table.FILTERS:
                 for mapping in table.MAPS:
-                    for reduction in reductions:
+                    for reduction in _REDUCTIONS:
                         if reduction.takes == mapping.gives:
                             yield Composition(kind, source, condition, mapping, reduction)
+
+
+def _draw(level: Level, rng: random.Random) -> Composition:
+    """Draw parts that each do something; a second filter is no slice."""
+    sources: list[tuple[Kind, Part]] = [
+        *(("number", part) for part in number_parts.SOURCES),
+        *(("word", part) for part in word_parts.SOURCES),
+    ]
+    kind, source = rng.choice(sources)
+    table = _TABLES[kind]
+    second_filter = None
+    if level == 3:
+        condition = rng.choice([part for part in table.FILTERS if part.right])
+        conditions = [part for part in table.FILTERS if part.right and "{items}" not in part.right]
+        second_filter = rng.choice([part for part in conditions if part != condition])
+    else:
+        condition = rng.choice(table.FILTERS)
+    mapping = rng.choice(_maps(kind))
+    second_map = rng.choice(_maps(mapping.gives))
+    reduction = rng.choice([part for part in _REDUCTIONS if part.takes == second_map.gives])
+    return Composition(kind, source, condition, mapping, reduction, second_filter, second_map)
+
+
+def _maps(kind: Kind) -> list[Part]:
+    return [part for part in _TABLES[kind].MAPS if part.name != "same"]
 
 
 @dataclass(frozen=True)
@@ -77,9 +121,10 @@ class Exercise:
         constants = {role: part.draw_constants(rng) for role, part in composition.parts.items()}
         items = rng.choice(composition.source.phrases)
         these = ""
-        for role in ROLES[1:]:
-            phrase = rng.choice(composition.parts[role].phrases)
-            these = phrase.format(items=items, these=these, **constants[role])
+        for role, part in composition.parts.items():
+            if role != "source":
+                these = rng.choice(part.phrases).format(items=items, these=these, **constants[role])
+                items = these.removeprefix("the ")  # of a second filter
         prompt = f'"""Return {these}."""\ndef solve({composition.source.signature}):\n'
         return cls(composition, constants, prompt)
 
@@ -93,4 +138,4 @@ class Exercise:
 
     def _filled(self, code: dict[str, str]) -> dict[str, str]:
         # A slice keeps its {items}: it depends on the style whether that is the source or a variable.
-        return {role: code[role].format(items="{items}", **self.constants[role]) for role in ROLES}
+        return {role: text.format(items="{items}", **self.constants[role]) for role, text in code.items()}

@@ -1,0 +1,116 @@
+"""What is compared: the parts of the study, and in each the ways to train that stand side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Trainer = Literal["rrtf", "sft", "dpo", "simpo", "grpo"]
+Answers = Literal["student", "teacher", "both"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train.
+
+    Args:
+        trainer: Ours, or which of TRL's.
+        options: Of the trainer, beside those that all share.
+        answers: Whose answers are ranked: the student's by the tests; the teacher's above the student's without any
+            tests; both by the tests, the teacher's first where the tests leave them level.
+        problems: To train on.
+        epochs: Over them.
+        pairs: A problem, for trainers of pairs: the best answer against the worst, the second worst, ...
+        passing: For trainers that imitate: only answers that pass.
+        ranking: The score map.
+        rounds: In how many rounds the problems are used, each on answers of the policy that the last one made.
+    """
+
+    trainer: Trainer = "rrtf"
+    options: dict[str, Any] = field(default_factory=dict)
+    answers: Answers = "student"
+    problems: int = 256
+    epochs: float = 3
+    pairs: int = 1
+    passing: bool = False
+    ranking: str = "ordinal"
+    rounds: int = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """A question, and the arms that answer it; the first is what the others are compared with."""
+
+    question: str
+    arms: dict[str, Arm]
+
+
+PASSED = 3.0
+"""The score of an answer that passes all tests, in the ordinal score map."""
+PRINTED = {"pair_reduction": "sum", "sft_reduction": "sum"}
+"""The losses as the paper prints them: sums over pairs and over tokens."""
+PASSING = {"sft_min_score": PASSED}
+"""Imitate the best answer only if it passes all tests."""
+QUICK = {**PASSING, "rank_weight": 0.3}
+
+LOSSES = Part(
+    "The same problems and answers: which loss?",
+    {
+        "SFT, best answer if it passes": Arm("sft", passing=True),
+        "SFT, best answer": Arm("sft"),
+        "SFT, best answer if it passes, 11 epochs": Arm("sft", passing=True, epochs=11),
+        "SFT, teacher's answer": Arm("sft", answers="teacher"),
+        "RRHF": Arm(options={"loss_type": "rrhf"}),
+        "RRTF as printed": Arm(options=PRINTED),
+        "RRTF, means": Arm(),
+        "RRTF, means, imitate passing": Arm(options=PASSING),
+        "RRTF, means, imitate passing, ranking 0.3": Arm(options=QUICK),
+        "RRTF, means, imitate passing, best against the rest": Arm(options={**PASSING, "pairs": "best_vs_rest"}),
+        "RRTF, ranking alone": Arm(options={"sft_weight": 0.0}),
+        "DPO, 1 pair": Arm("dpo"),
+        "DPO, 2 pairs": Arm("dpo", pairs=2),
+        "SimPO, 1 pair": Arm("simpo"),
+        "SimPO, 2 pairs": Arm("simpo", pairs=2),
+        "GRPO": Arm("grpo", epochs=1.5),
+    },
+)
+
+SCORES = Part(
+    "How should the states be scored?",
+    {
+        "ordinal: 0 1 2 3": Arm(options=PASSING),
+        "CodeRL: -1 -0.6 -0.3 1": Arm(options={"sft_min_score": 1.0}, ranking="coderl"),
+        "RLTF: a partial pass by its ratio": Arm(options={"sft_min_score": 1.0}, ranking="rltf"),
+        "pass ratio alone": Arm(options={"sft_min_score": 1.0}, ranking="pass_ratio"),
+        "ordinal, weight 1 a pair": Arm(options={**PASSING, "score_weighting": False}),
+    },
+)
+
+SOURCES = Part(
+    "Tests, a teacher, or both?",
+    {
+        "both": Arm(options=PASSING, answers="both"),
+        "tests alone": Arm(options=PASSING),
+        "teacher alone": Arm(answers="teacher"),
+    },
+)
+
+DATA = Part(
+    "How many problems, how many epochs?",
+    {
+        f"{problems} problems, {epochs} epochs": Arm(options=PASSING, problems=problems, epochs=epochs)
+        for problems in (64, 256, 1024)
+        for epochs in (1, 2, 3, 4, 6)
+    },
+)
+
+ROUNDS = Part(
+    "One round, or several of fewer problems each?",
+    {
+        "1 round of 256": Arm(options=PASSING),
+        "2 rounds of 128": Arm(options=PASSING, rounds=2),
+        "4 rounds of 64": Arm(options=PASSING, rounds=4),
+    },
+)
+
+PARTS = {"losses": LOSSES, "scores": SCORES, "sources": SOURCES, "data": DATA, "rounds": ROUNDS}
