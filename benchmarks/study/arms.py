@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Trainer = Literal["rrtf", "sft", "dpo", "simpo", "grpo"]
@@ -52,6 +52,20 @@ PRINTED = {"pair_reduction": "sum", "sft_reduction": "sum"}
 PASSING = {"sft_min_score": PASSED}
 """Imitate the best answer only if it passes all tests."""
 QUICK = {**PASSING, "rank_weight": 0.3}
+
+
+def tuned_as(arm: Arm) -> Arm:
+    """Return the arm by whose tuning an arm gets its learning rate.
+
+    Those of ours whose terms are means share one, whatever else they ask; so do pairs of one kind, however many.
+    """
+    if arm.trainer in ("dpo", "simpo"):
+        return replace(arm, pairs=1)
+    if arm.trainer != "rrtf":
+        return arm
+    means = arm.options.get("sft_reduction") != "sum" and arm.options.get("sft_weight") != 0.0
+    return Arm(options=PASSING if means else arm.options)
+
 
 LOSSES = Part(
     "The same problems and answers: which loss?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 from arms import Answers
 
+from rrtf_trl.records import content_hash
 from training import Row, grpo_columns
 
 
@@ -46,11 +48,24 @@ def rows(
     ]
     if answers != "student":
         overrides.append(f"sampler.teacher.model={teacher}")
-    folder = _run(["rank", *overrides])
+    folder = _once(work, ["rank", *overrides])
     if answers == "teacher":
         return _teacher_above_student(folder)
     found = {problem["task_id"]: problem for problem in _read(folder / "problems.jsonl")}
     return [{**row, **grpo_columns(found[row["task_id"]])} for row in _read(folder / "ranked.jsonl")]
+
+
+def _once(work: Path, arguments: list[str]) -> Path:
+    """Return the folder of a run, which one process makes, once."""
+    known = work / "rows" / content_hash(arguments)
+    known.parent.mkdir(exist_ok=True)
+    with known.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        folder = file.read() or str(_run(arguments))
+        file.truncate(0)
+        file.write(folder)
+    return Path(folder)
 
 
 def _run(arguments: list[str]) -> Path:

@@ -19,13 +19,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from arms import PARTS, Arm
+from arms import PARTS, Arm, tuned_as
 from data import rows
 from rich.console import Console
 
@@ -70,7 +70,7 @@ def main() -> None:
         for seed in options.seeds:  # all arms with one seed first: a comparison as soon as can be
             for arm_name, arm in PARTS[name].arms.items():
                 if any(text in arm_name for text in options.only):
-                    study.result(name, arm_name, arm, seed)
+                    study.result(arm, seed)
 
 
 class Study:
@@ -96,10 +96,10 @@ class Study:
         self.tests = UnitTests(timeout=2.0, memory_mb=256)
         self.console = Console(stderr=True, soft_wrap=True)
 
-    def result(self, part: str, name: str, arm: Arm, seed: int) -> None:
+    def result(self, arm: Arm, seed: int) -> None:
         """Make an arm's result for a seed, at the learning rate that its tuning chose."""
         self._once(
-            {"part": part, "arm": name, "seed": seed, "level": self.level, **asdict(arm)},
+            {"seed": seed, "level": self.level, **asdict(arm)},
             lambda: self._trained(arm, seed, self._rate(arm), "heldout"),
         )
 
@@ -123,8 +123,7 @@ class Study:
 
         Found by going from the middle one to the better neighbour, until both are worse.
         """
-        # How many problems and rounds, and how many epochs of ours, is asked at one learning rate.
-        tuned = replace(arm, problems=256, rounds=1, epochs=3 if arm.trainer == "rrtf" else arm.epochs)
+        tuned = tuned_as(arm)
         at = len(RATES) // 2
         while True:
             near = range(max(at - 1, 0), min(at + 2, len(RATES)))
@@ -135,7 +134,7 @@ class Study:
 
     def _goodness(self, arm: Arm, rate: float) -> float:
         row = self._once(
-            {"part": "tuning", "seed": TUNING_SEED, "level": self.level, "rate": rate, **asdict(arm)},
+            {"seed": TUNING_SEED, "level": self.level, "rate": rate, **asdict(arm)},
             partial(self._trained, arm, TUNING_SEED, rate, "tuning"),
         )
         return float(row["figures"]["greedy pass@1"] + row["figures"]["sampled pass@1"])
@@ -161,7 +160,7 @@ class Study:
     def base(self) -> None:
         """Measure the policy that all start from, and the teacher."""
         for name, policy in (("base", self.policy), ("teacher", self.teacher)):
-            about = {"part": "start", "arm": name, "seed": 0, "level": self.level}
+            about = {"start": name, "level": self.level}
             self._once(about, partial(self._measured, str(policy), "heldout"))
 
     def _measured(self, policy: str, on: str) -> dict[str, Any]:
@@ -172,7 +171,7 @@ class Study:
             "sampled": Measurement(n=draws, temperature=0.8, ks=[1, 4]),
         }
         sampler = partial(TransformersSampler, max_new_tokens=128, batch_size=32, max_sequences=256)
-        folder = RunFolder(self.work / "measured")
+        folder = RunFolder(self.work / f"measured-{os.getpid()}")  # others may measure at this moment
         folder.path.mkdir(exist_ok=True)
         store = Store(self.work / "store.sqlite")
         try:
@@ -208,7 +207,7 @@ class Study:
                 file.write(json.dumps(row) + "\n")
             self.done[key] = row
             shown = "  ".join(f"{name} {value:.3f}" for name, value in row["figures"].items())
-            said = " ".join(str(about.get(name, "")) for name in ("part", "arm", "trainer", "options", "seed", "rate"))
+            said = " ".join(str(about.get(name, "")) for name in ("start", "trainer", "options", "seed", "rate"))
             self.console.print(f"{said}: {shown}  ({row['seconds']:.0f} s)", highlight=False)
         return self.done[key]
 

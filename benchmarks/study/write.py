@@ -15,6 +15,7 @@ import json
 import os
 import platform
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +49,19 @@ def main() -> None:
 
 def by_arm(lines: Rows, part: str) -> dict[str, Rows]:
     """Return the results of a part's arms, in the order of the arms, each by seed."""
-    found: dict[str, Rows] = defaultdict(list)
-    for line in sorted((line for line in lines if line["part"] == part), key=lambda line: line["seed"]):
-        found[line["arm"]].append(line)
-    return {name: found[name] for name in PARTS[part].arms if name in found}
+    found: dict[str, Rows] = {}
+    for name, arm in PARTS[part].arms.items():
+        about = asdict(arm)
+        rows = [line for line in lines if "learning_rate" in line and "rate" not in line]
+        rows = [line for line in rows if all(line[key] == value for key, value in about.items())]
+        if rows:
+            found[name] = sorted(rows, key=lambda line: line["seed"])
+    return found
 
 
 def start(lines: Rows) -> dict[str, dict[str, Any]]:
     """Return the figures of the policy that all start from, and of the teacher."""
-    return {line["arm"]: line for line in lines if line["part"] == "start"}
+    return {line["start"]: line for line in lines if "start" in line}
 
 
 def values(rows: Rows, figure: str) -> Values:
@@ -80,7 +85,7 @@ def interval(data: Values, resamples: int = 2000) -> tuple[float, float]:
 
 def page(policy: str, lines: Rows) -> str:
     """Return all tables of a policy."""
-    seeds = sorted({line["seed"] for line in lines if line["part"] in PARTS})
+    seeds = sorted({line["seed"] for line in lines if "learning_rate" in line and "rate" not in line})
     level = lines[0]["level"]
     text = [
         f"# The study with {policy}",
