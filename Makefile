@@ -6,14 +6,17 @@ VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip
 GPU ?= 0
 
+# As many files of tests at a time as there are cores; each starts processes of its own, so not more than four.
+IN_PARALLEL = --numprocesses=logical --maxprocesses=4 --dist=loadfile
+
 .PHONY: demo test lint docs clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/rrtf run
 
 test: $(VENV)/test.done
-	$(VENV)/bin/python -m pytest --cov --cov-report=term
-	$(VENV)/bin/python -m pytest plugins
+	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --cov --cov-report=term
+	$(VENV)/bin/python -m pytest $(IN_PARALLEL) plugins
 
 lint: $(VENV)/test.done
 	$(VENV)/bin/ruff check .
