@@ -17,7 +17,7 @@ demo: $(VENV)/demo.done
 test: $(VENV)/test.done
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --ignore=tests/sandbox
 	$(VENV)/bin/python -m pytest tests/sandbox # by itself: it keeps the cores busy, and is about limits of time
-	$(VENV)/bin/python -m pytest $(IN_PARALLEL) plugins
+	$(VENV)/bin/python -m pytest plugins
 
 coverage: $(VENV)/test.done # by what runs in the tests' own process; it takes a quarter longer than without
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --cov --cov-report=term
