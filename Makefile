@@ -6,14 +6,21 @@ VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip
 GPU ?= 0
 
-.PHONY: demo test lint docs clean
+# As many files of tests at a time as there are cores; each starts processes of its own, so not more than four.
+IN_PARALLEL = --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
+.PHONY: demo test coverage lint docs clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/rrtf run
 
 test: $(VENV)/test.done
-	$(VENV)/bin/python -m pytest --cov --cov-report=term
+	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --ignore=tests/sandbox
+	$(VENV)/bin/python -m pytest tests/sandbox # by itself: it keeps the cores busy, and is about limits of time
 	$(VENV)/bin/python -m pytest plugins
+
+coverage: $(VENV)/test.done # by what runs in the tests' own process; it takes a quarter longer than without
+	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --cov --cov-report=term
 
 lint: $(VENV)/test.done
 	$(VENV)/bin/ruff check .

@@ -13,6 +13,9 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TRACKIO_DIR", tempfile.mkdtemp(prefix="trackio-"))
+os.environ.setdefault("HF_DATASETS_CACHE", tempfile.mkdtemp(prefix="datasets-"))
+# Threads that wait for each other are slower than one; and several processes test at the same time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What is tested here is what is built in, whatever is installed beside it; tests/plugins says otherwise for its own.
 os.environ["RRTF_PLUGINS"] = "none"
 

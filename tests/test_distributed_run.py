@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from rrtf_trl.application import config_dir
 from rrtf_trl.build import train_callable
 from rrtf_trl.errors import UserError
 from rrtf_trl.run_folder import RunFolder
+from warm_python import python
 
 SMALL = [
     "problems.train.limit=16",
@@ -39,13 +39,14 @@ sys.addaudithook(note)
 def launch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "watch").mkdir(exist_ok=True)
     (folder / "watch" / "sitecustomize.py").write_text(WATCH)
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--mixed_precision", "no"]
+    command = [python(), "-m", "accelerate.commands.launch", "--num_processes", "2", "--mixed_precision", "no"]
     command += ["--config_file", str(config_dir() / "accelerate" / "ddp.yaml"), "--main_process_port", "0"]
     environment = {
         **os.environ,
         "PYTHONPATH": str(folder / "watch"),
         "WATCHED": str(folder / "watched"),
         "OMP_NUM_THREADS": "1",
+        "PYTHON_EXEC": python(),  # the processes that it starts
     }
     return subprocess.run(
         [*command, "-m", "rrtf_trl.cli", *arguments],
@@ -90,7 +91,7 @@ def test_processes_that_would_train_each_for_itself_are_refused(
     ],
 )
 def test_what_is_for_one_process_is_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
-    command = [sys.executable, "-m", "rrtf_trl.cli", *arguments]
+    command = [python(), "-m", "rrtf_trl.cli", *arguments]
     environment = {**os.environ, "WORLD_SIZE": "2", "RANK": "0"}
     found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 1

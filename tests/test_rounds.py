@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from rrtf_trl.pipeline import measured_in
 from rrtf_trl.rank_stage import NothingToTrainOn
 from rrtf_trl.rounds import EarlyStopping, run_rounds
 from rrtf_trl.run_folder import RunFolder
+from warm_python import python
 
 EVALUATION = Evaluation(
     sampler=lambda **how: pytest.fail("nothing is sampled here"),
@@ -151,7 +151,7 @@ def test_a_real_run_goes_on_with_its_adapter_on_new_problems(tmp_path: Path) -> 
     ]  # fmt: skip
 
     def rrtf(*more: str) -> str:
-        command = [sys.executable, "-m", "rrtf_trl.cli", "run", *settings, *more]
+        command = [python(), "-m", "rrtf_trl.cli", "run", *settings, *more]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripted_server import Answer, Body, ScriptedServer, said
+from warm_python import python
 
 KEY = "sk-very-secret-0123456789"
 SMALL = [
@@ -47,7 +47,7 @@ def start(folder: Path, server: ScriptedServer, *arguments: str) -> subprocess.P
     environment = {**os.environ, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.url, "OMP_WAIT_POLICY": "PASSIVE"}
     environment |= {"PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "rrtf_trl.cli", *arguments],
+        [python(), "-m", "rrtf_trl.cli", *arguments],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,13 @@ from rrtf_trl.application import config_dir
 from rrtf_trl.configuration.command import main
 from rrtf_trl.configuration.options import choices
 from rrtf_trl.errors import UserError, explain
+from warm_python import python
 
 ROOT = Path(__file__).parents[2]
 
 
 def rrtf(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rrtf_trl.cli", *arguments]
+    command = [python(), "-m", "rrtf_trl.cli", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=dict(os.environ))
 
 
@@ -162,7 +162,7 @@ def test_what_any_hydra_application_does(tmp_path: Path) -> None:
 
 def test_tab_completion_in_a_real_shell(tmp_path: Path) -> None:
     """As bash does it: the line and the word so far are set, and the function that Hydra installs is called."""
-    (tmp_path / "rrtf").write_text(f'#!/bin/sh\nexec {sys.executable} -m rrtf_trl.cli "$@"\n')
+    (tmp_path / "rrtf").write_text(f'#!/bin/sh\nexec {python()} -m rrtf_trl.cli "$@"\n')
     (tmp_path / "rrtf").chmod(0o755)
     script = """
 eval "$(rrtf -sc install=bash)"

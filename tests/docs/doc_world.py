@@ -14,6 +14,7 @@ from typing import Any
 from rrtf_trl.assets import model_path
 from rrtf_trl.problems.exercises import exercises
 from rrtf_trl.records import to_json
+from warm_python import python
 
 SMALL = [
     "problems.train.limit=8", "problems.heldout.limit=4", "sampler.transformers.n=4", "evaluation.n=2",
@@ -28,7 +29,6 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "HF_HUB_OFFLINE": "1",
     "RRTF_DATA_DIR": "data",
-    "HF_DATASETS_CACHE": "cache",
     "PYTHONUNBUFFERED": "1",
     "COLUMNS": "100",
 }
@@ -49,9 +49,20 @@ _MBPP = {
 _PREFERENCES = [{"prompt": "def double(x):\n", "chosen": "    return 2 * x\n", "rejected": "    return x\n"}] * 2
 
 
+def shell_environment(page: str) -> dict[str, str]:
+    """Return what a page's commands are run in.
+
+    Args:
+        page: Its name. The one that is read first has the `rrtf` that is installed, the others one that starts sooner.
+    """
+    if page == "quickstart.md":
+        return ENVIRONMENT
+    return {**ENVIRONMENT, "PATH": f"{Path(python()).parent}:{ENVIRONMENT['PATH']}"}
+
+
 def make_run(folder: Path) -> None:
     """Make a small run of the quick start, with which most pages begin."""
-    command = [sys.executable, "-m", "rrtf_trl.cli", "run", *SMALL]
+    command = [python(), "-m", "rrtf_trl.cli", "run", *SMALL]
     subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
     (made,) = folder.glob("runs/quickstart-*")
     made.rename(folder / "runs" / RUN)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from doc_blocks import MARKERS, PAGES, ROOT, RUN, SHOWN, Block, blocks, spoken_commands, words
 from doc_commands import check_command, commands_of_the_cli
-from doc_world import ENVIRONMENT, make_run, make_world, put_in
+from doc_world import make_run, make_world, put_in, shell_environment
 
 from rrtf_trl.plugins import plugins
 from rrtf_trl.problems.files import problem_from_row
@@ -89,7 +89,6 @@ def test_a_pages_blocks_run_in_order(
     page: Path, small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     make_world(tmp_path, small_run)
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page):
@@ -125,7 +124,7 @@ def run_shell(block: Block, folder: Path) -> None:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", line],
             cwd=folder,
-            env=ENVIRONMENT,
+            env=shell_environment(block.page.name),
             capture_output=True,
             text=True,
             timeout=300,

@@ -10,20 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from warm_python import python
+
 SMALL = ["benchmark=exercises", "benchmark.limit=6", "evaluation.max_new_tokens=64"]
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 PAPER = [*SMALL, "evaluation=paper", "evaluation.n=100", "evaluation.max_sequences=40"]
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "rrtf_trl.cli", *arguments]
+def start(folder: Path, *arguments: str, with_python: str = "") -> subprocess.Popen[str]:
+    command = [with_python or python(), "-m", "rrtf_trl.cli", *arguments]
     return subprocess.Popen(
         command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
-def rrtf(folder: Path, *arguments: str) -> tuple[int, str]:
-    process = start(folder, *arguments)
+def rrtf(folder: Path, *arguments: str, with_python: str = "") -> tuple[int, str]:
+    process = start(folder, *arguments, with_python=with_python)
     output, _ = process.communicate(timeout=300)
     return process.returncode, output
 
@@ -38,7 +40,7 @@ def test_the_papers_decoding_is_one_choice_and_a_kill_loses_nothing(tmp_path: Pa
     quiet, killed = tmp_path / "quiet", tmp_path / "killed"
     for folder in (quiet, killed):
         folder.mkdir()
-    status, output = rrtf(quiet, "evaluate", *PAPER)
+    status, output = rrtf(quiet, "evaluate", *PAPER, with_python=sys.executable)  # another seed of hash()
     assert status == 0, output
     samples, found = results(quiet)
     assert set(samples) == {"greedy.jsonl", "low.jsonl", "high.jsonl"}
@@ -62,7 +64,7 @@ def test_the_papers_decoding_is_one_choice_and_a_kill_loses_nothing(tmp_path: Pa
                 time.sleep(0.3)
                 process.send_signal(signal.SIGKILL)
                 break
-        process.wait(60)
+        process.communicate(timeout=60)
     status, output = rrtf(killed, "evaluate", *PAPER)
     assert status == 0, output
     assert "re-used" in output

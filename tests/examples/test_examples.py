@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from warm_python import python
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -38,7 +39,7 @@ def test_an_example_is_short(script: Path) -> None:
 @pytest.mark.parametrize("name", SHOWN)
 def test_an_example_runs(name: str, tmp_path: Path) -> None:
     finished = subprocess.run(
-        [sys.executable, str(EXAMPLES / f"{name}.py"), *(SMALL if name == "feedback_source" else [])],
+        [python(), str(EXAMPLES / f"{name}.py"), *(SMALL if name == "feedback_source" else [])],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -50,7 +51,7 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
 
 
 def test_nothing_but_the_right_program_passes_in_the_sandbox(tmp_path: Path) -> None:
-    script = [sys.executable, str(EXAMPLES / "sandbox_alone.py")]
+    script = [python(), str(EXAMPLES / "sandbox_alone.py")]
     told = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=True).stdout
     assert [line.split(":")[0] for line in told.splitlines() if ": passed" in line] == ["right"]
     assert len(told.splitlines()) == 8
@@ -59,7 +60,7 @@ def test_nothing_but_the_right_program_passes_in_the_sandbox(tmp_path: Path) -> 
 def test_the_plugin_of_the_examples_watches_a_run(tmp_path: Path) -> None:
     small = [*SMALL, "evaluation.n=1", "evaluation.ks=[1]"]
     finished = subprocess.run(
-        [sys.executable, str(WHOLE_RUN), *small, "trainer.num_train_epochs=1"],
+        [python(), str(WHOLE_RUN), *small, "trainer.num_train_epochs=1"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from rrtf_trl.feedback import UnitTests
 from rrtf_trl.records import AssertTests, Problem
 from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.store import Store
+from warm_python import python
 
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
 SMALL = ["benchmark.limit=5", "max_new_tokens=48", "new_tokens=8", "repeats=1", "rounds=1"]
@@ -31,7 +31,7 @@ PROMPT = '"""Return the sum of the numbers in xs."""\ndef solve(xs):\n'
 
 
 def quantize(folder: Path, *arguments: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "rrtf_trl.cli", "quantize", *SMALL, *arguments]
+    command = [python(), "-m", "rrtf_trl.cli", "quantize", *SMALL, *arguments]
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout + done.stderr
 

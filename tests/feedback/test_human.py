@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rrtf_trl.labeling.items import Answer, Item
 from rrtf_trl.labeling.label_file import LabelFile
 from rrtf_trl.problems import InputError
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, Prompt
+from warm_python import python
 
 PROMPT = "def f(x):\n"
 BODIES = ["    return 2 * x\n", "    return x + x\n", "    return x\n"]
@@ -141,7 +141,7 @@ def test_a_run_with_people_has_their_judgements(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
 
     def rrtf(*arguments: str) -> str:
-        command = [sys.executable, "-m", "rrtf_trl.cli", *arguments]
+        command = [python(), "-m", "rrtf_trl.cli", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from warm_python import python
+
 # The plugins that are installed in this environment have tests of their own.
 OTHERS = ",".join(f"-{point.name}" for point in metadata.entry_points(group="rrtf_trl"))
 
@@ -60,9 +62,9 @@ def install(site: Path) -> Install:
 def rrtf(site: Path, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
     """Run `rrtf` in a process that sees the folder; give its status, stdout and stderr."""
 
-    def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    def run(*arguments: str, with_python: str = "", **environment: str) -> tuple[int, str, str]:
         done = subprocess.run(
-            [sys.executable, "-m", "rrtf_trl.cli", *arguments],
+            [with_python or python(), "-m", "rrtf_trl.cli", *arguments],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200", "RRTF_PLUGINS": OTHERS, **environment},
             capture_output=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -280,7 +281,7 @@ def test_rrtf_loads_nothing_heavy_for_a_plugin(install: Install, rrtf: Rrtf, sit
     (site / "sitecustomize.py").write_text(
         "import atexit, sys\natexit.register(lambda: print('loaded', *sorted(sys.modules)))\n"
     )
-    _, output, told = rrtf("--help")
+    _, output, told = rrtf("--help", with_python=sys.executable)
     assert told == ""
     loaded = set(output.splitlines()[-1].split())
     assert "rrtf_a" in loaded

@@ -21,6 +21,7 @@ from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.store import Store
 from rrtf_trl.sweeps import launch
 from rrtf_trl.sweeps.folder import job_name, sweep_jobs
+from warm_python import python
 
 LAUNCHERS = {
     "basic": [],
@@ -37,9 +38,9 @@ ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "
 NO_TELLING = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
-def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, with_python: str = "", **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "rrtf_trl.cli", *arguments],
+        [with_python or python(), "-m", "rrtf_trl.cli", *arguments],
         cwd=folder,
         env={**ENVIRONMENT, **environment},
         stdout=subprocess.PIPE,
@@ -188,7 +189,7 @@ def test_a_sweep_whose_worker_is_killed_goes_on_by_the_same_command(tmp_path: Pa
     settings = [*write_problems(tmp_path, 100), "problems.train.path=train.jsonl", "feedback.unit_tests.workers=1"]
     sweep = ["rank", "--multirun", *settings, "ranking=coderl,pass_ratio"]
     sweep += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    process = start(tmp_path, *sweep)
+    process = start(tmp_path, *sweep, with_python=sys.executable)  # its children are looked for
     assert process.stdout is not None
     for line in process.stdout:
         if "feedback unit_tests ..." in line:

@@ -32,6 +32,11 @@ def main(job: Path, result: Path) -> None:
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         # accelerate has no FSDP for CPUs, though torch has: let it take these for cards.
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        import deepspeed
+
+        # Its way for small sums is compiled on first use, for a minute or more; without it gloo adds them up.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     first = settings.get("first", {})
     trainer = RRTFTrainer(
         model=settings["model"],

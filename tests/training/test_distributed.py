@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from transformers import AutoModelForCausalLM
 
 import rrtf_trl
 from rrtf_trl import RRTFConfig, RRTFTrainer
+from warm_python import python
 
 SCRIPT = Path(__file__).with_name("distributed_run.py")
 CONFIGS = Path(__file__).parents[2] / "conf" / "accelerate"
@@ -186,8 +186,9 @@ def run_script(job: dict[str, Any], tmp_path: Path, engine: str) -> Any:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": "1",
+        "PYTHON_EXEC": python(),  # the processes that it starts
     }
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / f"{engine}.yaml")]
+    launch = [python(), "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / f"{engine}.yaml")]
     launch += ["--num_processes", "2", "--mixed_precision", "no"]
     finished = subprocess.run(
         [*launch, str(SCRIPT), str(tmp_path / "job.json"), str(result)],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from trl.scripts.dpo import make_parser
 import rrtf_trl
 from rrtf_trl import RRTFConfig
 from rrtf_trl.training.cli import main
+from warm_python import python
 
 ROWS = [
     {
@@ -66,11 +66,12 @@ def launch(*command: str, processes: int = 1) -> subprocess.CompletedProcess[str
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": "1",
+        "PYTHON_EXEC": python(),  # the processes that torchrun starts
     }
-    python = [sys.executable, "-m"]
+    command_of = [python(), "-m"]
     if processes > 1:
-        python += ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
-    return subprocess.run([*python, *command], capture_output=True, text=True, timeout=120, env=environment)
+        command_of += ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
+    return subprocess.run([*command_of, *command], capture_output=True, text=True, timeout=120, env=environment)
 
 
 def changed(folder: Path, llama_path: str) -> bool:
