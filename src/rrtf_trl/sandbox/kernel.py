@@ -60,7 +60,6 @@ def tidy_heap() -> None:
     """Put the free memory in order, where the C library can: else each child does so in a copy of its own."""
     trim = getattr(_libc, "malloc_trim", None)
     if trim is not None:
-        _libc.mallopt(1, 0)
         trim(0)
         ctypes.create_string_buffer(1 << 16)  # to find room for it, what is free is sorted by size
 
