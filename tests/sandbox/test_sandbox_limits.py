@@ -48,6 +48,31 @@ def test_busy_loops_end(runner: Sandbox) -> None:
     assert [outcome.state for outcome in outcomes] == ["timeout"] * 3
 
 
+FRESH = """
+import os, resource, signal
+def f():
+    numbers = signal.SIGXCPU, signal.SIGCHLD, signal.SIGINT
+    handlers = [signal.getsignal(number) is signal.SIG_DFL for number in numbers]
+    left = [kind.__name__ for kind in object.__subclasses__() if kind.__module__ == "solution"]
+    limits = resource.getrlimit(resource.RLIMIT_CPU)
+    open_ones = []
+    for number in range(256):
+        try:
+            os.fstat(number)
+            open_ones.append(number)
+        except OSError:
+            pass
+    return [handlers, left, list(limits), open_ones, os.get_inheritable(3), dict(os.environ), os.listdir(".")]
+"""
+
+
+@both_walls
+def test_what_was_run_before_leaves_nothing(runner: Sandbox) -> None:
+    fresh = [[True] * 3, [], [1, 2], [0, 1, 2, 3], False, {}, []]
+    outcome = judge(runner, FRESH, CaseTests([{"args": [], "expected": fresh}]))
+    assert outcome.state == "passed", outcome.got
+
+
 def test_sleeping_ends(sandbox: Sandbox) -> None:
     jobs = [
         Job("call", "import time\ndef f(): time.sleep(1000)", ONE, "f"),

@@ -22,7 +22,8 @@ import struct
 import sys
 from typing import NamedTuple
 
-from . import guest, isolation, kernel, private_root
+from . import guest, isolation, kernel, private_root, warm
+from .guest import become
 
 # What solutions import all the time. A child has them at once; but what all have costs each (hashlib would a tenth).
 _WARM = (
@@ -30,7 +31,6 @@ _WARM = (
     *("math", "operator", "random", "re", "string", "threading", "time", "typing"),
 )
 _EXIT_OF_NO_FORK = 1 << 20
-
 
 REPORT_FORMAT = struct.Struct("=idi")
 
@@ -60,25 +60,28 @@ def main(control_fd: int, tier: isolation.Tier, cpu_seconds: int, memory_mb: int
     control.set_inheritable(False)
     for name in _WARM:
         importlib.import_module(name)
-    guest.warm_up()
+    channel = guest.open_channel()
+    warm.warm_up()
     try:
         walls = isolation.put_up(tier, memory_mb, empty)
     except OSError as error:
         control.sendall(json.dumps({"refused": str(error)}).encode() + b"\n")
         return 1
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # process 1 is immune to what it has no handler for
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.path[:] = [path for path in sys.path if os.path.isdir(path) or path.endswith(".zip")]
     os.environ.clear()
     hello = {"tier": walls.tier, "isolation": "+".join(walls.names)}
     control.sendall(json.dumps(hello).encode() + b"\n")
+    kit, scratch = guest.make_kit(channel, walls, cpu_seconds), _Scratch(walls)
     gc.collect()
+    kernel.tidy_heap()
     gc.freeze()  # the children share these pages as long as nobody writes to them
-    _serve(control, walls, cpu_seconds)
+    _serve(control, walls, kit, scratch)
     return 0
 
 
-def _serve(control: socket.socket, walls: isolation.Walls, cpu_seconds: int) -> None:
-    scratch = _Scratch(walls)
+def _serve(control: socket.socket, walls: isolation.Walls, kit: guest.Kit, scratch: _Scratch) -> None:
     while True:
         order, descriptors, _, _ = socket.recv_fds(control, 1, 3)
         if not order:
@@ -89,8 +92,9 @@ def _serve(control: socket.socket, walls: isolation.Walls, cpu_seconds: int) -> 
             child = -1
         if child == 0:
             # The interpreter of a whole program ends here, as that of a script does; this frame holds nothing.
-            control.detach()
-            sys.exit(guest.become(walls, cpu_seconds, descriptors))
+            if len(descriptors) > 1:
+                control.detach()
+            sys.exit(become(kit, descriptors))
         for number in descriptors:
             os.close(number)
         order = control.recv(1)  # "e", or nothing where the judge is gone
@@ -136,11 +140,14 @@ class _Scratch:
 
     def __init__(self, walls: isolation.Walls) -> None:
         self._walls = walls
+        if walls.namespaces:
+            os.chdir(private_root.SCRATCH)  # the children begin there
         self._fresh = self._state()
 
     def renew_if_used(self) -> None:
         if self._walls.namespaces and self._state() != self._fresh:
             self._walls.renew()
+            os.chdir(private_root.SCRATCH)
             self._fresh = self._state()
 
     def _state(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ end. The first request carries the program, and may carry calls to make at once;
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal itself wraps it in enumerations, at five times the price
 import contextlib
 import os
 import resource
@@ -21,52 +22,79 @@ import socket
 import sys
 import time
 import types
-from typing import Any
+from os import closerange, dup2  # these by name: to look up an attribute costs a child a page
+from resource import setrlimit
+from typing import Any, NamedTuple
 
-from . import codec, isolation, kernel, private_root, protocol, weak
+from . import codec, isolation, kernel, protocol, weak
 from .guest_objects import OPERATIONS, Objects
 
 CHANNEL = 3
+_CPU = resource.RLIMIT_CPU
 EXIT_OUT_OF_TIME = 128 + signal.SIGXCPU
 """Of a process that ran out of processor time, and could still send what it had answered by then."""
 _FLUSH_BYTES, _FLUSH_SECONDS = 65536, 0.005
 
 
-def warm_up() -> None:
-    """Do once in the fork server what the first use of a feature would have every child do."""
-    compile("def f(x: 'int') -> int:\n    return [y for y in (x,)][0]\n", "<warm>", "exec", dont_inherit=True)
-    codec.decode(codec.encode([1, 2.5, "x", None, (True,), {"a": {1}}]))
+class Kit(NamedTuple):
+    """What the fork server has ready for its children: what one of them makes or looks up costs it pages to copy.
+
+    Args:
+        channel: Over descriptor ``CHANNEL``, which each child replaces by its own.
+        cpu_limit: Of processor time, soft and hard.
+        in_namespaces: Whether the fork server is process 1 of namespaces of its own.
+        child_filter: A system call filter that a child has to put over itself.
+    """
+
+    channel: protocol.Channel
+    cpu_limit: tuple[int, int]
+    in_namespaces: bool
+    child_filter: bytes | None
 
 
-def become(walls: isolation.Walls, cpu_seconds: int, descriptors: list[int]) -> int:
+def open_channel() -> protocol.Channel:
+    """Return a channel over descriptor ``CHANNEL``, which must be free, for the children to put their own in."""
+    stream = socket.socket(socket.AF_UNIX)  # takes the lowest number that is free
+    if stream.fileno() != CHANNEL:
+        raise OSError(f"descriptor {CHANNEL} is taken")
+    return protocol.Channel(stream)
+
+
+def make_kit(channel: protocol.Channel, walls: isolation.Walls, cpu_seconds: int) -> Kit:
+    """Return what every child needs.
+
+    Args:
+        channel: What :func:`open_channel` made.
+        walls: What holds for the fork server.
+        cpu_seconds: Processor time after which the kernel ends a program.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    hard = cpu_seconds + 1 if most == resource.RLIM_INFINITY else min(cpu_seconds + 1, most)
+    return Kit(channel, (min(cpu_seconds, hard), hard), walls.namespaces, walls.child_filter)
+
+
+def become(kit: Kit, descriptors: list[int]) -> int:
     """Turn this fresh child of the fork server into the candidate's process; return its exit status.
 
     Args:
-        walls: What holds for the fork server.
-        cpu_seconds: Processor time after which the kernel ends it.
+        kit: What :func:`make_kit` made.
         descriptors: The channel to the judge; for a whole program also its stdin and stdout.
     """
+    channel, cpu_limit, in_namespaces, child_filter = kit
     whole_program = len(descriptors) == 3
     if whole_program:
-        os.dup2(descriptors[1], 0)
-        os.dup2(descriptors[2], 1)
-    os.dup2(descriptors[0], CHANNEL)
-    os.set_inheritable(CHANNEL, False)
-    os.closerange(CHANNEL + 1, 256)
-    if walls.namespaces:
-        os.chdir(private_root.SCRATCH)
-    else:
+        dup2(descriptors[1], 0)
+        dup2(descriptors[2], 1)
+    dup2(descriptors[0], CHANNEL, False)  # not to be had by what the program executes
+    closerange(CHANNEL + 1, 256)
+    if not in_namespaces:
         os.setsid()
         if sys.platform == "linux":
             kernel.die_with_parent(signal.SIGKILL)  # where there is a namespace, all in it ends with its process 1
-    _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    hard = cpu_seconds + 1 if most == resource.RLIM_INFINITY else min(cpu_seconds + 1, most)
-    resource.setrlimit(resource.RLIMIT_CPU, (min(cpu_seconds, hard), hard))
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    if walls.child_filter is not None:
-        kernel.install_filter(walls.child_filter)
+    setrlimit(_CPU, cpu_limit)
+    if child_filter is not None:
+        kernel.install_filter(child_filter)
 
-    channel = protocol.Channel(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, CHANNEL))
     request = codec.parse(channel.receive(protocol.MAX_JOB_FRAME))
     # From here on the judge hears this process, and none that the program starts. Sent earlier, it would wake the
     # judge before there is anything to do, which on a busy machine takes longer than all else.
@@ -76,11 +104,12 @@ def become(walls: isolation.Walls, cpu_seconds: int, descriptors: list[int]) -> 
     if "weak" in request:
         weak.run(channel, request)
     else:
-        _serve(channel, request)
+        serve(channel, request)
     os._exit(0)  # nobody waits for the tidy end of a module that only served calls
 
 
-def _serve(channel: protocol.Channel, request: dict[str, Any]) -> None:
+def serve(channel: protocol.Channel, request: dict[str, Any]) -> None:
+    """Execute the program, make the calls that came with it, and answer further ones until the judge hangs up."""
     number = request["id"]
     module = types.ModuleType("solution")
     objects = Objects(module, channel)
@@ -111,7 +140,7 @@ def _answer_all(channel: protocol.Channel, objects: Objects, first: bytes, calls
         os._exit(EXIT_OUT_OF_TIME)
 
     if calls:
-        signal.signal(signal.SIGXCPU, last_words)
+        _signal.signal(signal.SIGXCPU, last_words)
     for name, args, kwargs in calls:
         number += 1
         frame = objects.answer(number, OPERATIONS["call"], ["h", ["g", name]], args, kwargs)
@@ -120,7 +149,7 @@ def _answer_all(channel: protocol.Channel, objects: Objects, first: bytes, calls
             channel.send_all(waiting)
             waiting, sent = b"", now()
     if calls:
-        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+        _signal.signal(signal.SIGXCPU, _signal.SIG_DFL)
     channel.send_all(waiting)
 
 

@@ -56,6 +56,14 @@ def fork() -> int:
     return pid
 
 
+def tidy_heap() -> None:
+    """Put the free memory in order, where the C library can: else each child does so in a copy of its own."""
+    trim = getattr(_libc, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+        ctypes.create_string_buffer(1 << 16)  # to find room for it, what is free is sorted by size
+
+
 class _FilterProgram(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 

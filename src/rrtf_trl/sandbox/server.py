@@ -106,7 +106,8 @@ class ForkServer:
         with theirs:
             self._process = subprocess.Popen(
                 isolation.python_command(code),
-                env=ENVIRONMENT,
+                # Symbols are bound once, and not by each child in its own copy of the tables.
+                env={**ENVIRONMENT, "LD_BIND_NOW": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

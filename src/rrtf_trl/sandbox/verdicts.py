@@ -21,7 +21,7 @@ import sys
 import tempfile
 import types
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import IO, Any
 
 from . import codec, pytest_files
@@ -61,7 +61,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 class Bench:
