@@ -58,7 +58,7 @@ FILES: dict[str, list[dict[str, Any]]] = {
         {"task_id": "p/2", "standings": []},
     ],
     "ranked.jsonl": [{"task_id": "p/1", "candidate_ids": ["aaaaaaaaaaaa", "aaaaaaaabbbb", "cccccccccccc"]}],
-    "pairs.jsonl": [{"row": 0, "imitated": 1, "pairs": [[0, 2, 1.0], [1, 0, 0.5], [1, 2, 1.5]]}],
+    "pairs.jsonl": [{"row": 0, "imitated": [1], "pairs": [[0, 2, 1.0], [1, 0, 0.5], [1, 2, 1.5]]}],
     "dropped.jsonl": [
         {"task_id": "p/1", "reason": "repeated", "candidate_ids": ["dddddddddddd"]},
         {"task_id": "p/2", "reason": "too_few", "candidate_ids": ["eeeeeeeeeeee"]},

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 Trainer = Literal["rrtf", "sft", "dpo", "simpo", "grpo"]
 Answers = Literal["student", "teacher", "both"]
+Imitate = Literal["best", "passing", "all passing"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Arm:
         problems: To train on.
         epochs: Over them.
         pairs: A problem, for trainers of pairs: the best answer against the worst, the second worst, ...
-        passing: For trainers that imitate: only answers that pass.
+        imitate: For SFT: the best answer, the best if it passes, or all that pass.
         ranking: The score map.
         rounds: In how many rounds the problems are used, each on answers of the policy that the last one made.
     """
@@ -32,7 +33,7 @@ class Arm:
     problems: int = 256
     epochs: float = 3
     pairs: int = 1
-    passing: bool = False
+    imitate: Imitate = "best"
     ranking: str = "ordinal"
     rounds: int = 1
 
@@ -51,6 +52,7 @@ PRINTED = {"pair_reduction": "sum", "sft_reduction": "sum"}
 """The losses as the paper prints them: sums over pairs and over tokens."""
 PASSING = {"sft_min_score": PASSED}
 """Imitate the best answer only if it passes all tests."""
+ALL_PASSING = {**PASSING, "sft_responses": "all"}
 QUICK = {**PASSING, "rank_weight": 0.3}
 
 
@@ -62,7 +64,7 @@ def tuned_as(arm: Arm) -> Arm:
     if arm.trainer in ("dpo", "simpo"):
         return replace(arm, pairs=1)
     if arm.trainer != "rrtf":
-        return arm
+        return arm if arm.imitate != "all passing" else replace(arm, imitate="passing")
     means = arm.options.get("sft_reduction") != "sum" and arm.options.get("sft_weight") != 0.0
     return Arm(options=PASSING if means else arm.options)
 
@@ -70,9 +72,11 @@ def tuned_as(arm: Arm) -> Arm:
 LOSSES = Part(
     "The same problems and answers: which loss?",
     {
-        "SFT, best answer if it passes": Arm("sft", passing=True),
+        "SFT, best answer if it passes": Arm("sft", imitate="passing"),
         "SFT, best answer": Arm("sft"),
-        "SFT, best answer if it passes, 11 epochs": Arm("sft", passing=True, epochs=11),
+        "SFT, best answer if it passes, 11 epochs": Arm("sft", imitate="passing", epochs=11),
+        "SFT, all passing answers": Arm("sft", imitate="all passing"),
+        "SFT, all passing answers, 11 epochs": Arm("sft", imitate="all passing", epochs=11),
         "SFT, teacher's answer": Arm("sft", answers="teacher"),
         "RRHF": Arm(options={"loss_type": "rrhf"}),
         "RRTF as printed": Arm(options=PRINTED),
@@ -80,6 +84,8 @@ LOSSES = Part(
         "RRTF, means, imitate passing": Arm(options=PASSING),
         "RRTF, means, imitate passing, ranking 0.3": Arm(options=QUICK),
         "RRTF, means, imitate passing, best against the rest": Arm(options={**PASSING, "pairs": "best_vs_rest"}),
+        "RRTF, means, imitate all passing": Arm(options=ALL_PASSING),
+        "RRTF, means, imitate all passing, 11 epochs": Arm(options=ALL_PASSING, epochs=11),
         "RRTF, ranking alone": Arm(options={"sft_weight": 0.0}),
         "DPO, 1 pair": Arm("dpo"),
         "DPO, 2 pairs": Arm("dpo", pairs=2),

@@ -89,10 +89,6 @@ class Study:
         self.file = out / f"{policy.name}.jsonl"
         work.mkdir(parents=True, exist_ok=True)
         out.mkdir(parents=True, exist_ok=True)
-        self.done: dict[str, dict[str, Any]] = {}
-        if self.file.exists():
-            for line in self.file.read_text().splitlines():
-                self.done[json.loads(line)["key"]] = json.loads(line)
         self.tests = UnitTests(timeout=2.0, memory_mb=256)
         self.console = Console(stderr=True, soft_wrap=True)
 
@@ -200,16 +196,24 @@ class Study:
 
     def _once(self, about: dict[str, Any], make: Any) -> dict[str, Any]:
         key = content_hash(about)
-        if key not in self.done:
-            started = time.monotonic()
-            row = {"key": key, **about, **make(), "seconds": time.monotonic() - started}
-            with self.file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            self.done[key] = row
-            shown = "  ".join(f"{name} {value:.3f}" for name, value in row["figures"].items())
-            said = " ".join(str(about.get(name, "")) for name in ("start", "trainer", "options", "seed", "rate"))
-            self.console.print(f"{said}: {shown}  ({row['seconds']:.0f} s)", highlight=False)
-        return self.done[key]
+        if (known := self._known(key)) is not None:
+            return known
+        started = time.monotonic()
+        row = {"key": key, **about, **make(), "seconds": time.monotonic() - started}
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in row["figures"].items())
+        said = " ".join(str(about.get(name, "")) for name in ("start", "trainer", "options", "epochs", "seed", "rate"))
+        self.console.print(f"{said}: {shown}  ({row['seconds']:.0f} s)", highlight=False)
+        return row
+
+    def _known(self, key: str) -> dict[str, Any] | None:
+        """Return a result that is there; another process may have made it meanwhile."""
+        if self.file.exists():
+            for row in map(json.loads, self.file.read_text().splitlines()):
+                if row["key"] == key:
+                    return dict(row)
+        return None
 
 
 if __name__ == "__main__":

@@ -88,9 +88,12 @@ def _rrtf(arm: Arm, rows: list[Row], policy: str, shared: dict[str, Any], count:
 def _sft(arm: Arm, rows: list[Row], policy: str, shared: dict[str, Any], count: _Counter) -> tuple[Any, float]:
     best = []
     for row in rows:
-        score, index = max((score, -index) for index, score in enumerate(row["scores"]))
-        if not arm.passing or score >= PASSED:
-            best.append({"prompt": row["prompt"], "completion": row["responses"][-index]})
+        top = max(row["scores"])
+        if arm.imitate == "all passing":
+            chosen = [index for index, score in enumerate(row["scores"]) if score >= PASSED]
+        else:
+            chosen = [row["scores"].index(top)] if arm.imitate == "best" or top >= PASSED else []
+        best += [{"prompt": row["prompt"], "completion": row["responses"][index]} for index in chosen]
     tokens = count([row["prompt"] for row in best]) + count([row["completion"] for row in best], ended=True)
     args = SFTConfig(**shared, max_length=256, completion_only_loss=True)
     return SFTTrainer(policy, args=args, train_dataset=Dataset.from_list(best)), arm.epochs * tokens

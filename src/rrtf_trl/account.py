@@ -182,7 +182,7 @@ def training(facts: ProblemFacts, candidate_id: str) -> str:
     place = facts.ranked.index(candidate_id)
     better = sum(pair[0] == place for pair in facts.trained["pairs"])
     worse = sum(pair[1] == place for pair in facts.trained["pairs"])
-    told = ["imitated"] if facts.trained["imitated"] == place else []
+    told = ["imitated"] if place in facts.trained["imitated"] else []
     told += [f"better in {better}"] if better else []
     told += [f"worse in {worse}"] if worse else []
     return ", ".join(told) or "in no pair"
@@ -196,8 +196,10 @@ def _pairs(facts: ProblemFacts, candidate_id: str) -> Iterator[str]:
         yield "It has not been trained on yet."
         return
     place = facts.ranked.index(candidate_id)
-    if facts.trained["imitated"] == place:
-        yield "It was imitated, as the best answer of its problem."
+    if place in facts.trained["imitated"]:
+        count = len(facts.trained["imitated"])
+        which = "the best answer" if count == 1 else f"one of {count} good answers"
+        yield f"It was imitated, as {which} of its problem."
     for word, own, other in (("better than", 0, 1), ("worse than", 1, 0)):
         met = [(facts.ranked[pair[other]][:8], pair[2]) for pair in facts.trained["pairs"] if pair[own] == place]
         if met:

@@ -46,7 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_recipe_runs(folder: Path, tmp_path: Path, variant: list[str], saved: str) -> None:
     done = subprocess.run(
         [
-            sys.executable, "-m", "rrtf_trl.cli", "run", "experiment=pangu_coder2", f"model.path={folder / 'starcoder'}",
+            sys.executable, "-m", "rrtf_trl.cli", "run", "experiment=pangu_coder2",
+            f"model.path={folder / 'starcoder'}",
             f"problems.train.path={folder / 'train.jsonl'}", f"problems.heldout.path={folder / 'heldout.jsonl'}",
             f"sampler.teacher.model={model_path('embedded')}", "decontamination=none", *variant,
             # What a random model writes has no end, and 200 samples of it teach nothing.

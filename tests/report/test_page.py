@@ -113,7 +113,7 @@ def run(tmp_path):
         "candidate_ids": ["c0", "c1"],
     }
     jsonl(folder / "ranked.jsonl", [group])
-    jsonl(folder / "pairs.jsonl", [{"row": 0, "imitated": 1, "pairs": [[1, 0, 1.0]]}])
+    jsonl(folder / "pairs.jsonl", [{"row": 0, "imitated": [1], "pairs": [[1, 0, 1.0]]}])
     jsonl(
         folder / "dropped.jsonl",
         [

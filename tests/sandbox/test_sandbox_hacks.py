@@ -474,6 +474,7 @@ def f(x):
     time.sleep(60)
 """,
     "answers all questions at import": "number = asked()\nfor ahead in range(30): say(number + ahead, 4)\ndef f(x): return 9\n",
+    # To the first question only: a 9 that comes before the 4 of the second would be its one and right answer.
     "answers once more, unless it is too late": """
 def f(x):
     number = asked()
@@ -481,7 +482,8 @@ def f(x):
         for pause in (0, 0.0001, 0.001, 0.01, 0.1):
             time.sleep(pause)
             say(number, 9)
-    threading.Thread(target=late, daemon=True).start()
+    if x == 2:
+        threading.Thread(target=late, daemon=True).start()
     return 4
 """,
     "half an answer more": "def f(x):\n    os.write(3, frame(asked(), x * x) + b'\\0\\0\\0')\n    time.sleep(60)\n",

@@ -21,6 +21,8 @@ from rrtf_trl import RRTFConfig
         ({"rank_weight": -1.0}, "`rank_weight` must not be negative"),
         ({"sft_weight": -0.5}, "`sft_weight` must not be negative"),
         ({"rank_weight": 0.0, "sft_weight": 0.0}, "are both 0"),
+        ({"sft_responses": "all"}, "imitates every response of at least `sft_min_score`: set that"),
+        ({"sft_responses": "passing"}, "`sft_responses` must be one of best, all, got 'passing'"),
         ({"max_responses": 1}, "`max_responses` must be at least 2"),
     ],
 )
@@ -36,6 +38,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
         "rank_weight": 1.0,
         "sft_weight": 1.0,
         "sft_reduction": "mean",
+        "sft_responses": "best",
         "sft_min_score": None,
         "pairs": "all",
         "pair_reduction": "mean",

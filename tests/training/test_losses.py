@@ -117,6 +117,23 @@ def test_sft_loss_by_hand(
     torch.testing.assert_close(by_hand(options).sft_loss, exactly(*expected))
 
 
+@pytest.mark.parametrize(
+    ("sft_reduction", "sft_min_score", "expected"),
+    [
+        ("sum", 0.5, ((4.0 + 9.0) / 2, (6.0 + 7.0) / 2)),
+        ("mean", 0.5, ((2.0 + 3.0) / 2, (2.0 + 1.75) / 2)),
+        ("mean", 0.0, ((2.0 + 3.0 + 0.5) / 3, (2.0 + 1.75 + 2.5 + 1.5) / 4)),
+        ("mean", 1.0, (2.0, 0.0)),
+        ("mean", 1.01, (0.0, 0.0)),
+    ],
+)
+def test_all_good_responses_imitated_by_hand(
+    config: Config, sft_reduction: str, sft_min_score: float, expected: tuple[float, float]
+) -> None:
+    options = config(sft_responses="all", sft_reduction=sft_reduction, sft_min_score=sft_min_score)
+    torch.testing.assert_close(by_hand(options).sft_loss, exactly(*expected))
+
+
 def test_length_normalization_leaves_the_sft_loss_alone(config: Config) -> None:
     options = config(length_normalization=False, sft_reduction="sum")
     torch.testing.assert_close(by_hand(options).sft_loss, exactly(4.0, 7.0))
@@ -186,10 +203,11 @@ def reference(
         rank_losses.append(total / len(terms) if terms and config.pair_reduction == "mean" else total)
 
         tops = [i for i in members if scores[i] == highest]
-        best = next((i for i in tops if teacher[i]), tops[0])
-        nll = -logps[best] / (lengths[best] if config.sft_reduction == "mean" else 1)
-        left_out = config.sft_min_score is not None and highest < config.sft_min_score
-        sft_losses.append(0.0 * nll if left_out else nll)
+        imitated = [next((i for i in tops if teacher[i]), tops[0])] if config.sft_responses == "best" else members
+        if config.sft_min_score is not None:
+            imitated = [i for i in imitated if scores[i] >= config.sft_min_score]
+        nlls = [-logps[i] / (lengths[i] if config.sft_reduction == "mean" else 1) for i in imitated]
+        sft_losses.append(sum(nlls, torch.zeros((), dtype=torch.float64)) / max(len(nlls), 1))
     return rank_losses, sft_losses
 
 
@@ -217,7 +235,8 @@ def test_values_and_gradients_equal_the_reference_on_random_ragged_batches(
         args = config(
             loss_type=loss_type,
             sft_reduction=("mean", "sum")[i % 2],
-            sft_min_score=(None, 0.5)[i // 2 % 2],
+            sft_min_score=(None, 0.5, -0.3)[i % 3],
+            sft_responses="all" if i % 3 and i % 4 < 2 else "best",
             **options,
         )
         ours = torch.tensor(values, dtype=torch.float64, requires_grad=True)

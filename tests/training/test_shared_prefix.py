@@ -29,6 +29,7 @@ class Options:
     pairs = "all"
     pair_reduction = "mean"
     sft_reduction = "mean"
+    sft_responses = "best"
     sft_min_score = None
     score_weighting = True
     length_normalization = True

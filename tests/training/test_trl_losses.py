@@ -81,15 +81,16 @@ def test_two_responses_without_weights_or_imitation_are_ranked_as_by_dpo(
     max_length = None if length_normalization else prompt_lengths.pop() + 4
     args = DPOConfig(str(tmp_path / "dpo"), loss_type=loss_type, beta=BETA, max_length=max_length, **OPTIONS)
     theirs = DPOTrainer(
-        AutoModelForCausalLM.from_pretrained(llama_path, dtype=torch.float32),
-        indifferent,
+        AutoModelForCausalLM.from_pretrained(llama_path, dtype=torch.float64),
+        indifferent.double(),
         args,
         train_dataset=PAIRS,
         processing_class=tokenizer,
     )
     ours = trainer(
-        llama_path,
+        AutoModelForCausalLM.from_pretrained(llama_path, dtype=torch.float64),
         PAIRS,
+        processing_class=tokenizer,
         length_normalization=length_normalization,
         score_weighting=False,
         sft_weight=0.0,

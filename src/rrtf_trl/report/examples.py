@@ -128,8 +128,8 @@ def _trained(folder: RunFolder, count: int) -> dict[int, dict[int, str]]:
         if line["row"] >= count:
             break
         better, worse = (Counter(pair[side] for pair in line["pairs"]) for side in (0, 1))
-        for answer in {*better, *worse, line["imitated"]} - {None}:
-            told = ["imitated"] if answer == line["imitated"] else []
+        for answer in {*better, *worse, *line["imitated"]}:
+            told = ["imitated"] if answer in line["imitated"] else []
             told += [f"better in {_pairs(better[answer])}"] if better[answer] else []
             told += [f"worse in {_pairs(worse[answer])}"] if worse[answer] else []
             found[line["row"]][answer] = f"trained on: {', '.join(told)}"

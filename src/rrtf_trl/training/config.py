@@ -12,6 +12,7 @@ _CHOICES = {
     "pairs": ("all", "best_vs_rest", "teacher_student"),
     "pair_reduction": ("mean", "sum"),
     "sft_reduction": ("mean", "sum"),
+    "sft_responses": ("best", "all"),
     "share_prefix": ("auto", "true", "false"),
     "truncation_mode": ("drop", "keep_start", "keep_end"),
 }
@@ -72,8 +73,11 @@ class RRTFConfig(DPOOptions):
         sft_reduction (`str`, *optional*, defaults to `"mean"`):
             `"sum"` over the tokens of the imitated response, as the paper prints it, or their `"mean"`, on the scale
             of the length-normalised log-probabilities that the ranking term compares.
+        sft_responses (`str`, *optional*, defaults to `"best"`):
+            Which responses of a row are imitated: the `"best"`, as the paper does, or `"all"` whose scores are at
+            least `sft_min_score`, which must be given then; the term is the mean over them.
         sft_min_score (`float`, *optional*):
-            Imitate the best response only if its score is at least this. `None` imitates it always, as the paper does,
+            Imitate only responses whose score is at least this. `None` imitates the best always, as the paper does,
             even where every response failed.
         pairs (`str`, *optional*, defaults to `"all"`):
             Which pairs are ranked: `"all"` with different scores, `"best_vs_rest"`, or `"teacher_student"` as the
@@ -137,8 +141,15 @@ class RRTFConfig(DPOOptions):
         default="mean",
         metadata={"help": "`sum` or `mean` over the imitated tokens.", "choices": _CHOICES["sft_reduction"]},
     )
+    sft_responses: str = field(
+        default="best",
+        metadata={
+            "help": "Imitate the `best` response of a row, or `all` of at least `sft_min_score`.",
+            "choices": _CHOICES["sft_responses"],
+        },
+    )
     sft_min_score: float | None = field(
-        default=None, metadata={"help": "Imitate the best response only if its score is at least this."}
+        default=None, metadata={"help": "Imitate only responses whose score is at least this."}
     )
     pairs: str = field(default="all", metadata={"help": "Which pairs are ranked.", "choices": _CHOICES["pairs"]})
     pair_reduction: str = field(
@@ -172,6 +183,11 @@ class RRTFConfig(DPOOptions):
                 raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}.")
         if self.rank_weight == 0 and self.sft_weight == 0:
             raise ValueError("`rank_weight` and `sft_weight` are both 0: there is nothing to train on.")
+        if self.sft_responses == "all" and self.sft_min_score is None and self.sft_weight > 0:
+            raise ValueError(
+                '`sft_responses="all"` imitates every response of at least `sft_min_score`: set that, for instance to '
+                "the score of those that pass all tests."
+            )
         if self.truncation_mode == "keep_end":
             warnings.warn(
                 '`truncation_mode="keep_end"` is deprecated: TRL drops it in 2.0, and so will RRTFTrainer. Use "drop" '

@@ -126,7 +126,7 @@ def rrtf_loss(
         scores: float `[N]`, larger is better; equal scores make no pair.
         group_ids: int `[N]`, the group of each response, ascending from 0 to G − 1.
         config: Reads ``loss_type``, ``pairs``, ``pair_reduction``, ``score_weighting``,
-            ``length_normalization``, ``sft_reduction`` and ``sft_min_score``.
+            ``length_normalization``, ``sft_reduction``, ``sft_responses`` and ``sft_min_score``.
         from_teacher: bool `[N]`, True for responses that are not the student's own; needed by
             ``pairs="teacher_student"`` and used to choose between equally good responses to imitate.
     """
@@ -156,19 +156,40 @@ def imitation_loss(
     *,
     from_teacher: Tensor | None = None,
 ) -> Tensor:
-    """Return float `[G]`: L_ft, the negative log-likelihood of each group's best response.
+    """Return float `[G]`: L_ft, the negative log-likelihood of each group's imitated response, or their mean.
 
-    The arguments are those of :func:`rrtf_loss`; of ``config`` it reads ``sft_reduction`` and ``sft_min_score``.
+    The arguments are those of :func:`rrtf_loss`; of ``config`` it reads ``sft_reduction``, ``sft_responses`` and
+    ``sft_min_score``.
     """
-    if from_teacher is None:
-        from_teacher = torch.zeros_like(group_ids, dtype=torch.bool)
-    best = best_responses(scores, group_ids, from_teacher)
-    nll = -logps[best]
+    imitated = imitated_responses(scores, group_ids, config, from_teacher).nonzero()[:, 0]
+    nll, groups = -logps[imitated], int(group_ids[-1]) + 1
     if config.sft_reduction == "mean":
-        nll = nll / lengths[best]
+        nll = nll / lengths[imitated]
+    counts = _sum_by_group(torch.ones_like(nll), group_ids[imitated], groups)
+    return _sum_by_group(nll, group_ids[imitated], groups) / counts.clamp(min=1)
+
+
+def imitated_responses(
+    scores: Tensor, group_ids: Tensor, config: RRTFConfig, from_teacher: Tensor | None = None
+) -> Tensor:
+    """Return bool `[N]`: which responses the imitation term imitates.
+
+    Args:
+        scores: float `[N]`.
+        group_ids: int `[N]`, in ascending order.
+        config: Reads ``sft_responses`` and ``sft_min_score``.
+        from_teacher: bool `[N]`, chooses between equally good responses.
+    """
+    if config.sft_responses == "best":
+        if from_teacher is None:
+            from_teacher = torch.zeros_like(group_ids, dtype=torch.bool)
+        imitated = torch.zeros_like(group_ids, dtype=torch.bool)
+        imitated[best_responses(scores, group_ids, from_teacher)] = True
+    else:
+        imitated = torch.ones_like(group_ids, dtype=torch.bool)
     if config.sft_min_score is not None:
-        nll = torch.where(scores[best] >= config.sft_min_score, nll, torch.zeros_like(nll))
-    return nll
+        imitated = imitated & (scores >= config.sft_min_score)
+    return imitated
 
 
 def ordered_pairs(

@@ -18,7 +18,7 @@ from rrtf_trl.errors import UserError
 from .config import RRTFConfig
 from .data import ranked_row
 from .loading import load_adapter
-from .losses import best_responses, ordered_pairs, pair_weights
+from .losses import imitated_responses, ordered_pairs, pair_weights
 from .trainer import RRTFTrainer
 
 
@@ -43,7 +43,7 @@ def train_policy(
             last whole one there. With an ``eval_strategy``, every tenth row is measured on and not trained on.
         policy: Folder that the trained model and its tokenizer are saved to, whole or not at all.
         pairs: JSONL file to write, one line a row that is trained on: its number in ``rows`` (from 0), which
-            response is imitated, and ``pairs`` of [better, worse, weight] by number of the response; a registered
+            responses are imitated, and ``pairs`` of [better, worse, weight] by number of the response; a registered
             loss has null for a weight.
         quantization_config: bitsandbytes options, or ``None``.
         peft_config: Adapter to train, or ``None`` for the whole model; not used where ``model`` has one.
@@ -108,12 +108,11 @@ def trained_pairs(dataset: Dataset, args: RRTFConfig) -> Iterator[dict[str, Any]
         # What another loss makes of a pair only itself knows.
         ours = args.loss_type in ("rrtf", "rrhf")
         weights = pair_weights(scores, better, worse, args).tolist() if ours else [None] * len(better)
-        best = int(best_responses(scores, group, teacher)[0])
-        imitates = args.sft_weight > 0 and (args.sft_min_score is None or row["scores"][best] >= args.sft_min_score)
+        imitated = imitated_responses(scores, group, args, teacher).nonzero()[:, 0].tolist() if args.sft_weight else []
         kept = row["kept"]
         yield {
             "row": row["row"],
-            "imitated": kept[best] if imitates else None,
+            "imitated": [kept[response] for response in imitated],
             "pairs": [
                 [kept[b], kept[w], weight]
                 for b, w, weight in zip(better.tolist(), worse.tolist(), weights, strict=True)
