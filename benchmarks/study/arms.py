@@ -54,6 +54,8 @@ PASSING = {"sft_min_score": PASSED}
 """Imitate the best answer only if it passes all tests."""
 ALL_PASSING = {**PASSING, "sft_responses": "all"}
 QUICK = {**PASSING, "rank_weight": 0.3}
+SUMS = {**PASSING, "length_normalization": False, "rank_weight": 0.03}
+"""What two answers begin with alike then cancels out; about 30 tokens an answer, so a thirtieth of the weight."""
 
 
 def tuned_as(arm: Arm) -> Arm:
@@ -86,9 +88,11 @@ LOSSES = Part(
         "RRTF, means, imitate passing, best against the rest": Arm(options={**PASSING, "pairs": "best_vs_rest"}),
         "RRTF, means, imitate all passing": Arm(options=ALL_PASSING),
         "RRTF, means, imitate all passing, 11 epochs": Arm(options=ALL_PASSING, epochs=11),
+        "RRTF, sums of log-probabilities, imitate passing, ranking 0.03": Arm(options=SUMS),
         "RRTF, ranking alone": Arm(options={"sft_weight": 0.0}),
         "DPO, 1 pair": Arm("dpo"),
         "DPO, 2 pairs": Arm("dpo", pairs=2),
+        "DPO and SFT on the best answer, 2 pairs": Arm("dpo", {"loss_type": ["sigmoid", "sft"]}, pairs=2),
         "SimPO, 1 pair": Arm("simpo"),
         "SimPO, 2 pairs": Arm("simpo", pairs=2),
         "GRPO": Arm("grpo", epochs=1.5),

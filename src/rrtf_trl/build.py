@@ -41,7 +41,7 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
     quiet_libraries()
     key = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     policy = model_path(config.model.path)
-    check_extras(config)
+    check_choices(config)
     check_types(config, leave_out=() if until in _TRAINING else _OF_TRAINING)
     decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(policy)]
     if distributed.processes() > 1:
@@ -133,8 +133,8 @@ def build_evaluation(config: DictConfig) -> Evaluation:
     )
 
 
-def check_extras(config: DictConfig) -> None:
-    """Refuse, before any work, what a package that is not installed would be needed for."""
+def check_choices(config: DictConfig) -> None:
+    """Refuse, before any work, choices that do not go together, or need a package that is not installed."""
     needed = {"peft": config.get("adapter"), "bitsandbytes": config.quantization}
     for package, wanted in needed.items():
         if wanted is not None and importlib.util.find_spec(package) is None:
@@ -143,6 +143,13 @@ def check_extras(config: DictConfig) -> None:
         raise UserError("feedback: unit_tests must be among them, since ranking and evaluation go by the tests")
     if "adapter" in config and config.quantization is not None and config.adapter is None:
         raise UserError("quantized weights cannot be trained themselves: add adapter=lora")
+    good_enough = OmegaConf.select(config, "trainer.sft_min_score")
+    if OmegaConf.select(config, "ranking.combine") == "weighted" and good_enough is not None and good_enough > 1:
+        raise UserError(
+            f"trainer.sft_min_score={good_enough:g}: with ranking.combine=weighted scores lie between 0 and 1, and "
+            "nothing would be imitated. Say from which score on an answer is good enough, or null to imitate the best "
+            "always"
+        )
 
 
 def quiet_libraries() -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from rrtf_trl.application import hydra_application, versions
 from rrtf_trl.assets import model_path
-from rrtf_trl.build import build_evaluation, check_extras, quiet_libraries
+from rrtf_trl.build import build_evaluation, check_choices, quiet_libraries
 from rrtf_trl.collect import Collector
 from rrtf_trl.configuration.types import check_types
 from rrtf_trl.errors import UserError
@@ -57,7 +57,7 @@ def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None
     name = problems.pop("name")
     quiet_libraries()
     check_types(config)
-    check_extras(config)
+    check_choices(config)
     store = Store(Path(config.runs_dir) / "store.sqlite")
     executor = instantiate(config.executor, _convert_="all")
     model = model_path(config.model.path)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from rrtf_trl.application import config_dir
-from rrtf_trl.build import build_pipeline
+from rrtf_trl.build import build_pipeline, check_choices
 from rrtf_trl.configuration.types import check_types, fits
 from rrtf_trl.errors import UserError, explain
 from rrtf_trl.run_folder import RunFolder
@@ -56,6 +56,20 @@ def test_a_value_of_the_wrong_type_is_told_by_its_key(override: str, message: st
 )
 def test_what_is_right_passes(overrides: list[str]) -> None:
     check_types(composed(*overrides), NOT_TRAINING)
+
+
+@pytest.mark.parametrize(("ranking", "passed"), [("ordinal", 3.0), ("rltf", 1.0), ("pass_ratio", 1.0)])
+def test_answers_that_pass_are_imitated_whatever_the_scores(ranking: str, passed: float) -> None:
+    assert composed(f"ranking={ranking}").trainer.sft_min_score == passed
+    assert composed(f"ranking={ranking}", "trainer.sft_min_score=null").trainer.sft_min_score is None
+
+
+def test_scores_between_0_and_1_want_a_limit_of_their_own() -> None:
+    weighted = ["ranking.combine=weighted", "ranking.weights={unit_tests: 1}"]
+    with pytest.raises(UserError, match=r"trainer\.sft_min_score=3: with .*weighted scores lie between 0 and 1"):
+        check_choices(composed(*weighted))
+    for limit in ("0.9", "null"):
+        check_choices(composed(*weighted, f"trainer.sft_min_score={limit}"))
 
 
 def test_every_trainer_option_that_we_set_is_of_its_type() -> None:
