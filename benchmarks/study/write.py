@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def by_arm(lines: Rows, part: str) -> dict[str, Rows]:
-    """Return the results of a part's arms, in the order of the arms, each by seed."""
+    """Return the results of a part's arms, in the order of the arms, each by seed; none if only one is there."""
     found: dict[str, Rows] = {}
     for name, arm in PARTS[part].arms.items():
         about = asdict(arm)
@@ -56,7 +56,7 @@ def by_arm(lines: Rows, part: str) -> dict[str, Rows]:
         rows = [line for line in rows if all(line[key] == value for key, value in about.items())]
         if rows:
             found[name] = sorted(rows, key=lambda line: line["seed"])
-    return found
+    return found if len(found) > 1 else {}
 
 
 def start(lines: Rows) -> dict[str, dict[str, Any]]:
@@ -141,7 +141,7 @@ def plot(part: str, arms: dict[str, Rows], starts: dict[str, dict[str, Any]], pa
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    matplotlib.rcParams.update({"svg.hashsalt": "study", "font.size": 9})
+    matplotlib.rcParams.update({"svg.hashsalt": "study", "svg.fonttype": "none", "font.size": 9})
     shown = FIGURES[:2] if part == "data" else FIGURES
     height = 3.2 if part == "data" else 1.2 + 0.28 * len(arms)
     figure, axes = pyplot.subplots(1, len(shown), figsize=(9, height), sharey=part != "data", layout="constrained")
