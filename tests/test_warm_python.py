@@ -64,12 +64,17 @@ def test_how_it_ends_is_told(executable: str, code: str, status: int, told: str,
     assert bool(done.stderr) == bool(told)
 
 
+def _heed_ctrl_c() -> None:
+    # What a shell starts in the background ignores it, and hands that on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @both
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_signals_reach_it(executable: str, number: signal.Signals, tmp_path: Path) -> None:
     code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     command = [python() if executable == "warm" else executable, "-c", code]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=_heed_ctrl_c)
     assert process.stdout is not None
     own = int(process.stdout.readline())
     process.send_signal(number)
