@@ -53,7 +53,8 @@ PRINTED = {"pair_reduction": "sum", "sft_reduction": "sum"}
 PASSING = {"sft_min_score": PASSED}
 """Imitate the best answer only if it passes all tests."""
 ALL_PASSING = {**PASSING, "sft_responses": "all"}
-QUICK = {**PASSING, "rank_weight": 0.3}
+DEFAULT = {**PASSING, "rank_weight": 0.3}
+"""As a run of `rrtf` has it."""
 SUMS = {**PASSING, "length_normalization": False, "rank_weight": 0.03}
 """What two answers begin with alike then cancels out; about 30 tokens an answer, so a thirtieth of the weight."""
 
@@ -84,7 +85,7 @@ LOSSES = Part(
         "RRTF as printed": Arm(options=PRINTED),
         "RRTF, means": Arm(),
         "RRTF, means, imitate passing": Arm(options=PASSING),
-        "RRTF, means, imitate passing, ranking 0.3": Arm(options=QUICK),
+        "RRTF, means, imitate passing, ranking 0.3": Arm(options=DEFAULT),
         "RRTF, means, imitate passing, best against the rest": Arm(options={**PASSING, "pairs": "best_vs_rest"}),
         "RRTF, means, imitate all passing": Arm(options=ALL_PASSING),
         "RRTF, means, imitate all passing, 11 epochs": Arm(options=ALL_PASSING, epochs=11),

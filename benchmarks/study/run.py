@@ -1,7 +1,7 @@
 """The study: train a policy in each way that is compared, over seeds, and measure what comes out.
 
-    python scripts/pretrain_policy.py --levels 1 2 3 --documents 60000 --output study/policy-1m
-    python benchmarks/study/run.py --policy study/policy-1m --teacher study/teacher --part losses --seeds 0 1 2
+    python scripts/pretrain_policy.py --levels 1 2 3 --documents 60000 --output runs/study/policy-1m
+    python benchmarks/study/run.py --policy runs/study/policy-1m --teacher runs/study/teacher-1m --part losses sources
     python benchmarks/study/write.py
 
 `--teacher` names a folder; where there is none yet, the teacher is made there: the policy, trained on the known good
@@ -14,8 +14,10 @@ can run side by side, each in a process of its own.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
+import platform
 import shutil
 import time
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from arms import PARTS, Arm, tuned_as
+from arms import PARTS, PASSED, Arm, tuned_as
 from data import rows
 from rich.console import Console
 
@@ -106,7 +108,7 @@ class Study:
             {
                 "prompt": problem.prompt,
                 "responses": [str(problem.reference).removeprefix(str(problem.prompt))],
-                "scores": [3.0],
+                "scores": [PASSED],
             }
             for problem in problems
         ]
@@ -199,7 +201,7 @@ class Study:
         if (known := self._known(key)) is not None:
             return known
         started = time.monotonic()
-        row = {"key": key, **about, **make(), "seconds": time.monotonic() - started}
+        row = {"key": key, **about, **make(), "seconds": time.monotonic() - started, **_where_and_when()}
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         shown = "  ".join(f"{name} {value:.3f}" for name, value in row["figures"].items())
@@ -214,6 +216,12 @@ class Study:
                 if row["key"] == key:
                     return dict(row)
         return None
+
+
+def _where_and_when() -> dict[str, str]:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    machine = f"{device} ({platform.machine()}), Python {platform.python_version()}"
+    return {"date": str(datetime.date.today()), "machine": machine}
 
 
 if __name__ == "__main__":

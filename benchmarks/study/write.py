@@ -10,10 +10,7 @@ and seeds.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
@@ -87,17 +84,18 @@ def page(policy: str, lines: Rows) -> str:
     """Return all tables of a policy."""
     seeds = sorted({line["seed"] for line in lines if "learning_rate" in line and "rate" not in line})
     level = lines[0]["level"]
+    dates, machines = (sorted({line[name] for line in lines}) for name in ("date", "machine"))
     text = [
         f"# The study with {policy}",
         "",
         f"`python benchmarks/study/run.py --policy {policy} --teacher teacher --level {level} "
         f"--seeds {' '.join(map(str, seeds))}`",
         "",
-        f"{datetime.date.today()}, {os.cpu_count()} CPU cores ({platform.machine()}), Python "
-        f"{platform.python_version()}, one thread a process, other work beside it: seconds are rough. 200 held-out "
-        f"exercises of level {level}, greedy and 8 samples at T 0.8; means over seeds in percent. Differences are to "
-        "the first row of a table, in points, with 95% intervals over problems and seeds. Tokens are those that are "
-        "trained on, in thousands; the reference model of DPO, and the answers of all but GRPO, come on top.",
+        f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {'; '.join(machines)}, one thread a process, other "
+        f"work beside it: seconds are rough. 200 held-out exercises of level {level}, greedy and 8 samples at T 0.8; "
+        "means over seeds in percent. Differences are to the first row of a table, in points, with 95% intervals over "
+        "problems and seeds. Tokens are those that are trained on, in thousands; the reference model of DPO, and the "
+        "answers of all but GRPO, come on top.",
         "",
         "| | " + " | ".join(FIGURES) + " |",
         "| --- | --- | --- | --- |",

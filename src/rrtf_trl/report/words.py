@@ -20,7 +20,7 @@ STATES = {
 CURVES = {
     "loss": "what is minimized: the two losses below, weighted",
     "rank_loss": "how far worse answers are still preferred to better ones; 0 when all are in order",
-    "sft_loss": "negative log-likelihood of the answer that is imitated",
+    "sft_loss": "negative log-likelihood of what is imitated",
     "margins": "by how much better answers are preferred to worse ones, on average",
     "ranking_accuracy": "share of pairs that the policy puts in the right order",
     "entropy": "how undecided the policy is about the next token",
