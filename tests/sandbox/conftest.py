@@ -43,3 +43,15 @@ def humaneval() -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def mbpp() -> list[dict[str, Any]]:
     return read_rows("mbpp-001-600.jsonl.gz")
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Sandbox]:
+    with Sandbox(workers=2, timeout=0.3, memory_mb=256) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def bare_and_hasty() -> Iterator[Sandbox]:
+    with Sandbox(workers=2, timeout=0.3, memory_mb=256, tier="no-namespaces") as runner:
+        yield runner

@@ -1,9 +1,8 @@
-"""The trainer against plain per-sequence arithmetic, and in every way that it can be started."""
+"""The trainer against plain per-sequence arithmetic, and on every form of rows."""
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,84 +10,28 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, TaskType, get_peft_model
-from torch import Tensor, nn
+from peft import LoraConfig
+from trainer_checks import (
+    LORA,
+    SGD,
+    Build,
+    assert_same_weights,
+    both_paths,
+    by_hand,
+    changed,
+    training_logs,
+    weights,
+)
 from transformers import (
     AutoModelForCausalLM,
-    BitsAndBytesConfig,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
     TrainerCallback,
 )
 
 from rrtf_trl import RRTFConfig, RRTFTrainer
 from rrtf_trl.training import RankedCollator
 
-Build = Callable[..., RRTFTrainer]
-Examples = list[dict[str, Any]]
-both_paths = pytest.mark.parametrize("share_prefix", [True, False], ids=["shared", "padded"])
-
-LORA = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj"])
-SGD = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}  # an update is 0.1 times the gradient
-DORA = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], r=4, use_dora=True)
-
-
-def weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-
-
-def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
-    return {name for name in before if not torch.equal(before[name], after[name])}
-
-
-def assert_same_weights(actual: dict[str, Tensor], expected: dict[str, Tensor], atol: float) -> None:
-    for name, weight in expected.items():
-        torch.testing.assert_close(actual[name], weight, atol=atol, rtol=0, msg=name)
-
-
-def training_logs(trainer: RRTFTrainer) -> list[dict[str, float]]:
-    return [entry for entry in trainer.state.log_history if "loss" in entry]
-
-
 # -- The loss --------------------------------------------------------------------------------------------
-
-
-def by_hand(model: nn.Module, examples: Examples, share_prefix: bool = True) -> tuple[Tensor, dict[str, float]]:
-    """The loss with the default options and its metrics: one sequence at a time, no padding, plain logits."""
-    rank_losses, sft_losses, margins, best, rest, entropies = [], [], [], [], [], []
-    tokens = 0
-    for example in examples:
-        start, scores, values = len(example["prompt_ids"]), example["scores"], []
-        for response in example["response_ids"]:
-            ids = torch.tensor([example["prompt_ids"] + response])
-            logprobs = model(input_ids=ids).logits[0, start - 1 : -1].log_softmax(dim=-1)
-            values.append(logprobs[range(len(response)), response].mean())
-            entropies.append(-(logprobs.exp() * logprobs).sum(dim=-1).detach())
-            tokens += len(response) if share_prefix else ids.numel()
-        tokens += start if share_prefix else 0
-        pairs = [(i, j) for i in range(len(scores)) for j in range(len(scores)) if scores[i] > scores[j]]
-        hinges = [(scores[i] - scores[j]) * torch.relu(values[j] - values[i]) for i, j in pairs]
-        rank_losses.append(torch.stack(hinges).mean())
-        margins += [(values[i] - values[j]).item() for i, j in pairs]
-        tops = [i for i, score in enumerate(scores) if score == max(scores)]
-        imitated = next((i for i in tops if example["from_teacher"][i]), tops[0])
-        sft_losses.append(-values[imitated])
-        best += [values[i].item() for i in tops]
-        rest += [value.item() for i, value in enumerate(values) if i not in tops]
-    rank_loss, sft_loss = torch.stack(rank_losses).mean(), torch.stack(sft_losses).mean()
-    metrics = {
-        "loss": (rank_loss + sft_loss).item(),
-        "rank_loss": rank_loss.item(),
-        "sft_loss": sft_loss.item(),
-        "margins": sum(margins) / len(margins),
-        "ranking_accuracy": sum(margin > 0 for margin in margins) / len(margins),
-        "active_pairs": sum(margin < 0 for margin in margins) / len(margins),
-        "logps/best": sum(best) / len(best),
-        "logps/rest": sum(rest) / len(rest),
-        "entropy": torch.cat(entropies).mean().item(),
-        "num_tokens": tokens,
-    }
-    return rank_loss + sft_loss, metrics
 
 
 @both_paths
@@ -380,260 +323,6 @@ def test_teacher_student_pairs_train_from_sources(trainer: Build, ranked: Datase
     assert training_logs(ours)[0]["rank_loss"] > 0
     with pytest.raises(ValueError, match="Row 0 has no 'sources'"):
         trainer(llama_path, ranked.remove_columns("sources"), pairs="teacher_student")
-
-
-# -- Models ----------------------------------------------------------------------------------------------
-
-
-def test_a_path_and_the_model_loaded_from_it_train_alike(
-    trainer: Build, llama: PreTrainedModel, llama_path: str
-) -> None:
-    by_path, by_object = trainer(llama_path), trainer(llama)
-    assert by_object.model is llama
-    by_path.train()
-    by_object.train()
-    assert_same_weights(weights(by_object.model), weights(by_path.model), atol=0)
-
-
-@both_paths
-def test_an_adapter_is_all_that_trains(trainer: Build, llama_path: str, share_prefix: bool) -> None:
-    ours = trainer(llama_path, peft_config=LORA, max_steps=2, share_prefix=share_prefix)
-    assert isinstance(ours.model, PeftModel)
-    before = weights(ours.model)
-    ours.train()
-    adapter = {name for name in before if "lora_" in name}
-    assert adapter
-    assert changed(before, weights(ours.model)) == adapter
-
-
-def test_a_peft_model_goes_on_training_its_adapter(trainer: Build, llama: PreTrainedModel) -> None:
-    model = get_peft_model(llama, LORA)
-    ours = trainer(model, max_steps=2)
-    before = weights(model)
-    ours.train()
-    assert ours.model is model
-    assert changed(before, weights(model)) == {name for name in before if "lora_" in name}
-
-
-@pytest.mark.parametrize(
-    "peft_config",
-    [
-        LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], modules_to_save=["lm_head"]),
-        PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=3),
-        PrefixTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=3),
-        DORA,
-    ],
-    ids=["LM head trained whole", "prompt tuning", "prefix tuning", "DoRA"],
-)
-def test_the_loss_under_an_adapter_equals_one_sequence_at_a_time(
-    trainer: Build, llama_path: str, peft_config: Any
-) -> None:
-    ours = trainer(llama_path, peft_config=peft_config)
-    ours.model.eval()
-    draw = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in ours.model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn(parameter.shape, generator=draw) * 0.1)
-        examples = list(ours.train_dataset)
-        loss = ours.compute_loss(ours.model, ours.data_collator(examples))
-        virtual = getattr(peft_config, "num_virtual_tokens", 0)
-        expected, _ = by_hand(LastPositions(ours.model, virtual), examples)
-    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
-
-
-class LastPositions(nn.Module):
-    """A model without the logits of the virtual tokens that its adapter puts in front."""
-
-    def __init__(self, model: nn.Module, virtual: int) -> None:
-        super().__init__()
-        self.model, self.virtual = model, virtual
-
-    def forward(self, input_ids: Tensor) -> Any:
-        output = self.model(input_ids=input_ids, attention_mask=torch.ones_like(input_ids))
-        output.logits = output.logits[:, -input_ids.size(1) :]
-        return output
-
-
-def test_an_adapter_on_the_lm_head_is_refused(trainer: Build, llama_path: str) -> None:
-    peft_config = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "lm_head"])
-    with pytest.raises(ValueError, match="modules_to_save"):
-        trainer(llama_path, peft_config=peft_config)
-
-
-@both_paths
-@pytest.mark.parametrize("adapter", [LORA, DORA], ids=["LoRA", "DoRA"])
-@pytest.mark.parametrize(
-    "quantization",
-    [
-        {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
-        {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
-        {"load_in_8bit": True},
-    ],
-    ids=["4 bit NF4", "4 bit NF4, double quantization", "8 bit"],
-)
-def test_an_adapter_trains_on_a_quantized_model(
-    trainer: Build, llama_path: str, quantization: dict[str, Any], adapter: LoraConfig, share_prefix: bool
-) -> None:
-    bitsandbytes = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
-    if adapter is DORA and "load_in_8bit" in quantization:
-        with pytest.raises(ValueError, match="DoRA on 8-bit weights does not train on a CPU"):
-            trainer(llama_path, quantization_config=BitsAndBytesConfig(**quantization), peft_config=adapter)
-        return
-    ours = trainer(
-        llama_path,
-        quantization_config=BitsAndBytesConfig(**quantization),
-        peft_config=adapter,
-        max_steps=3,
-        per_device_train_batch_size=2,
-        logging_steps=1,
-        share_prefix=share_prefix,
-    )
-    kind = bitsandbytes.nn.Linear4bit if "load_in_4bit" in quantization else bitsandbytes.nn.Linear8bitLt
-    assert any(isinstance(module, kind) for module in ours.model.modules())
-    before = weights(ours.model)
-    ours.train()
-    losses = [entry["loss"] for entry in training_logs(ours)]
-    assert len(losses) == 3
-    assert all(math.isfinite(loss) for loss in losses)
-    assert changed(before, weights(ours.model)) == {name for name in before if "lora_" in name}
-
-
-def test_a_quantized_path_and_a_loaded_model_do_not_go_together(trainer: Build, llama: PreTrainedModel) -> None:
-    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
-    with pytest.raises(ValueError, match="is loaded already"):
-        trainer(llama, quantization_config=BitsAndBytesConfig(load_in_8bit=True))
-
-
-def test_two_adapters_do_not_go_together(trainer: Build, llama: PreTrainedModel) -> None:
-    with pytest.raises(ValueError, match="has an adapter already"):
-        trainer(get_peft_model(llama, LORA), peft_config=LORA)
-
-
-def test_a_model_without_pad_token_trains_the_same(
-    trainer: Build, llama_path: str, tokenizer: PreTrainedTokenizerFast
-) -> None:
-    with_pad = trainer(llama_path)
-    tokenizer.pad_token = None
-    without_pad = trainer(llama_path, processing_class=tokenizer)
-    assert without_pad.model.config.pad_token_id == tokenizer.eos_token_id
-    with_pad.train()
-    without_pad.train()
-    assert training_logs(without_pad)[0]["loss"] == pytest.approx(training_logs(with_pad)[0]["loss"], abs=1e-6)
-
-
-# -- Metrics ---------------------------------------------------------------------------------------------
-
-
-@both_paths
-def test_metrics_are_those_of_the_whole_step_whatever_it_is_split_into(
-    trainer: Build, llama_path: str, share_prefix: bool
-) -> None:
-    ours = trainer(llama_path, per_device_train_batch_size=2, gradient_accumulation_steps=4, share_prefix=share_prefix)
-    _, expected = by_hand(ours.model, list(ours.train_dataset), share_prefix)
-    ours.train()
-    (log,) = training_logs(ours)
-    assert {name: log[name] for name in expected} == pytest.approx(expected, abs=1e-5)
-
-
-def test_metrics_are_averaged_over_the_steps_between_logs(trainer: Build, llama_path: str) -> None:
-    # Steps of 4 and 3 groups; nothing is learned, so that both see the same model.
-    ours = trainer(llama_path, per_device_train_batch_size=4, max_steps=2, logging_steps=2, learning_rate=0.0)
-    _, expected = by_hand(ours.model, list(ours.train_dataset))
-    del expected["loss"]  # the mean of the two steps', as in every trainer
-    ours.train()
-    (log,) = training_logs(ours)
-    assert {name: log[name] for name in expected} == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_batch_without_pairs_logs_no_metric_of_pairs(trainer: Build, llama_path: str) -> None:
-    rows = Dataset.from_list([{"prompt": "p", "responses": ["a", "b"], "scores": [1.0, 1.0]}])
-    ours = trainer(llama_path, rows)
-    ours.train()
-    (log,) = training_logs(ours)
-    assert log["rank_loss"] == 0
-    assert log["sft_loss"] > 0
-    assert {"margins", "ranking_accuracy", "active_pairs", "logps/rest"}.isdisjoint(log)
-
-
-@both_paths
-@pytest.mark.parametrize("counting", ["no", "non_padding", "all"])
-def test_num_tokens_counts_every_token_once(
-    trainer: Build, llama_path: str, counting: str, share_prefix: bool
-) -> None:
-    ours = trainer(
-        llama_path,
-        per_device_train_batch_size=7,
-        max_steps=2,
-        include_num_input_tokens_seen=counting,
-        share_prefix=share_prefix,
-    )
-    batch = ours.data_collator(list(ours.train_dataset))
-    expected = batch["input_ids"].numel() if counting == "all" else int(batch["attention_mask"].sum())
-    ours.train()
-    assert [log["num_tokens"] for log in training_logs(ours)] == [expected, 2 * expected]
-
-
-# -- Evaluation ------------------------------------------------------------------------------------------
-
-
-@both_paths
-@pytest.mark.parametrize("batch_size", [1, 3, 7])
-@pytest.mark.parametrize("stream", [False, True], ids=["data set", "stream"])
-def test_evaluation_is_the_same_for_every_batch_size(
-    trainer: Build, ranked: Dataset, llama_path: str, batch_size: int, stream: bool, share_prefix: bool
-) -> None:
-    rows = ranked.to_iterable_dataset() if stream else ranked
-    ours = trainer(llama_path, eval_dataset=rows, per_device_eval_batch_size=batch_size, share_prefix=share_prefix)
-    with torch.no_grad():
-        _, expected = by_hand(ours.model, list(ours.train_dataset))
-    del expected["num_tokens"]
-    metrics = ours.evaluate()
-    assert {name: metrics[f"eval_{name}"] for name in expected} == pytest.approx(expected, abs=1e-5)
-
-
-def test_each_of_several_eval_sets_has_metrics_of_its_own(trainer: Build, ranked: Dataset, llama_path: str) -> None:
-    parts = {"first": ranked.select(range(3)), "second": ranked.select(range(3, 7))}
-    ours = trainer(llama_path, eval_dataset=parts)
-    examples = list(ours.train_dataset)
-    metrics = ours.evaluate()
-    for name, part in {"first": examples[:3], "second": examples[3:]}.items():
-        _, expected = by_hand(ours.model, part)
-        del expected["num_tokens"]
-        actual = {key: metrics[f"eval_{name}_{key}"] for key in expected}
-        assert actual == pytest.approx(expected, abs=1e-5)
-
-
-def test_evaluation_during_training(trainer: Build, ranked: Dataset, llama_path: str) -> None:
-    ours = trainer(llama_path, eval_dataset=ranked, eval_strategy="steps", eval_steps=1, max_steps=2)
-    ours.train()
-    evaluations = [entry for entry in ours.state.log_history if "eval_loss" in entry]
-    assert [entry["step"] for entry in evaluations] == [1, 2]
-    assert evaluations[1]["eval_loss"] < evaluations[0]["eval_loss"]
-    assert all("eval_rank_loss" not in entry for entry in training_logs(ours))
-    assert [entry["step"] for entry in training_logs(ours)] == [1, 2]
-
-
-def test_rows_given_to_evaluate_are_prepared(trainer: Build, ranked: Dataset, llama_path: str) -> None:
-    ours = trainer(llama_path)
-    rows = ranked.select(range(2))
-    _, expected = by_hand(ours.model, list(ours.train_dataset)[:2])
-    assert ours.evaluate(rows)["eval_loss"] == pytest.approx(expected["loss"], abs=1e-5)
-    assert ours.evaluate({"a": rows})["eval_a_loss"] == pytest.approx(expected["loss"], abs=1e-5)
-
-
-def test_evaluation_leaves_the_model_and_the_training_metrics_alone(
-    trainer: Build, ranked: Dataset, llama_path: str
-) -> None:
-    options = {"max_steps": 2, "logging_steps": 2, "per_device_train_batch_size": 4}
-    plain = trainer(llama_path, **options)
-    evaluated = trainer(llama_path, eval_dataset=ranked, eval_strategy="steps", eval_steps=1, **options)
-    plain.train()
-    evaluated.train()
-    assert_same_weights(weights(evaluated.model), weights(plain.model), atol=0)
-    names = ["loss", "rank_loss", "sft_loss", "entropy", "num_tokens"]
-    logs = [training_logs(run)[0] for run in (evaluated, plain)]
-    assert {name: logs[0][name] for name in names} == {name: logs[1][name] for name in names}
 
 
 # -- Arguments -------------------------------------------------------------------------------------------
