@@ -38,6 +38,9 @@ Row = dict[str, Any]
 Round = Callable[[], int]
 """Does all checks once and returns how many passed."""
 
+_WARM_UP = 3
+"""Rounds that do not count; by then each of our workers knows all problems."""
+
 
 class Missing(Exception):
     """Why a contestant cannot run here."""
@@ -66,6 +69,9 @@ def main() -> None:
             process.wait()
         else:
             turns[name] = process
+    for process in turns.values():
+        for _ in range(_WARM_UP):
+            _ask(process, "round")
     rates: dict[str, list[float]] = {name: [] for name in turns}
     for number in range(options.rounds):
         for name, process in turns.items():

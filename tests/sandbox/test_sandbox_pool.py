@@ -15,7 +15,7 @@ import pytest
 
 import rrtf_trl
 from rrtf_trl.records import CaseTests, CheckTests, PytestTests
-from rrtf_trl.sandbox import Job, Sandbox
+from rrtf_trl.sandbox import Job, Sandbox, pool
 
 ONE = CaseTests([{"args": [], "expected": 1}])
 RIGHT = "def f(): return 1"
@@ -51,6 +51,21 @@ def test_streams_an_endless_iterable() -> None:
         assert len({outcome.job_id for outcome in outcomes}) == 20
         assert taken <= 20 + 4  # two a worker
         assert len(list(sandbox.run_many([Job("after", RIGHT, ONE, "f")]))) == 1
+
+
+def test_a_caller_that_looks_late_finds_all_that_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_SILENCE", 0.5)  # with the time below, a worker may be silent for 1.8 seconds
+
+    def jobs() -> Iterator[Job]:
+        for number in range(4):  # two for each worker: the first one has answered both before it is looked at
+            if number == 3:
+                time.sleep(3)
+            yield Job(str(number), RIGHT, ONE, "f")
+
+    with Sandbox(workers=2, timeout=0.1) as sandbox:
+        workers = children(os.getpid())
+        assert sorted(outcome.job_id for outcome in sandbox.run_many(jobs())) == ["0", "1", "2", "3"]
+        assert children(os.getpid()) == workers, "a worker that had answered was taken for a silent one"
 
 
 def test_one_iteration_at_a_time() -> None:

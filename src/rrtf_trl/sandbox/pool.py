@@ -176,8 +176,8 @@ class Sandbox:
                         return
                     again += self._give(0, alone.pop(0))
                     busy = [0]
-                for index in self._wait(selector, busy):
-                    yield from self._take(index, again, alone)
+                for index, silent in self._wait(selector, busy):
+                    yield from self._take(index, silent, again, alone)
 
     def _give(self, index: int, pending: _Pending) -> list[_Pending]:
         """Give a job to a worker, or to the one that takes the place of a dead one; return what that had before."""
@@ -189,8 +189,10 @@ class Sandbox:
             self._replace(index)
         raise SandboxUnavailable("the sandbox cannot start a worker that lives")
 
-    def _wait(self, selector: selectors.BaseSelector, busy: list[int]) -> list[int]:
-        """Wait until a busy worker has something to say, or one was silent for too long; return which."""
+    def _wait(self, selector: selectors.BaseSelector, busy: list[int]) -> list[tuple[int, bool]]:
+        """Wait until busy workers have something to say, or were silent for too long; return which, and whether."""
+        if read := [index for index in busy if self._pool[index].channel.has_frame]:
+            return [(index, False) for index in read]
         wanted = {self._pool[index].channel.stream: index for index in busy}
         for key in list(selector.get_map().values()):
             if wanted.get(key.fileobj) != key.data:  # type: ignore[call-overload]
@@ -199,16 +201,15 @@ class Sandbox:
             if stream not in selector.get_map():
                 selector.register(stream, selectors.EVENT_READ, index)
         while True:
-            ready: list[int] = [key.data for key, _ in selector.select(1.0)]
+            if ready := selector.select(1.0):
+                return [(key.data, False) for key, _ in ready]
             now = time.monotonic()
-            silent = [index for index in busy if now - self._pool[index].heard > self._silence]
-            if ready or silent:
-                return ready or silent
+            if silent := [index for index in busy if now - self._pool[index].heard > self._silence]:
+                return [(index, True) for index in silent]
 
-    def _take(self, index: int, again: list[_Pending], alone: list[_Pending]) -> Iterator[Outcome]:
+    def _take(self, index: int, silent: bool, again: list[_Pending], alone: list[_Pending]) -> Iterator[Outcome]:
         """Receive what a worker says of its job; where it died, its jobs go to other ones, a few times."""
         worker = self._pool[index]
-        silent = time.monotonic() - worker.heard > self._silence
         row = None if silent else worker.take()
         if row == {}:
             return

@@ -82,6 +82,11 @@ class Channel:
         del self._buffer[: 4 + length]
         return frame
 
+    @property
+    def has_frame(self) -> bool:
+        """Whether a whole frame was read together with an earlier one: the socket says nothing of it any more."""
+        return len(self._buffer) >= 4 + int.from_bytes(self._buffer[:4], "big")
+
     def wait(self, meanwhile: Callable[[], None]) -> None:
         """Wait for something to receive, and call ``meanwhile`` every few seconds."""
         poll = select.poll()
