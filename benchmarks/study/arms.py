@@ -86,6 +86,7 @@ LOSSES = Part(
         "RRTF, means": Arm(),
         "RRTF, means, imitate passing": Arm(options=PASSING),
         "RRTF, means, imitate passing, ranking 0.3": Arm(options=DEFAULT),
+        "RRTF, means, imitate passing, ranking 0.3, 11 epochs": Arm(options=DEFAULT, epochs=11),
         "RRTF, means, imitate passing, best against the rest": Arm(options={**PASSING, "pairs": "best_vs_rest"}),
         "RRTF, means, imitate all passing": Arm(options=ALL_PASSING),
         "RRTF, means, imitate all passing, 11 epochs": Arm(options=ALL_PASSING, epochs=11),
@@ -117,13 +118,18 @@ SOURCES = Part(
         "both": Arm(options=PASSING, answers="both"),
         "tests alone": Arm(options=PASSING),
         "teacher alone": Arm(answers="teacher"),
+        "both, ranking 0.3": Arm(options=DEFAULT, answers="both"),
+        "SFT, best of both if it passes": Arm("sft", answers="both", imitate="passing"),
+        "SFT, teacher's answer": Arm("sft", answers="teacher"),
     },
 )
 
 DATA = Part(
     "How many problems, how many epochs?",
     {
-        f"{problems} problems, {epochs} epochs": Arm(options=PASSING, problems=problems, epochs=epochs)
+        f"{problems} problems, {epochs} epoch{'s' * (epochs > 1)}": Arm(
+            options=PASSING, problems=problems, epochs=epochs
+        )
         for problems in (64, 256, 1024)
         for epochs in (1, 2, 3, 4, 6)
     },
