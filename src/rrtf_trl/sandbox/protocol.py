@@ -78,13 +78,11 @@ class Channel:
         if length > limit:
             raise TooLarge(f"a frame of {length} bytes")
         self._fill(4 + length)
-        frame = bytes(self._buffer[4 : 4 + length])
-        del self._buffer[: 4 + length]
-        return frame
+        return self._next_frame(length)
 
     @property
     def has_frame(self) -> bool:
-        """Whether a whole frame was read together with an earlier one: the socket says nothing of it any more."""
+        """Whether a whole frame is here already, read with an earlier one: the socket says nothing of it any more."""
         return len(self._buffer) >= 4 + int.from_bytes(self._buffer[:4], "big")
 
     def wait(self, meanwhile: Callable[[], None]) -> None:
@@ -100,14 +98,18 @@ class Channel:
             while part := self._take(65536, socket.MSG_DONTWAIT):
                 self._buffer += part
         frames = []
-        while len(self._buffer) >= 4 + (length := int.from_bytes(self._buffer[:4], "big")):
-            frames.append(bytes(self._buffer[4 : 4 + length]))
-            del self._buffer[: 4 + length]
+        while self.has_frame:
+            frames.append(self._next_frame(int.from_bytes(self._buffer[:4], "big")))
         return frames, bool(self._buffer)
 
     def close(self) -> None:
         """Close the socket."""
         self.stream.close()
+
+    def _next_frame(self, length: int) -> bytes:
+        frame = bytes(self._buffer[4 : 4 + length])
+        del self._buffer[: 4 + length]
+        return frame
 
     def _fill(self, count: int) -> None:
         while len(self._buffer) < count:
