@@ -8,10 +8,12 @@ Each defines ``f``, which returns 1 where its author would say that the act was 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ATTACKS = {
@@ -269,13 +271,16 @@ BOMBS = {
 
 
 class World:
-    """What attacks aim at, and must find unharmed.
+    """What attacks aim at, and must find unharmed; one at a time on a machine.
 
     Args:
         folder: A folder of this test's own.
     """
 
     def __init__(self, folder: Path) -> None:
+        # What another process's attacks leave on this machine would be taken for what ours left.
+        self.lock = Path(tempfile.gettempdir(), f"rrtf-world-{os.getuid()}.lock").open("a")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         for parent in (folder, *folder.parents[:-2]):
             parent.chmod(0o777)
         self.folder = folder
@@ -320,6 +325,7 @@ class World:
         self.victim.wait()
         for one in (self.tcp, self.udp, self.unix, self.abstract, *self.datagrams):
             one.close()
+        self.lock.close()
 
     def _state(self) -> dict[str, object]:
         return {

@@ -73,8 +73,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     try:
         yield world
     finally:
-        world.close()
         _clean_up()
+        world.close()
 
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name not in UNSAFE])

@@ -13,7 +13,8 @@ from rrtf_trl.sandbox import Job, Sandbox
 
 @pytest.fixture(scope="module")
 def patient() -> Iterator[Sandbox]:
-    with Sandbox(workers=2) as runner:  # a few references take more than a second
+    # MBPP/123 takes four seconds of a core that it has for itself, and more of one that it shares.
+    with Sandbox(workers=2, timeout=30) as runner:
         yield runner
 
 
