@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 _IMITATE_ALL = "trainer.sft_min_score=null"
+_RANK_ALL = "trainer.rank_min_score=null"
 _AS_MUCH = "trainer.rank_weight=1.0"
 CONTESTANTS: dict[str, list[str]] = {
     "SFT on the best answer": ["trainer.rank_weight=0", _IMITATE_ALL],
@@ -33,18 +34,20 @@ CONTESTANTS: dict[str, list[str]] = {
         "trainer.max_responses=2",
         "trainer.num_train_epochs=18",
     ],
-    "RRHF": ["trainer.loss_type=rrhf", _AS_MUCH, _IMITATE_ALL],
+    "RRHF": ["trainer.loss_type=rrhf", _AS_MUCH, _IMITATE_ALL, _RANK_ALL],
     "RRTF as printed: pairs and tokens summed": [
         _AS_MUCH,
         "trainer.pair_reduction=sum",
         "trainer.sft_reduction=sum",
         _IMITATE_ALL,
+        _RANK_ALL,
     ],
-    "RRTF, pairs summed": [_AS_MUCH, "trainer.pair_reduction=sum", _IMITATE_ALL],
-    "RRTF, pairs averaged": [_AS_MUCH, _IMITATE_ALL],
-    "RRTF, pairs averaged, imitating passing answers only": [_AS_MUCH],
-    "the same, best against the rest": [_AS_MUCH, "trainer.pairs=best_vs_rest"],
-    "RRTF, pairs averaged, imitating passing answers only, ranking weighted 0.3 (the quick start)": [],
+    "RRTF, pairs summed": [_AS_MUCH, "trainer.pair_reduction=sum", _IMITATE_ALL, _RANK_ALL],
+    "RRTF, pairs averaged": [_AS_MUCH, _IMITATE_ALL, _RANK_ALL],
+    "RRTF, pairs averaged, imitating passing answers only": [_AS_MUCH, _RANK_ALL],
+    "the same, best against the rest": [_AS_MUCH, "trainer.pairs=best_vs_rest", _RANK_ALL],
+    "the same, all pairs, ranking weighted 0.3": [_RANK_ALL],
+    "RRTF, imitating passing answers only and ranking them above the rest, weighted 0.3 (the quick start)": [],
 }
 FIGURES = ("greedy pass@1", "sampled pass@1", "sampled pass@4")
 

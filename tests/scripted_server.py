@@ -123,8 +123,8 @@ class ScriptedServer:
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 if not await self._answer(path, headers, json.loads(body or b"{}"), writer):
                     break
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the other end is gone, or the server is being stopped
         finally:
             writer.close()
 

@@ -153,6 +153,11 @@ def test_before_ranking_and_training_it_says_so(run: Path, capsys: pytest.Captur
     assert "The answers to this problem were not ranked." in told(run, "cccccc", capsys)
 
 
+def test_a_problem_that_training_left_out_is_in_no_pair(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "pairs.jsonl").write_text("")
+    assert "It went into no pair: it was too long, or " in told(run, "cccccc", capsys)
+
+
 def test_without_a_run_the_newest_that_knows_it_is_asked(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     newer = run.parent / "two"
     newer.mkdir()

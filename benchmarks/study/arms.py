@@ -22,7 +22,8 @@ class Arm:
         problems: To train on.
         epochs: Over them.
         pairs: A problem, for trainers of pairs: the best answer against the worst, the second worst, ...
-        imitate: For SFT: the best answer, the best if it passes, or all that pass.
+        imitate: For SFT: the best answer, the best if it passes, or all that pass. For trainers of pairs: the best
+            answer is the better one of a pair always, or only if it passes.
         ranking: The score map.
         rounds: In how many rounds the problems are used, each on answers of the policy that the last one made.
     """
@@ -53,23 +54,27 @@ PRINTED = {"pair_reduction": "sum", "sft_reduction": "sum"}
 PASSING = {"sft_min_score": PASSED}
 """Imitate the best answer only if it passes all tests."""
 ALL_PASSING = {**PASSING, "sft_responses": "all"}
-DEFAULT = {**PASSING, "rank_weight": 0.3}
-"""As a run of `rrtf` has it."""
+DEFAULT = {**PASSING, "rank_min_score": PASSED, "rank_weight": 0.3}
+"""As a run of `rrtf` has it: besides, rank only what passes above what does not."""
+LIGHT = {**PASSING, "rank_weight": 0.3}
+"""All pairs, with less weight."""
 SUMS = {**PASSING, "length_normalization": False, "rank_weight": 0.03}
 """What two answers begin with alike then cancels out; about 30 tokens an answer, so a thirtieth of the weight."""
 
 
 def tuned_as(arm: Arm) -> Arm:
-    """Return the arm by whose tuning an arm gets its learning rate.
+    """Return the arm by whose tuning an arm gets its learning rate, on answers from the same source.
 
-    Those of ours whose terms are means share one, whatever else they ask; so do pairs of one kind, however many.
+    Those of ours whose terms are means share one, whatever else they ask, but the default has its own; pairs of one
+    kind share one too, however many they are.
     """
     if arm.trainer in ("dpo", "simpo"):
         return replace(arm, pairs=1)
     if arm.trainer != "rrtf":
         return arm if arm.imitate != "all passing" else replace(arm, imitate="passing")
-    means = arm.options.get("sft_reduction") != "sum" and arm.options.get("sft_weight") != 0.0
-    return Arm(options=PASSING if means else arm.options)
+    own = arm.options.get("sft_reduction") == "sum" or arm.options.get("sft_weight") == 0.0
+    shared = DEFAULT if "rank_min_score" in arm.options else PASSING
+    return Arm(options=arm.options if own or arm.answers == "teacher" else shared, answers=arm.answers)
 
 
 LOSSES = Part(
@@ -84,17 +89,24 @@ LOSSES = Part(
         "RRHF": Arm(options={"loss_type": "rrhf"}),
         "RRTF as printed": Arm(options=PRINTED),
         "RRTF, means": Arm(),
-        "RRTF, means, imitate passing": Arm(options=PASSING),
-        "RRTF, means, imitate passing, ranking 0.3": Arm(options=DEFAULT),
-        "RRTF, means, imitate passing, ranking 0.3, 11 epochs": Arm(options=DEFAULT, epochs=11),
-        "RRTF, means, imitate passing, best against the rest": Arm(options={**PASSING, "pairs": "best_vs_rest"}),
-        "RRTF, means, imitate all passing": Arm(options=ALL_PASSING),
-        "RRTF, means, imitate all passing, 11 epochs": Arm(options=ALL_PASSING, epochs=11),
-        "RRTF, sums of log-probabilities, imitate passing, ranking 0.03": Arm(options=SUMS),
+        "RRTF, imitate passing": Arm(options=PASSING),
+        "RRTF, imitate passing, ranking 0.3": Arm(options=LIGHT),
+        "RRTF, imitate passing, ranking 0.3, 11 epochs": Arm(options=LIGHT, epochs=11),
+        "RRTF default, ranking 1": Arm(options={**DEFAULT, "rank_weight": 1.0}),
+        "RRTF default": Arm(options=DEFAULT),
+        "RRTF default, 11 epochs": Arm(options=DEFAULT, epochs=11),
+        "RRTF, imitate passing, best against the rest": Arm(options={**PASSING, "pairs": "best_vs_rest"}),
+        "RRTF, imitate all passing": Arm(options=ALL_PASSING),
+        "RRTF, imitate all passing, 11 epochs": Arm(options=ALL_PASSING, epochs=11),
+        "RRTF, sums, imitate passing, ranking 0.03": Arm(options=SUMS),
         "RRTF, ranking alone": Arm(options={"sft_weight": 0.0}),
         "DPO, 1 pair": Arm("dpo"),
         "DPO, 2 pairs": Arm("dpo", pairs=2),
         "DPO and SFT on the best answer, 2 pairs": Arm("dpo", {"loss_type": ["sigmoid", "sft"]}, pairs=2),
+        "DPO, 2 pairs of a passing answer": Arm("dpo", pairs=2, imitate="passing"),
+        "DPO and SFT, 2 pairs of a passing answer": Arm(
+            "dpo", {"loss_type": ["sigmoid", "sft"]}, pairs=2, imitate="passing"
+        ),
         "SimPO, 1 pair": Arm("simpo"),
         "SimPO, 2 pairs": Arm("simpo", pairs=2),
         "GRPO": Arm("grpo", epochs=1.5),
@@ -115,10 +127,11 @@ SCORES = Part(
 SOURCES = Part(
     "Tests, a teacher, or both?",
     {
-        "both": Arm(options=PASSING, answers="both"),
-        "tests alone": Arm(options=PASSING),
-        "teacher alone": Arm(answers="teacher"),
-        "both, ranking 0.3": Arm(options=DEFAULT, answers="both"),
+        "both": Arm(options=DEFAULT, answers="both"),
+        "tests alone": Arm(options=DEFAULT),
+        "teacher alone": Arm(options={"rank_weight": 0.3}, answers="teacher"),
+        "both, all pairs": Arm(options=LIGHT, answers="both"),
+        "both, all pairs, ranking 1": Arm(options=PASSING, answers="both"),
         "SFT, best of both if it passes": Arm("sft", answers="both", imitate="passing"),
         "SFT, teacher's answer": Arm("sft", answers="teacher"),
     },

@@ -80,9 +80,10 @@ def _rrtf(arm: Arm, rows: list[Row], policy: str, shared: dict[str, Any], count:
     names = ("prompt", "responses", "scores", "sources")
     data = Dataset.from_list([{name: row[name] for name in names} for row in rows])
     args = RRTFConfig(**shared, max_length=256, **arm.options)
+    trainer = RRTFTrainer(policy, args=args, train_dataset=data)
     # Prompts are shared: each is read once, however many answers it has.
-    tokens = sum(count([row["prompt"]]) + count(row["responses"], ended=True) for row in rows)
-    return RRTFTrainer(policy, args=args, train_dataset=data), arm.epochs * tokens
+    read = [[row["prompt_ids"], *row["response_ids"]] for row in trainer.train_dataset]
+    return trainer, arm.epochs * sum(len(ids) for row in read for ids in row)
 
 
 def _sft(arm: Arm, rows: list[Row], policy: str, shared: dict[str, Any], count: _Counter) -> tuple[Any, float]:
@@ -133,6 +134,8 @@ def _pairs(arm: Arm, rows: list[Row], count: _Counter) -> tuple[Dataset, int]:
     for row in rows:
         order = sorted(range(len(row["scores"])), key=lambda index: (row["scores"][index], index))
         best = max(order, key=lambda index: (row["scores"][index], -index))
+        if arm.imitate == "passing" and row["scores"][best] < PASSED:
+            continue
         worse = [index for index in order if row["scores"][index] < row["scores"][best]]
         pairs += [
             {"prompt": row["prompt"], "chosen": row["responses"][best], "rejected": row["responses"][index]}

@@ -58,6 +58,9 @@ def read_facts(folder: RunFolder, tasks: Collection[str]) -> dict[str, ProblemFa
         if row.get("task_id") in facts:
             of_row[number] = facts[row["task_id"]]
             of_row[number].ranked = row.get("candidate_ids") or []
+    if (folder / "pairs.jsonl").is_file():  # training has begun: a problem without a line was left out
+        for found in of_row.values():
+            found.trained = {"imitated": [], "pairs": []}
     for row in _rows(folder, "pairs.jsonl"):
         if row["row"] in of_row:
             of_row[row["row"]].trained = row
@@ -206,7 +209,10 @@ def _pairs(facts: ProblemFacts, candidate_id: str) -> Iterator[str]:
             told = ", ".join(key if weight is None else f"{key} (weight {weight:g})" for key, weight in met)
             yield f"It was trained on as {word} {told}."
     if not any(place in pair[:2] for pair in facts.trained["pairs"]):
-        yield "It went into no pair: it was too long, or no other answer had another score."
+        yield (
+            "It went into no pair: it was too long, or no other answer had another score, or no better one was good "
+            "enough for trainer.rank_min_score."
+        )
 
 
 def conflicts(facts: ProblemFacts, candidate_id: str | None) -> Iterator[str]:

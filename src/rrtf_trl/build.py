@@ -143,12 +143,14 @@ def check_choices(config: DictConfig) -> None:
         raise UserError("feedback: unit_tests must be among them, since ranking and evaluation go by the tests")
     if "adapter" in config and config.quantization is not None and config.adapter is None:
         raise UserError("quantized weights cannot be trained themselves: add adapter=lora")
-    good_enough = OmegaConf.select(config, "trainer.sft_min_score")
-    if OmegaConf.select(config, "ranking.combine") == "weighted" and good_enough is not None and good_enough > 1:
+    limits = {
+        f"trainer.{name}": OmegaConf.select(config, f"trainer.{name}") for name in ("sft_min_score", "rank_min_score")
+    }
+    too_high = [f"{name}={limit:g}" for name, limit in limits.items() if limit is not None and limit > 1]
+    if OmegaConf.select(config, "ranking.combine") == "weighted" and too_high:
         raise UserError(
-            f"trainer.sft_min_score={good_enough:g}: with ranking.combine=weighted scores lie between 0 and 1, and "
-            "nothing would be imitated. Say from which score on an answer is good enough, or null to imitate the best "
-            "always"
+            f"{' and '.join(too_high)}: with ranking.combine=weighted scores lie between 0 and 1, and no answer would "
+            "be good enough. Say from which score on one is, or null for no such limit"
         )
 
 

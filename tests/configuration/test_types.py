@@ -59,17 +59,21 @@ def test_what_is_right_passes(overrides: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("ranking", "passed"), [("ordinal", 3.0), ("rltf", 1.0), ("pass_ratio", 1.0)])
-def test_answers_that_pass_are_imitated_whatever_the_scores(ranking: str, passed: float) -> None:
-    assert composed(f"ranking={ranking}").trainer.sft_min_score == passed
-    assert composed(f"ranking={ranking}", "trainer.sft_min_score=null").trainer.sft_min_score is None
+@pytest.mark.parametrize("limit", ["sft_min_score", "rank_min_score"])
+def test_answers_that_pass_are_preferred_whatever_the_scores(ranking: str, passed: float, limit: str) -> None:
+    assert composed(f"ranking={ranking}").trainer[limit] == passed
+    assert composed(f"ranking={ranking}", f"trainer.{limit}=null").trainer[limit] is None
 
 
 def test_scores_between_0_and_1_want_a_limit_of_their_own() -> None:
     weighted = ["ranking.combine=weighted", "ranking.weights={unit_tests: 1}"]
-    with pytest.raises(UserError, match=r"trainer\.sft_min_score=3: with .*weighted scores lie between 0 and 1"):
+    told = r"trainer\.sft_min_score=3 and trainer\.rank_min_score=3: with .*weighted scores lie between 0 and 1"
+    with pytest.raises(UserError, match=told):
         check_choices(composed(*weighted))
+    with pytest.raises(UserError, match=r"^trainer\.rank_min_score=3: with"):
+        check_choices(composed(*weighted, "trainer.sft_min_score=0.9"))
     for limit in ("0.9", "null"):
-        check_choices(composed(*weighted, f"trainer.sft_min_score={limit}"))
+        check_choices(composed(*weighted, f"trainer.sft_min_score={limit}", f"trainer.rank_min_score={limit}"))
 
 
 def test_every_trainer_option_that_we_set_is_of_its_type() -> None:

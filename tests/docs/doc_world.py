@@ -20,7 +20,7 @@ SMALL = [
     "problems.train.limit=8", "problems.heldout.limit=4", "sampler.transformers.n=4", "evaluation.n=2",
     "evaluation.ks=[1]", "trainer.num_train_epochs=1", "decontamination=none",
 ]  # fmt: skip
-RUN = "quickstart-94864e67"
+RUN = "quickstart-a9bb336d"
 """The run of the quick start, as the documentation calls it; ``runs/NAME`` is the same."""
 
 ENVIRONMENT = {

@@ -279,7 +279,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         # What another process's attacks leave on this machine would be taken for what ours left.
-        self.lock = Path(tempfile.gettempdir(), f"rrtf-world-{os.getuid()}.lock").open("a")
+        self.lock = os.open(f"{tempfile.gettempdir()}/rrtf-world-{os.getuid()}.lock", os.O_CREAT | os.O_RDWR)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         for parent in (folder, *folder.parents[:-2]):
             parent.chmod(0o777)
@@ -325,7 +325,7 @@ class World:
         self.victim.wait()
         for one in (self.tcp, self.udp, self.unix, self.abstract, *self.datagrams):
             one.close()
-        self.lock.close()
+        os.close(self.lock)
 
     def _state(self) -> dict[str, object]:
         return {

@@ -41,6 +41,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
         "sft_responses": "best",
         "sft_min_score": None,
         "pairs": "all",
+        "rank_min_score": None,
         "pair_reduction": "mean",
         "score_weighting": True,
         "length_normalization": True,

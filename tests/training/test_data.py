@@ -341,6 +341,33 @@ def test_no_row_left_is_an_error(base_tokenizer: Tok) -> None:
         prepare([LONG, LONG], base_tokenizer, max_length=5)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["data set", "stream"])
+def test_rows_without_a_good_response_are_dropped_and_counted(
+    base_tokenizer: Tok, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    rows = Dataset.from_list([LONG, {**LONG, "scores": [0.0, 1.0, 1.9]}])
+    rows = rows.to_iterable_dataset() if stream else rows
+    with caplog.at_level(logging.WARNING):
+        kept = list(prepare(rows, base_tokenizer, min_score=2.0))
+    assert [row["row"] for row in kept] == [0]
+    told = {
+        False: "train data set: 1 of 2 rows have no response with a score of at least 2 and were dropped",
+        True: "train data set: 1 rows of the stream so far had no response with a score of at least 2 and were drop",
+    }
+    (record,) = caplog.records
+    assert told[stream] in record.message
+
+
+def test_a_response_that_is_too_long_does_not_save_its_row(base_tokenizer: Tok) -> None:
+    good = {**LONG, "scores": [2.0, 0.0, 1.0]}
+    assert sizes(prepare([LONG, good], base_tokenizer, max_length=9, min_score=2.0)) == [[2, 4]]
+
+
+def test_no_good_response_at_all_is_an_error(base_tokenizer: Tok) -> None:
+    with pytest.raises(ValueError, match=r"2 of 2 rows have no response .* at least 2\.5: nothing is left .*rank_min"):
+        prepare([LONG, LONG], base_tokenizer, min_score=2.5)
+
+
 def fitted(scores: list[float], max_responses: int, from_teacher: list[bool] | None = None) -> list[int]:
     """The places of the responses that ``max_responses`` keeps."""
     example = {

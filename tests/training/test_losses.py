@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rrtf_trl import RRTFConfig
 from rrtf_trl.training import LossOutput, rrtf_loss
-from rrtf_trl.training.losses import best_responses, ordered_pairs
+from rrtf_trl.training.losses import best_responses, least_score, ordered_pairs
 
 Config = Callable[..., RRTFConfig]
 
@@ -66,6 +66,24 @@ def test_rank_loss_by_hand(
     config: Config, pairs: str, pair_reduction: str, score_weighting: bool, expected: tuple[float, float]
 ) -> None:
     options = config(pairs=pairs, pair_reduction=pair_reduction, score_weighting=score_weighting)
+    torch.testing.assert_close(by_hand(options).rank_loss, exactly(*expected))
+
+
+@pytest.mark.parametrize(
+    ("rank_min_score", "pair_reduction", "expected"),
+    [
+        (0.5, "sum", (2.75, 0.5625)),
+        (0.75, "sum", (1.5, 0.5625)),
+        (0.75, "mean", (0.75, 0.140625)),
+        (1.0, "sum", (1.5, 0.0)),
+        (1.0, "mean", (0.75, 0.0)),
+        (1.01, "mean", (0.0, 0.0)),
+    ],
+)
+def test_rank_loss_of_pairs_whose_better_response_is_good_enough_by_hand(
+    config: Config, rank_min_score: float, pair_reduction: str, expected: tuple[float, float]
+) -> None:
+    options = config(rank_min_score=rank_min_score, pair_reduction=pair_reduction)
     torch.testing.assert_close(by_hand(options).rank_loss, exactly(*expected))
 
 
@@ -191,6 +209,8 @@ def reference(
         for i, j in itertools.permutations(members, 2):
             if not scores[i] > scores[j]:
                 continue
+            if config.rank_min_score is not None and scores[i] < config.rank_min_score:
+                continue
             if config.pairs == "best_vs_rest" and scores[i] != highest:
                 continue
             if config.pairs == "teacher_student" and not (teacher[i] and not teacher[j]):
@@ -236,6 +256,7 @@ def test_values_and_gradients_equal_the_reference_on_random_ragged_batches(
             loss_type=loss_type,
             sft_reduction=("mean", "sum")[i % 2],
             sft_min_score=(None, 0.5, -0.3)[i % 3],
+            rank_min_score=(None, 0.2, -0.6, None, -0.3)[i % 5],
             sft_responses="all" if i % 3 and i % 4 < 2 else "best",
             **options,
         )
@@ -325,6 +346,30 @@ def test_equal_likelihoods_give_no_loss_and_count_as_not_ranked(config: Config) 
 def test_pairs_stay_within_groups_and_leave_ties_out(pairs: str, expected: list[tuple[int, int]]) -> None:
     better, worse = ordered_pairs(SCORES, GROUPS, pairs, TEACHER)
     assert list(zip(better.tolist(), worse.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, None),
+        ({"sft_min_score": 1.0}, None),  # the others are ranked
+        ({"rank_min_score": 1.0}, None),  # the others' best is imitated
+        ({"sft_min_score": 1.0, "rank_min_score": 0.5}, 0.5),
+        ({"sft_min_score": 1.0, "rank_weight": 0.0}, 1.0),
+        ({"rank_min_score": 0.5, "sft_weight": 0.0}, 0.5),
+    ],
+)
+def test_a_group_below_the_least_score_has_no_loss_and_one_at_it_has(
+    config: Config, options: dict[str, float], expected: float | None
+) -> None:
+    args = config(**options)
+    assert least_score(args) == expected
+    for best in (expected, expected - 0.01) if expected is not None else (-5.0,):
+        loss = rrtf_loss(
+            exactly(-9.0, -1.0), torch.tensor([1, 1]), exactly(best, best - 1), torch.tensor([0, 0]), args
+        )
+        total = args.rank_weight * loss.rank_loss + args.sft_weight * loss.sft_loss
+        assert (float(total[0]) > 0) is (expected is None or best >= expected)
 
 
 def test_teacher_student_pairs_need_sources() -> None:

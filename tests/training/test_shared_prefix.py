@@ -27,6 +27,7 @@ class Options:
 
     loss_type = "rrtf"
     pairs = "all"
+    rank_min_score = None
     pair_reduction = "mean"
     sft_reduction = "mean"
     sft_responses = "best"

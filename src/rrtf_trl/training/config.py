@@ -67,7 +67,7 @@ class RRTFConfig(DPOOptions):
             [`~rrtf_trl.hookspecs.rrtf_losses`]. `"sigmoid"`, as DPO scripts say, is taken for `"rrtf"` with a
             warning; the other losses of DPO are refused.
         rank_weight (`float`, *optional*, defaults to `1.0`):
-            Weight of the ranking term.
+            Weight of the ranking term. With `0` only the responses that are imitated are read (of rows without images).
         sft_weight (`float`, *optional*, defaults to `1.0`):
             Weight of the imitation term. The paper uses 1 for both.
         sft_reduction (`str`, *optional*, defaults to `"mean"`):
@@ -82,6 +82,11 @@ class RRTFConfig(DPOOptions):
         pairs (`str`, *optional*, defaults to `"all"`):
             Which pairs are ranked: `"all"` with different scores, `"best_vs_rest"`, or `"teacher_student"` as the
             paper prints it, which needs a `sources` column.
+        rank_min_score (`float`, *optional*):
+            Rank only pairs whose better response has at least this score. `None` ranks all, as the paper does, and so
+            also makes a response that failed likelier than one that failed worse. Rows that add nothing for want of
+            a response of this score, and of `sft_min_score`, are dropped, counted and reported; rows with images
+            stay.
         pair_reduction (`str`, *optional*, defaults to `"mean"`):
             `"sum"` over the pairs of a row, as the paper prints it, or their `"mean"`, so that the weight of a row
             does not grow with the square of its responses.
@@ -152,6 +157,9 @@ class RRTFConfig(DPOOptions):
         default=None, metadata={"help": "Imitate only responses whose score is at least this."}
     )
     pairs: str = field(default="all", metadata={"help": "Which pairs are ranked.", "choices": _CHOICES["pairs"]})
+    rank_min_score: float | None = field(
+        default=None, metadata={"help": "Rank only pairs whose better response has at least this score."}
+    )
     pair_reduction: str = field(
         default="mean", metadata={"help": "`sum` or `mean` over a row's pairs.", "choices": _CHOICES["pair_reduction"]}
     )

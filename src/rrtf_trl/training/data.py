@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -240,12 +241,15 @@ def prepare_dataset(
     require_sources: bool,
     num_proc: int | None,
     truncation_mode: str = "drop",
+    min_score: float | None = None,
 ) -> Dataset | IterableDataset:
     """Tokenize a data set of accepted rows and fit them; a data set that this function returned passes through.
 
+    With ``min_score``, rows without a response of at least that score are dropped: they would add nothing to the loss.
+
     Raises:
-        ValueError: If a row cannot be trained on, or none is left after ``max_length``; the message says of which
-            data set.
+        ValueError: If a row cannot be trained on, or none is left after ``max_length`` or ``min_score``; the message
+            says of which data set.
     """
     first = next(iter(dataset), None)
     if first is None:
@@ -263,30 +267,50 @@ def prepare_dataset(
     )
     limits = {"max_length": max_length, "max_responses": max_responses, "truncation_mode": truncation_mode}
     if isinstance(dataset, IterableDataset):
-        return dataset.map(fit_row, fn_kwargs=limits).filter(_StreamFilter(name, max_length))
+        return dataset.map(fit_row, fn_kwargs=limits).filter(_StreamFilter(name, max_length, min_score))
     fitted = dataset.map(fit_row, fn_kwargs=limits, num_proc=num_proc, desc=f"Fitting {name} data set")
     kept = fitted.filter(lambda row: len(row["scores"]) >= 2, num_proc=num_proc)
     if max_length is not None:
         _report_too_long(dataset, kept, name, max_length, "left out" if truncation_mode == "drop" else "cut")
-    return kept
+    if min_score is None:
+        return kept
+    good = kept.filter(lambda row: max(row["scores"]) >= min_score, num_proc=num_proc)
+    _report_no_good_response(len(kept), len(good), name, min_score)
+    return good
 
 
 class _StreamFilter:
-    """Keeps the rows of a stream that have a pair left, and counts the others, which nobody knows in advance."""
+    """Keeps the rows of a stream that add to the loss, and counts the others, which nobody knows in advance."""
 
-    def __init__(self, name: str, max_length: int | None) -> None:
-        self.name, self.max_length, self.dropped = name, max_length, 0
+    def __init__(self, name: str, max_length: int | None, min_score: float | None) -> None:
+        self.name, self.max_length, self.min_score = name, max_length, min_score
+        self.dropped: Counter[str] = Counter()
 
     def __call__(self, row: dict[str, Any]) -> bool:
-        if len(row["scores"]) >= 2:
-            return True
-        self.dropped += 1
-        if str(self.dropped).rstrip("0") == "1":  # 1, 10, 100, ...
+        if len(row["scores"]) < 2:
+            self._drop(row, f"had fewer than two responses within max_length={self.max_length} tokens")
+            return False
+        if self.min_score is not None and max(row["scores"]) < self.min_score:
+            self._drop(row, f"had no response with a score of at least {self.min_score:g}")
+            return False
+        return True
+
+    def _drop(self, row: dict[str, Any], reason: str) -> None:
+        self.dropped[reason] += 1
+        if str(self.dropped[reason]).rstrip("0") == "1":  # 1, 10, 100, ...
             logger.warning(
-                f"{self.name} data set: {self.dropped} rows of the stream so far had fewer than two responses within "
-                f"max_length={self.max_length} tokens and were dropped, row {row['row']} the latest."
+                f"{self.name} data set: {self.dropped[reason]} rows of the stream so far {reason} and were dropped, "
+                f"row {row['row']} the latest."
             )
-        return False
+
+
+def _report_no_good_response(rows: int, good: int, name: str, min_score: float) -> None:
+    if good == rows:
+        return
+    message = f"{name} data set: {rows - good} of {rows} rows have no response with a score of at least {min_score:g}"
+    if not good:
+        raise ValueError(f"{message}: nothing is left to train on. Lower `sft_min_score` or `rank_min_score`.")
+    logger.warning(f"{message} and were dropped: with `sft_min_score` and `rank_min_score` they add nothing.")
 
 
 def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int, fate: str) -> None:

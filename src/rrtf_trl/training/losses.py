@@ -106,6 +106,18 @@ def _extras(loss: Loss) -> list[str]:
     return [name for name in ("from_teacher",) if name in inspect.signature(loss).parameters]
 
 
+def least_score(config: RRTFConfig) -> float | None:
+    """Return the score that a group's best response must have for the group to add to the loss; ``None`` for any.
+
+    What a registered loss makes of a group only itself knows.
+    """
+    if config.loss_type not in ("rrtf", "rrhf"):
+        return None
+    terms = ((config.rank_weight, config.rank_min_score), (config.sft_weight, config.sft_min_score))
+    needed = [min_score for weight, min_score in terms if weight > 0]
+    return None if None in needed else min(score for score in needed if score is not None)
+
+
 # -- RRTF and RRHF ---------------------------------------------------------------------------------------
 
 
@@ -125,7 +137,7 @@ def rrtf_loss(
         lengths: int or float `[N]`, tokens in each response, at least 1.
         scores: float `[N]`, larger is better; equal scores make no pair.
         group_ids: int `[N]`, the group of each response, ascending from 0 to G − 1.
-        config: Reads ``loss_type``, ``pairs``, ``pair_reduction``, ``score_weighting``,
+        config: Reads ``loss_type``, ``pairs``, ``rank_min_score``, ``pair_reduction``, ``score_weighting``,
             ``length_normalization``, ``sft_reduction``, ``sft_responses`` and ``sft_min_score``.
         from_teacher: bool `[N]`, True for responses that are not the student's own; needed by
             ``pairs="teacher_student"`` and used to choose between equally good responses to imitate.
@@ -135,7 +147,7 @@ def rrtf_loss(
         from_teacher = torch.zeros_like(group_ids, dtype=torch.bool)
     values = logps / lengths if config.length_normalization else logps
 
-    better, worse = ordered_pairs(scores, group_ids, config.pairs, from_teacher)
+    better, worse = ordered_pairs(scores, group_ids, config.pairs, from_teacher, config.rank_min_score)
     margins = values[better] - values[worse]
     hinge = -margins.clamp(max=0) * pair_weights(scores, better, worse, config)
     rank_loss = _sum_by_group(hinge, group_ids[better], groups)
@@ -193,7 +205,11 @@ def imitated_responses(
 
 
 def ordered_pairs(
-    scores: Tensor, group_ids: Tensor, pairs: str, from_teacher: Tensor | None = None
+    scores: Tensor,
+    group_ids: Tensor,
+    pairs: str,
+    from_teacher: Tensor | None = None,
+    min_score: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Choose the pairs of responses that the ranking term compares.
 
@@ -204,6 +220,7 @@ def ordered_pairs(
             best-scored responses of a group against every lower one. ``teacher_student``: a teacher's
             response against every lower-scored one of the student, as the paper prints it.
         from_teacher: bool `[N]`, needed by ``teacher_student``.
+        min_score: The least score of a better response; ``None`` for any.
 
     Returns:
         Two int tensors `[P]`: the indices of the better and of the worse response of each pair.
@@ -218,6 +235,8 @@ def ordered_pairs(
                 'pairs="teacher_student" needs to know which responses are the teacher\'s: `from_teacher`.'
             )
         candidate &= from_teacher[:, None] & ~from_teacher[None, :]
+    if min_score is not None:
+        candidate &= (scores >= min_score)[:, None]
     better, worse = candidate.nonzero(as_tuple=True)
     return better, worse
 

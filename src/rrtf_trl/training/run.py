@@ -104,7 +104,9 @@ def trained_pairs(dataset: Dataset, args: RRTFConfig) -> Iterator[dict[str, Any]
     for row in dataset.select_columns(["row", "kept", "scores", "from_teacher"]):
         scores, teacher = torch.tensor(row["scores"], dtype=torch.float64), torch.tensor(row["from_teacher"])
         group = torch.zeros(len(scores), dtype=torch.long)
-        better, worse = ordered_pairs(scores, group, args.pairs, teacher)
+        better, worse = ordered_pairs(scores, group, args.pairs, teacher, args.rank_min_score)
+        if not args.rank_weight:
+            better, worse = better[:0], worse[:0]
         # What another loss makes of a pair only itself knows.
         ours = args.loss_type in ("rrtf", "rrhf")
         weights = pair_weights(scores, better, worse, args).tolist() if ours else [None] * len(better)

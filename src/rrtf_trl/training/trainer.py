@@ -33,6 +33,7 @@ from trl.trainer.utils import (
 from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator, prepare_dataset
+from .imitation import without_the_others
 from .loading import (
     add_adapter,
     disable_dropout,
@@ -43,7 +44,7 @@ from .loading import (
     router_loss_weight,
     tokenizer_of,
 )
-from .losses import LossOutput, batch_loss
+from .losses import LossOutput, batch_loss, least_score
 from .metrics import Metrics
 from .packing import PackedCollator
 from .scoring import ScoredResponses, model_inputs, score_responses
@@ -208,7 +209,7 @@ class RRTFTrainer(_BaseTrainer):
     def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig) -> AnyDataset:
         if self._with_images:
             return number_rows(dataset)
-        return prepare_dataset(
+        prepared = prepare_dataset(
             dataset,
             self._tokenizer,
             name=name,
@@ -217,7 +218,9 @@ class RRTFTrainer(_BaseTrainer):
             require_sources=args.pairs == "teacher_student",
             num_proc=args.dataset_num_proc,
             truncation_mode=args.truncation_mode,
+            min_score=least_score(args),
         )
+        return without_the_others(prepared, args, name)
 
     def _prepare_eval(self, eval_dataset: Any, args: RRTFConfig) -> Any:
         if isinstance(eval_dataset, dict):

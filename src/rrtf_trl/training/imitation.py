@@ -1,0 +1,38 @@
+"""Rows for imitation alone: where ranking has no weight, only the responses that are imitated are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from datasets import Dataset, IterableDataset
+
+from .config import RRTFConfig
+from .losses import imitated_responses
+
+_OF_RESPONSES = ("response_ids", "scores", "from_teacher", "kept")
+
+
+def without_the_others(dataset: Dataset | IterableDataset, args: RRTFConfig, name: str) -> Dataset | IterableDataset:
+    """Return the prepared rows with those responses that ``args`` imitate, if they do nothing else.
+
+    The loss and its gradient are the same, at the tokens of :class:`~trl.SFTTrainer`. What a registered loss does only
+    itself knows: it gets all responses.
+
+    Args:
+        dataset: Rows that :func:`~rrtf_trl.training.data.prepare_dataset` returned.
+        args: Reads ``rank_weight``, ``loss_type``, ``sft_responses`` and ``sft_min_score``.
+        name: Of the data set, for the progress bar.
+    """
+    if args.rank_weight > 0 or args.loss_type not in ("rrtf", "rrhf"):
+        return dataset
+    options = {"num_proc": args.dataset_num_proc, "desc": f"Choosing what to imitate of the {name} data set"}
+    return dataset.map(_imitated, fn_kwargs={"args": args}, **(options if isinstance(dataset, Dataset) else {}))
+
+
+def _imitated(row: dict[str, Any], args: RRTFConfig) -> dict[str, Any]:
+    scores = torch.tensor(row["scores"], dtype=torch.float64)
+    group = torch.zeros(len(scores), dtype=torch.long)
+    chosen = imitated_responses(scores, group, args, torch.tensor(row["from_teacher"])).nonzero()[:, 0].tolist()
+    chosen = chosen or list(range(len(scores)))  # prepared for other options, by which nothing of it is imitated
+    return {name: [row[name][response] for response in chosen] for name in _OF_RESPONSES}
