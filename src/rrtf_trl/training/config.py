@@ -67,7 +67,8 @@ class RRTFConfig(DPOOptions):
             [`~rrtf_trl.hookspecs.rrtf_losses`]. `"sigmoid"`, as DPO scripts say, is taken for `"rrtf"` with a
             warning; the other losses of DPO are refused.
         rank_weight (`float`, *optional*, defaults to `1.0`):
-            Weight of the ranking term. With `0` only the responses that are imitated are read (of rows without images).
+            Weight of the ranking term. With `0` only the responses that are imitated are read, but for rows with
+            images.
         sft_weight (`float`, *optional*, defaults to `1.0`):
             Weight of the imitation term. The paper uses 1 for both.
         sft_reduction (`str`, *optional*, defaults to `"mean"`):
