@@ -10,7 +10,7 @@ import torch
 from datasets import Dataset
 
 from rrtf_trl import RRTFTrainer
-from rrtf_trl.training.imitation import without_the_others
+from rrtf_trl.training.imitation import keep_imitated
 from rrtf_trl.training.run import trained_pairs
 
 Build = Callable[..., RRTFTrainer]
@@ -57,4 +57,4 @@ def test_a_registered_loss_gets_all_responses(trainer: Build, llama_path: str, r
     alone = trainer(llama_path, ranked, rank_weight=0.0)
     args = alone.args
     args.loss_type = "listwise"
-    assert without_the_others(ranked, args, "train") is ranked
+    assert keep_imitated(ranked, args, "train") is ranked

@@ -13,7 +13,7 @@ from .losses import imitated_responses
 _OF_RESPONSES = ("response_ids", "scores", "from_teacher", "kept")
 
 
-def without_the_others(dataset: Dataset | IterableDataset, args: RRTFConfig, name: str) -> Dataset | IterableDataset:
+def keep_imitated(dataset: Dataset | IterableDataset, args: RRTFConfig, name: str) -> Dataset | IterableDataset:
     """Return the prepared rows with those responses that ``args`` imitate, if they do nothing else.
 
     The loss and its gradient are the same, at the tokens of :class:`~trl.SFTTrainer`. What a registered loss does only

@@ -33,7 +33,7 @@ from trl.trainer.utils import (
 from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator, prepare_dataset
-from .imitation import without_the_others
+from .imitation import keep_imitated
 from .loading import (
     add_adapter,
     disable_dropout,
@@ -220,7 +220,7 @@ class RRTFTrainer(_BaseTrainer):
             truncation_mode=args.truncation_mode,
             min_score=least_score(args),
         )
-        return without_the_others(prepared, args, name)
+        return keep_imitated(prepared, args, name)
 
     def _prepare_eval(self, eval_dataset: Any, args: RRTFConfig) -> Any:
         if isinstance(eval_dataset, dict):
