@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, default=Path("docs/images"))
     options = parser.parse_args()
     for file in sorted(options.results.glob("*.jsonl")):
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        lines = list({row["key"]: row for row in reversed(rows)}.values())[::-1]  # two processes may have made one
         file.with_suffix(".md").write_text(page(file.stem, lines))
         for part in PARTS:
             if arms := by_arm(lines, part):
