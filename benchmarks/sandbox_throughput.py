@@ -24,6 +24,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -61,8 +62,9 @@ def main() -> None:
     for name in options.only or CONTESTANTS:
         arguments = ["--contestant", name, "--workers", str(options.workers), "--code-eval", options.code_eval]
         process = subprocess.Popen(
-            [sys.executable, __file__, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            [sys.executable, __file__, *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
         answer = _ask(process, "warm")
         if "missing" in answer:
             print(f"{name}: skipped, {answer['missing']}", flush=True)
@@ -80,9 +82,10 @@ def main() -> None:
                 print(f"{name}: only {answer['passed']} of {answer['count']} passed", flush=True)
             rates[name].append(answer["count"] / answer["seconds"])
         print(f"round {number}: " + ", ".join(f"{name} {each[-1]:.0f}" for name, each in rates.items()), flush=True)
+    print(table(rates, options.workers), flush=True)
     for process in turns.values():
-        process.communicate("stop\n")
-    print(table(rates, options.workers))
+        os.killpg(process.pid, signal.SIGKILL)  # the workers of a peer's pool outlive the pool
+        process.wait()
 
 
 def table(rates: dict[str, list[float]], workers: int) -> str:
@@ -121,9 +124,7 @@ def _serve(name: str, options: argparse.Namespace) -> None:
     except Missing as reason:
         print("@" + json.dumps({"missing": str(reason)}), file=answers, flush=True)
         return
-    for line in sys.stdin:
-        if line.strip() == "stop":
-            os._exit(0)  # pools of processes do not end well without their stdout
+    for _ in sys.stdin:
         start = time.perf_counter()
         passed = work()
         seconds = time.perf_counter() - start
