@@ -38,7 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     for file in sorted(options.results.glob("*.jsonl")):
         rows = [json.loads(line) for line in file.read_text().splitlines()]
-        lines = list({row["key"]: row for row in reversed(rows)}.values())[::-1]  # two processes may have made one
+        lines = list({row["key"]: row for row in rows}.values())  # two processes may have made the same one
         file.with_suffix(".md").write_text(page(file.stem, lines))
         for part in PARTS:
             if arms := by_arm(lines, part):

@@ -23,7 +23,7 @@ class ProblemFacts:
         judgements: Of each candidate, by its id.
         standings: Of each candidate that was ranked, by its id.
         ranked: The candidate ids of its row of ``ranked.jsonl``, in that order.
-        trained: Its row of ``pairs.jsonl``, or ``None``.
+        trained: Its row of ``pairs.jsonl``, one without pairs where training left it out, or ``None`` before training.
         dropped: Its rows of ``dropped.jsonl``.
         conflicts: Its rows of ``conflicts.jsonl``.
     """
@@ -211,7 +211,7 @@ def _pairs(facts: ProblemFacts, candidate_id: str) -> Iterator[str]:
     if not any(place in pair[:2] for pair in facts.trained["pairs"]):
         yield (
             "It went into no pair: it was too long, or no other answer had another score, or no better one was good "
-            "enough for trainer.rank_min_score."
+            "enough for trainer.rank_min_score, or trainer.rank_weight is 0."
         )
 
 

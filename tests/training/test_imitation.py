@@ -58,3 +58,14 @@ def test_a_registered_loss_gets_all_responses(trainer: Build, llama_path: str, r
     args = alone.args
     args.loss_type = "listwise"
     assert keep_imitated(ranked, args, "train") is ranked
+
+
+def test_an_evaluation_may_have_rows_of_which_nothing_is_imitated(
+    trainer: Build, llama_path: str, ranked: Dataset
+) -> None:
+    failing = ranked.map(lambda row: {"scores": [-float(place) for place in range(len(row["scores"]))]})
+    options = {"sft_min_score": 0.5, "rank_min_score": 0.5, "per_device_eval_batch_size": len(failing)}
+    for rank_weight in (0.0, 1.0):
+        one = trainer(llama_path, eval_dataset=failing, rank_weight=rank_weight, **options)
+        assert len(one.eval_dataset) == len(failing)
+        assert one.evaluate()["eval_loss"] == 0.0

@@ -86,8 +86,8 @@ class RRTFConfig(DPOOptions):
         rank_min_score (`float`, *optional*):
             Rank only pairs whose better response has at least this score. `None` ranks all, as the paper does, and so
             also makes a response that failed likelier than one that failed worse. Rows that add nothing for want of
-            a response of this score, and of `sft_min_score`, are dropped, counted and reported; rows with images
-            stay.
+            a response of this score, and of `sft_min_score`, are not trained on, which is counted and reported;
+            rows with images stay.
         pair_reduction (`str`, *optional*, defaults to `"mean"`):
             `"sum"` over the pairs of a row, as the paper prints it, or their `"mean"`, so that the weight of a row
             does not grow with the square of its responses.

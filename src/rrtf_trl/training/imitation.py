@@ -34,5 +34,5 @@ def _imitated(row: dict[str, Any], args: RRTFConfig) -> dict[str, Any]:
     scores = torch.tensor(row["scores"], dtype=torch.float64)
     group = torch.zeros(len(scores), dtype=torch.long)
     chosen = imitated_responses(scores, group, args, torch.tensor(row["from_teacher"])).nonzero()[:, 0].tolist()
-    chosen = chosen or list(range(len(scores)))  # prepared for other options, by which nothing of it is imitated
+    chosen = chosen or list(range(len(scores)))  # a row to evaluate on, of which nothing is imitated: its loss is 0
     return {name: [row[name][response] for response in chosen] for name in _OF_RESPONSES}

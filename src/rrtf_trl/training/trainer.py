@@ -138,7 +138,7 @@ class RRTFTrainer(_BaseTrainer):
             prepare_for_images(args, self._with_images)
         if data_collator is None:
             data_collator = self._padding_collator(processing_class, args)
-        train_dataset = self._prepare(train_dataset, "train", args)
+        train_dataset = self._prepare(train_dataset, "train", args, min_score=least_score(args))
         eval_dataset = self._prepare_eval(eval_dataset, args)
 
         super().__init__(
@@ -206,7 +206,7 @@ class RRTFTrainer(_BaseTrainer):
             truncation_mode=args.truncation_mode,
         )
 
-    def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig) -> AnyDataset:
+    def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig, min_score: float | None = None) -> AnyDataset:
         if self._with_images:
             return number_rows(dataset)
         prepared = prepare_dataset(
@@ -218,7 +218,7 @@ class RRTFTrainer(_BaseTrainer):
             require_sources=args.pairs == "teacher_student",
             num_proc=args.dataset_num_proc,
             truncation_mode=args.truncation_mode,
-            min_score=least_score(args),
+            min_score=min_score,
         )
         return keep_imitated(prepared, args, name)
 
