@@ -26,8 +26,8 @@ from transformers import (
 from trl import DPOConfig, DPOTrainer
 
 from rrtf_trl import RRTFConfig, RRTFTrainer
-from rrtf_trl.training.data import fit_row, prepare_dataset
 from rrtf_trl.training.dpo_options import DPO_LOSSES, DPOOptions
+from rrtf_trl.training.prepare import fit_row, prepare_dataset
 
 Build = Callable[..., RRTFTrainer]
 Configure = Callable[..., RRTFConfig]

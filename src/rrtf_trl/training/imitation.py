@@ -20,7 +20,7 @@ def keep_imitated(dataset: Dataset | IterableDataset, args: RRTFConfig, name: st
     itself knows: it gets all responses.
 
     Args:
-        dataset: Rows that :func:`~rrtf_trl.training.data.prepare_dataset` returned.
+        dataset: Rows that :func:`~rrtf_trl.training.prepare.prepare_dataset` returned.
         args: Reads ``rank_weight``, ``loss_type``, ``sft_responses`` and ``sft_min_score``.
         name: Of the data set, for the progress bar.
     """

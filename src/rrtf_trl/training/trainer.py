@@ -32,7 +32,7 @@ from trl.trainer.utils import (
 
 from . import paper
 from .config import RRTFConfig
-from .data import TOKENIZED_COLUMNS, RankedCollator, prepare_dataset
+from .data import TOKENIZED_COLUMNS, RankedCollator
 from .imitation import keep_imitated
 from .loading import (
     add_adapter,
@@ -47,6 +47,7 @@ from .loading import (
 from .losses import LossOutput, batch_loss, least_score
 from .metrics import Metrics
 from .packing import PackedCollator
+from .prepare import prepare_dataset
 from .scoring import ScoredResponses, model_inputs, score_responses
 from .shared_prefix import share_prefixes
 from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows

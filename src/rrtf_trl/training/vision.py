@@ -14,7 +14,8 @@ from transformers import ProcessorMixin
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.utils import pad
 
-from .data import choose_responses, group_tensors, ranked_row
+from .data import group_tensors, ranked_row
+from .prepare import choose_responses
 
 logger = logging.getLogger(__name__)
 

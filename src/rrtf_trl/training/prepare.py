@@ -1,0 +1,168 @@
+"""A data set prepared to train on: its rows tokenized, fitted to the limits, and those dropped that add nothing.
+
+A row goes through :func:`~rrtf_trl.training.data.tokenize_row` and :func:`fit_row`; what is left out is counted and
+reported.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+from transformers import PreTrainedTokenizerBase
+
+from .data import tokenize_row
+
+logger = logging.getLogger(__name__)
+
+_PREPARED = {"prompt_ids", "response_ids", "kept"}
+
+
+def fit_row(
+    example: dict[str, Any], max_length: int | None, max_responses: int | None, truncation_mode: str = "drop"
+) -> dict[str, Any]:
+    """Leave out a tokenized row's responses that do not fit, or cut them; ``kept`` has the indices of the others.
+
+    See ``max_length``, ``truncation_mode`` and ``max_responses`` of :class:`~rrtf_trl.training.config.RRTFConfig`.
+    """
+    prompt, responses = example["prompt_ids"], example["response_ids"]
+    keep = list(range(len(responses)))
+    if max_length is not None:
+        if truncation_mode == "keep_start":
+            responses = [ids[: max(max_length - len(prompt), 0)] for ids in responses]
+        elif truncation_mode == "keep_end":
+            # All responses of a row answer the same prompt, so it is cut for the longest.
+            excess = len(prompt) + max(map(len, responses)) - max_length
+            prompt, responses = prompt[max(excess, 0) :], [ids[-max_length:] for ids in responses]
+        keep = [i for i in keep if responses[i] and len(prompt) + len(responses[i]) <= max_length]
+    keep = choose_responses(example["scores"], example["from_teacher"], max_responses, keep)
+    fitted = {name: [example[name][i] for i in keep] for name in ("scores", "from_teacher")}
+    return {"prompt_ids": prompt, "response_ids": [responses[i] for i in keep], **fitted, "kept": keep}
+
+
+def choose_responses(
+    scores: list[float], from_teacher: list[bool], max_responses: int | None, among: list[int] | None = None
+) -> list[int]:
+    """Return the indices of at most ``max_responses`` responses: the best, the worst and evenly spaced ones between.
+
+    Args:
+        scores: One a response.
+        from_teacher: One a response; among equals a teacher's counts as better, because it is the one imitated.
+        max_responses: At least 2, or ``None`` for all.
+        among: The indices to choose from, by default all.
+    """
+    among = list(range(len(scores))) if among is None else among
+    if max_responses is None or len(among) <= max_responses:
+        return among
+    ranked = sorted(among, key=lambda i: (-scores[i], not from_teacher[i]))
+    return sorted({ranked[round(i * (len(ranked) - 1) / (max_responses - 1))] for i in range(max_responses)})
+
+
+def prepare_dataset(
+    dataset: Dataset | IterableDataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    name: str,
+    max_length: int | None,
+    max_responses: int | None,
+    require_sources: bool,
+    num_proc: int | None,
+    truncation_mode: str = "drop",
+    min_score: float | None = None,
+) -> Dataset | IterableDataset:
+    """Tokenize a data set of accepted rows and fit them; a data set that this function returned passes through.
+
+    With ``min_score``, rows without a response of at least that score are dropped: they would add nothing to the loss.
+
+    Raises:
+        ValueError: If a row cannot be trained on, or none is left after ``max_length`` or ``min_score``; the message
+            says of which data set.
+    """
+    first = next(iter(dataset), None)
+    if first is None:
+        raise ValueError(f"The {name} data set is empty: there is nothing to train on.")
+    if first.keys() >= _PREPARED:
+        return dataset
+    # `desc` and `num_proc` are for `Dataset` only; an `IterableDataset` maps as it is read.
+    options = {"num_proc": num_proc, "desc": f"Tokenizing {name} data set"} if isinstance(dataset, Dataset) else {}
+    dataset = dataset.map(
+        _tokenize_row_of,
+        with_indices=True,
+        fn_kwargs={"name": name, "tokenizer": tokenizer, "require_sources": require_sources},
+        remove_columns=list(first),
+        **options,
+    )
+    limits = {"max_length": max_length, "max_responses": max_responses, "truncation_mode": truncation_mode}
+    if isinstance(dataset, IterableDataset):
+        return dataset.map(fit_row, fn_kwargs=limits).filter(_StreamFilter(name, max_length, min_score))
+    fitted = dataset.map(fit_row, fn_kwargs=limits, num_proc=num_proc, desc=f"Fitting {name} data set")
+    kept = fitted.filter(lambda row: len(row["scores"]) >= 2, num_proc=num_proc)
+    if max_length is not None:
+        _report_too_long(dataset, kept, name, max_length, "left out" if truncation_mode == "drop" else "cut")
+    if min_score is None:
+        return kept
+    good = kept.filter(lambda row: max(row["scores"]) >= min_score, num_proc=num_proc)
+    _report_no_good_response(len(kept), len(good), name, min_score)
+    return good
+
+
+def _tokenize_row_of(row: dict[str, Any], index: int, name: str, **options: Any) -> dict[str, Any]:
+    try:
+        return tokenize_row(row, index, **options)
+    except ValueError as error:
+        raise ValueError(f"{name} data set: {error}") from error
+
+
+class _StreamFilter:
+    """Keeps the rows of a stream that add to the loss, and counts the others, which nobody knows in advance."""
+
+    def __init__(self, name: str, max_length: int | None, min_score: float | None) -> None:
+        self.name, self.max_length, self.min_score = name, max_length, min_score
+        self.dropped: Counter[str] = Counter()
+
+    def __call__(self, row: dict[str, Any]) -> bool:
+        if len(row["scores"]) < 2:
+            self._drop(row, f"had fewer than two responses within max_length={self.max_length} tokens")
+            return False
+        if self.min_score is not None and max(row["scores"]) < self.min_score:
+            self._drop(row, f"had no response with a score of at least {self.min_score:g}")
+            return False
+        return True
+
+    def _drop(self, row: dict[str, Any], reason: str) -> None:
+        self.dropped[reason] += 1
+        if str(self.dropped[reason]).rstrip("0") == "1":  # 1, 10, 100, ...
+            logger.warning(
+                f"{self.name} data set: {self.dropped[reason]} rows of the stream so far {reason} and were dropped, "
+                f"row {row['row']} the latest."
+            )
+
+
+def _report_no_good_response(rows: int, good: int, name: str, min_score: float) -> None:
+    if good == rows:
+        return
+    message = f"{name} data set: {rows - good} of {rows} rows have no response with a score of at least {min_score:g}"
+    if not good:
+        raise ValueError(f"{message}: nothing is left to train on. Lower `sft_min_score` or `rank_min_score`.")
+    logger.warning(f"{message} and were dropped: with `sft_min_score` and `rank_min_score` they add nothing.")
+
+
+def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int, fate: str) -> None:
+    responses, longest = 0, 0
+    for row in before.select_columns(["prompt_ids", "response_ids"]):
+        for ids in row["response_ids"]:
+            length = len(row["prompt_ids"]) + len(ids)
+            responses += length > max_length
+            longest = max(longest, length)
+    if not responses:
+        return
+    message = (
+        f"{name} data set: {responses} responses longer than max_length={max_length} tokens with their prompt "
+        f"(longest: {longest}) were {fate}, and {len(before) - len(kept)} of {len(before)} rows had fewer than two "
+        "left."
+    )
+    if len(kept) == 0:
+        raise ValueError(f"{message} No row is left: raise `max_length`.")
+    logger.warning(message)
