@@ -73,7 +73,10 @@ def problem(number: int) -> Problem:
 
 
 def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_all_nodes_work_and_a_killed_ones_work_is_done_by_the_others(cluster: Any) -> None:
