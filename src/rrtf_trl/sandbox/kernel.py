@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import struct
 import sys
 
@@ -41,6 +42,12 @@ if sys.platform == "linux":
     _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
     _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 
+
+_POOL, _POOL_HEADER = 16384, 48
+"""Of Python's allocator, which has small blocks of one size in aligned pools: bytes of a pool, and of its header."""
+_MOST_HOLES = 2048
+"""Holes of a size to fill, at most; there are fewer than half as many, but another allocator has no such pools."""
+
 _fork = ctypes.PyDLL(None).fork  # holds the interpreter's lock all the while
 
 
@@ -57,11 +64,29 @@ def fork() -> int:
 
 
 def tidy_heap() -> None:
-    """Put the free memory in order, where the C library can: else each child does so in a copy of its own."""
-    trim = getattr(_libc, "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-        ctypes.create_string_buffer(1 << 16)  # to find room for it, what is free is sorted by size
+    """Fill the holes in the heap, of Python's allocator and of glibc's.
+
+    What a child allocates then lies together in pages that hold little else. In a hole it would lie beside objects
+    of the parent, in pages of which the child needs copies for that alone.
+    """
+    take = ctypes.pythonapi.PyObject_Malloc
+    take.restype, take.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    for size in range(16, 513, 16):
+        for _ in range(_MOST_HOLES):
+            if (take(size) or 0) % _POOL == _POOL_HEADER:
+                break  # the first block of a pool: there was no other left
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc.restype, _libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+        _libc.free.restype, _libc.free.argtypes = None, [ctypes.c_void_p]
+        _libc.sbrk.restype = ctypes.c_void_p
+        _libc.malloc_trim(0)
+        end = _libc.sbrk(0) - 2 * resource.getpagesize()  # what is left at the end of the heap is less than that
+        for size in [*range(65536, 4096, -4096), *range(4096, 1024, -256), *range(1024, 8, -16)]:
+            for _ in range(_MOST_HOLES):
+                place = _libc.malloc(size) or end
+                if place >= end:
+                    _libc.free(place if place > end else None)
+                    break
 
 
 class _FilterProgram(ctypes.Structure):
