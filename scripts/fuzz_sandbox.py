@@ -20,6 +20,7 @@ import atheris
 
 with atheris.instrument_imports(include=["rrtf_trl.sandbox"]):
     from rrtf_trl.sandbox import codec, protocol, session, trace
+    from rrtf_trl.sandbox.conversation import Conversation
     from rrtf_trl.sandbox.faults import Broken, Diverged, Fault, Limits, LoadError
     from rrtf_trl.sandbox.forkserver import Report
     from rrtf_trl.sandbox.remote import Remote
@@ -99,7 +100,7 @@ def fuzz_session(data: bytes) -> None:
     server: Any = _Server(said)
     limits = Limits(cpu=1.0, wall=1.0, memory_mb=100, output_bytes=100)
     numbers = itertools.count(1)
-    session._fresh_number = lambda: next(numbers)  # as if they could be guessed
+    Conversation.new_number = staticmethod(lambda: next(numbers))  # type: ignore[method-assign]  # as if to guess
     one = session.Session(server, limits, trace.no_trace())
     try:
         found = one.load("", ["f"])
@@ -116,7 +117,7 @@ def fuzz_session(data: bytes) -> None:
         assert type(error).__module__ in ("builtins", "rrtf_trl.sandbox.raised"), error
         assert not isinstance(error, AssertionError)
     finally:
-        one.end()
+        one.talk.end()
         server._kept.close()
 
 

@@ -92,9 +92,9 @@ class _Watcher:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         plain_pass = report.outcome == "passed" and not hasattr(report, "wasxfail")
-        fault = self._session.fault if self._session is not None else None
+        fault = self._session.talk.fault if self._session is not None else None
         if fault is not None and self._session is not None:  # also where the test swallowed it
-            self._session.fault = None
+            self._session.talk.fault = None
             self.counts.raised = True
             self._failed.add(report.nodeid)
             self.counts.message = self.counts.message or f"{report.nodeid}: {fault.text}"

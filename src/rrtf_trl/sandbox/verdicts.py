@@ -47,7 +47,7 @@ class Verdict:
         test: The test that failed first.
         expected: What it wanted.
         got: What it got.
-        again: Whether it may have been an accident of the machine: see :attr:`.session.Session.accident`.
+        again: Whether it may have been an accident of the machine: see :attr:`.conversation.Conversation.accident`.
     """
 
     state: str
@@ -84,13 +84,13 @@ class Bench:
         """Start a program's process, and the clock."""
         self._on_start()
         session = Session(self.server, self.limits, trace, files)
-        self.alarm.set(self.limits.wall, session.expire)
+        self.alarm.set(self.limits.wall, session.talk.remember)
         return session
 
     def end(self, session: Session) -> None:
         """Stop the clock, and end the process."""
         self.alarm.clear()
-        session.end()
+        session.talk.end()
 
 
 class Tally:
@@ -105,7 +105,7 @@ class Tally:
 
     def test(self, session: Session, test: Test) -> bool:
         """Run one test; return whether the program can take another."""
-        session.fault = None
+        session.talk.fault = None
         error: BaseException | None = None
         try:
             test.run()
@@ -115,11 +115,11 @@ class Tally:
             if isinstance(caught, LoadError) and caught.stage == "compile":
                 raise
             error = caught
-        if session.broken is not None:
-            raise session.broken
-        if session.diverged:
+        if session.talk.broken is not None:
+            raise session.talk.broken
+        if session.talk.diverged:
             raise Diverged
-        fault = session.fault  # also where the test swallowed it and went on
+        fault = session.talk.fault  # also where the test swallowed it and went on
         if fault is not None:
             call = session.last_call()
             self._raised |= fault.kind in ("ended", "raised")
@@ -174,13 +174,13 @@ def judge(suite: Suite, code: str, bench: Bench, trace: Trace) -> Verdict:
         verdict = _judge(suite, code, session)
     finally:
         bench.end(session)
-    verdict.again = session.accident
+    verdict.again = session.talk.accident
     return _if_answered_once(verdict, session)
 
 
 def _if_answered_once(verdict: Verdict, session: Session) -> Verdict:
     """The verdict, if the program gave no second answer to anything; for a session that has ended."""
-    if session.said_too_much and verdict.passed:
+    if session.talk.said_too_much and verdict.passed:
         return Verdict("refused", 0, verdict.total, "the program wrote to the judge's channel: a reply to no call")
     return verdict
 
@@ -205,12 +205,12 @@ def _judge(suite: Suite, code: str, session: Session) -> Verdict:
             return Verdict("runtime_error", 0, suite.total, text or "the tests called nothing of the program")
         return verdict
     except LoadError as error:
-        if session.diverged:
+        if session.talk.diverged:
             raise Diverged from None
         state = "compile_error" if error.stage == "compile" else "runtime_error"
         return Verdict(state, 0, suite.total, str(error))
     except Fault as fault:
-        if session.diverged:
+        if session.talk.diverged:
             raise Diverged from None
         state = {"ended": "runtime_error", "raised": "runtime_error", "unsupported": "refused"}.get(
             fault.kind, fault.kind
@@ -246,8 +246,8 @@ def judge_program(tests: dict[str, Any], code: str, bench: Bench) -> Verdict:
                 return Verdict("compile_error", 0, len(cases), str(error))
             finally:
                 bench.end(session)
-            accident |= session.accident
-            if goes_on and session.said_too_much:  # else what it said in its last moment changes nothing
+            accident |= session.talk.accident
+            if goes_on and session.talk.said_too_much:  # else what it said in its last moment changes nothing
                 return Verdict("refused", 0, len(cases), "the program wrote to the judge's channel")
             if not goes_on:
                 break
@@ -273,20 +273,22 @@ def judge_files(files: dict[str, str], code: str, bench: Bench, trace: Trace, fo
         session.load(code, [])
         sys.modules["solution"] = pytest_files.ProxyModule(session)
         counts = pytest_files.run_files(folder, list(files), session)
-        end = session.fault
+        end = session.talk.fault
     except LoadError as error:
         state = "compile_error" if error.stage == "compile" else "runtime_error"
-        return Verdict(state, 0, max(1, count), str(error), again=session.accident)
+        return Verdict(state, 0, max(1, count), str(error), again=session.talk.accident)
     except Fault as fault:
         state = "runtime_error" if fault.kind in ("ended", "raised") else fault.kind
-        return Verdict(state.replace("unsupported", "refused"), 0, max(1, count), fault.text, again=session.accident)
+        return Verdict(
+            state.replace("unsupported", "refused"), 0, max(1, count), fault.text, again=session.talk.accident
+        )
     finally:
         bench.end(session)
-    if session.broken is not None:
-        raise session.broken
+    if session.talk.broken is not None:
+        raise session.talk.broken
     total = max(counts.collected, count, 1)
-    verdict = Verdict("partial", counts.passed, total, counts.message, counts.test, again=session.accident)
-    stop = session.stopped_by or end
+    verdict = Verdict("partial", counts.passed, total, counts.message, counts.test, again=session.talk.accident)
+    stop = session.talk.stopped_by or end
     if stop is not None and stop.kind in ("timeout", "memory", "refused"):
         verdict.state = stop.kind
     elif session.calls and counts.collected == counts.passed == (count or counts.collected) and counts.collected:
@@ -330,7 +332,7 @@ def judge_weakly(kind: str, tests: dict[str, Any], entry: str | None, code: str,
         verdict = Verdict("refused", 0, 1, "the program wrote to the judge's channel")
     finally:
         bench.end(session)
-    verdict.again = session.accident
+    verdict.again = session.talk.accident
     return _if_answered_once(verdict, session)
 
 
