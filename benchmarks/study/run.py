@@ -201,7 +201,7 @@ class Study:
         if (known := self._known(key)) is not None:
             return known
         started = time.monotonic()
-        row = {"key": key, **about, **make(), "seconds": time.monotonic() - started, **_where_and_when()}
+        row = {"key": key, **about, **make(), "seconds": time.monotonic() - started, **where_and_when()}
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         shown = "  ".join(f"{name} {value:.3f}" for name, value in row["figures"].items())
@@ -218,7 +218,8 @@ class Study:
         return None
 
 
-def _where_and_when() -> dict[str, str]:
+def where_and_when() -> dict[str, str]:
+    """Return the date and the machine, for results."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     machine = f"{device} ({platform.machine()}), Python {platform.python_version()}"
     return {"date": str(datetime.date.today()), "machine": machine}
