@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .describe import describe_isolation
     from .job import Job, JobExecutor, Outcome, OutcomeState, check_job
-    from .pool import Sandbox, SandboxUnavailable
+    from .pool import Sandbox
+    from .worker_process import SandboxUnavailable
 
 _HOMES = {
     "JobExecutor": "job",
@@ -20,7 +21,7 @@ _HOMES = {
     "Outcome": "job",
     "OutcomeState": "job",
     "Sandbox": "pool",
-    "SandboxUnavailable": "pool",
+    "SandboxUnavailable": "worker_process",
     "check_job": "job",
     "describe_isolation": "describe",
 }

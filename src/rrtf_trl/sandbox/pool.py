@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
 import os
 import selectors
-import socket
-import subprocess
 import tempfile
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, get_args
 
-from . import codec, isolation, protocol
-from .job import Job, Outcome, suite_body
-from .server import ENVIRONMENT
+from . import isolation
+from .job import Job, Outcome
+from .worker_process import Pending, SandboxUnavailable, Suites, WorkerProcess
 
 _ATTEMPTS = 5
 _STARTS, _PATIENCE = 10, 20.0
 """How often, and for how many seconds, a worker is started anew that does not come to life, before this is taken for
 more than bad luck: whoever kills workers may kill many before one has started."""
-_KEPT_SUITES = 1024
-"""Problems that a worker remembers, at most."""
 _SILENCE = 10.0
 """Seconds beyond the wall time of a program in which a worker should have been heard of."""
-
-
-class SandboxUnavailable(RuntimeError):
-    """This machine does not offer the walls that were asked for; the message says why and what to do."""
 
 
 class Sandbox:
@@ -80,9 +68,9 @@ class Sandbox:
             "output_kb": output_kb,
             "tiers": isolation.tiers_to_try(allow_unsafe) if tier == "auto" else [tier],
         }
-        self._pool: list[_Worker] = []
+        self._pool: list[WorkerProcess] = []
         self._empty: tempfile.TemporaryDirectory[str] | None = None
-        self._suites = _Suites()
+        self._suites = Suites()
         self._running = False
         self._numbers = itertools.count(1)
 
@@ -97,7 +85,7 @@ class Sandbox:
             self._settings["empty"] = self._empty.name
         try:
             while len(self._pool) < self.workers:
-                self._pool.append(_Worker(self._settings))
+                self._pool.append(WorkerProcess(self._settings))
             for index, worker in enumerate(self._pool):
                 if not worker.greet():
                     self._replace(index)
@@ -153,8 +141,8 @@ class Sandbox:
                     self._replace(index)
 
     def _run(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        again: list[_Pending] = []
-        alone: list[_Pending] = []
+        again: list[Pending] = []
+        alone: list[Pending] = []
         more = True
         with selectors.DefaultSelector() as selector:
             while True:
@@ -165,7 +153,7 @@ class Sandbox:
                             job = next(jobs, None)
                             more = job is not None
                             if job is not None:
-                                again.append(_Pending(job, *self._suites.of(job)))
+                                again.append(Pending(job, *self._suites.of(job)))
                         if not again:
                             break
                         again += self._give(index, again.pop())
@@ -179,9 +167,9 @@ class Sandbox:
                 for index, silent in self._wait(selector, busy):
                     yield from self._take(index, silent, again, alone)
 
-    def _give(self, index: int, pending: _Pending) -> list[_Pending]:
+    def _give(self, index: int, pending: Pending) -> list[Pending]:
         """Give a job to a worker, or to the one that takes the place of a dead one; return what that had before."""
-        lost: list[_Pending] = []
+        lost: list[Pending] = []
         for _ in _starts():
             if self._pool[index].give(pending, next(self._numbers)):
                 return lost
@@ -207,7 +195,7 @@ class Sandbox:
             if silent := [index for index in busy if now - self._pool[index].heard > self._silence]:
                 return [(index, True) for index in silent]
 
-    def _take(self, index: int, silent: bool, again: list[_Pending], alone: list[_Pending]) -> Iterator[Outcome]:
+    def _take(self, index: int, silent: bool, again: list[Pending], alone: list[Pending]) -> Iterator[Outcome]:
         """Receive what a worker says of its job; where it died, its jobs go to other ones, a few times."""
         worker = self._pool[index]
         row = None if silent else worker.take()
@@ -239,123 +227,10 @@ class Sandbox:
     def _replace(self, index: int) -> None:
         for _ in _starts():
             self._pool[index].stop()
-            self._pool[index] = _Worker(self._settings)
+            self._pool[index] = WorkerProcess(self._settings)
             if self._pool[index].greet():
                 return
         raise SandboxUnavailable("the sandbox's worker process does not start; see above for its last words")
-
-
-class _Suites:
-    """Numbers the problems, so that each goes to a worker once and not with every program."""
-
-    def __init__(self) -> None:
-        # By identity of the tests, which the callers share between the jobs of a problem; kept alive here for that.
-        self._known: OrderedDict[tuple[Any, ...], tuple[int, bytes, Any]] = OrderedDict()
-        self._numbers = itertools.count()
-
-    def of(self, job: Job) -> tuple[int, bytes]:
-        """The number of a job's problem, and what to send of it; refuses a job that cannot be judged."""
-        key = (id(job.tests), job.entry_point, job.context, job.trust)
-        found = self._known.get(key)
-        if found is None:
-            found = (next(self._numbers), suite_body(job), job.tests)
-            self._known[key] = found
-            if len(self._known) > _KEPT_SUITES:
-                self._known.popitem(last=False)
-        return found[0], found[1]
-
-
-@dataclass
-class _Pending:
-    job: Job
-    suite: int
-    body: bytes
-    attempts: int = 0
-    alone: bool = False
-
-
-class _Worker:
-    """One worker process and the jobs that it holds, the first of which it judges."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        ours, theirs = socket.socketpair()
-        self.channel = protocol.Channel(ours)
-        self.pending: list[_Pending] = []
-        self.hello: dict[str, Any] = {}
-        self.heard = time.monotonic()
-        self._sequence: list[int] = []
-        self._knows: OrderedDict[int, None] = OrderedDict()
-        code = f"from rrtf_trl.sandbox.worker import main; sys.exit(main({theirs.fileno()}))"
-        with theirs:
-            self._process = subprocess.Popen(
-                isolation.python_command(code),
-                env=ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C at the terminal is the caller's affair
-            )
-        with contextlib.suppress(protocol.Closed):
-            self.channel.send(json.dumps({**settings, "caller": os.getpid()}).encode())
-
-    def greet(self) -> bool:
-        """Wait until it is ready; False where it died before.
-
-        Raises:
-            SandboxUnavailable: If the machine does not offer the walls that were asked for.
-        """
-        try:
-            self.hello = json.loads(self.channel.receive())
-        except (protocol.Closed, OSError):
-            return False
-        if "unavailable" in self.hello:
-            raise SandboxUnavailable(_advice(self.hello["unavailable"]))
-        return True
-
-    def give(self, pending: _Pending, sequence: int) -> bool:
-        """Send a job; False where the worker is dead."""
-        forget = []
-        known = pending.suite in self._knows
-        if not known:
-            self._knows[pending.suite] = None
-            if len(self._knows) > _KEPT_SUITES:
-                forget.append(self._knows.popitem(last=False)[0])
-        frame = codec.dump({"seq": sequence, "suite": pending.suite, "code": pending.job.code, "forget": forget})
-        if not known:
-            frame = frame[:-1] + b',"body":' + pending.body + b"}"
-        try:
-            self.channel.send(frame)
-        except (protocol.Closed, OSError):
-            return False
-        if not self.pending:
-            self.heard = time.monotonic()
-        self.pending.append(pending)
-        self._sequence.append(sequence)
-        return True
-
-    def take(self) -> dict[str, Any] | None:
-        """Receive what it says; nothing but ``{}`` where it only lives, None where it died."""
-        try:
-            row: dict[str, Any] = json.loads(self.channel.receive())
-        except (protocol.Closed, OSError):
-            return None
-        self.heard = time.monotonic()
-        if row and row.pop("seq") != self._sequence.pop(0):
-            return None
-        return row
-
-    def hang_up(self) -> None:
-        """Let it end."""
-        self.channel.close()
-
-    def stop(self) -> None:
-        """End it and all that it runs."""
-        self.channel.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 def _starts() -> Iterator[None]:
@@ -370,10 +245,3 @@ def _starts() -> Iterator[None]:
 def _processors() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-
-
-def _advice(reason: str) -> str:
-    return (
-        f"the sandbox has no walls to put up here: {reason}. `rrtf doctor` tells more. Untrusted programs run only "
-        "where you say allow_unsafe=True, and should then run on a machine that holds nothing of value."
-    )
