@@ -100,7 +100,7 @@ def fuzz_session(data: bytes) -> None:
     server: Any = _Server(said)
     limits = Limits(cpu=1.0, wall=1.0, memory_mb=100, output_bytes=100)
     numbers = itertools.count(1)
-    Conversation.new_number = staticmethod(lambda: next(numbers))  # type: ignore[method-assign]  # as if to guess
+    Conversation.new_number = staticmethod(lambda: next(numbers))  # type: ignore[method-assign]  # guessed
     one = session.Session(server, limits, trace.no_trace())
     try:
         found = one.load("", ["f"])

@@ -4,13 +4,13 @@
 
 A pair is a passing and a failing answer of the starting policy to the same held-out problem; it is in order where the
 trained policy gives the passing one the higher mean log-probability a token. The arms are those of `run.py`, at the
-learning rates that their tuning there chose. Writes `benchmarks/results/study/order-POLICY.md`.
+learning rates that the tuning there chose for the policy of 1M parameters. Writes
+`benchmarks/results/study/order-POLICY.md`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 from pathlib import Path
@@ -24,8 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rrtf_trl.build import quiet_libraries
 from rrtf_trl.feedback import UnitTests
-from rrtf_trl.problems.exercises import exercises
-from rrtf_trl.problems.exercises.composition import LEVELS
+from rrtf_trl.problems.exercises import Level, exercises
 from rrtf_trl.records import Candidate, Problem
 from rrtf_trl.samplers import TransformersSampler
 from training import train
@@ -40,7 +39,9 @@ ARMS = {
     "SFT, best answer if it passes, 11 epochs": 3e-4,
     "RRTF default, 11 epochs": 3e-4,
 }
-"""Learning rates of the policy of 1M parameters, from its results."""
+"""Each with its learning rate, from `benchmarks/results/study/policy-1m.md`."""
+LEVEL: Level = 3
+"""Of the exercises."""
 DRAWS = 8
 
 
@@ -50,22 +51,19 @@ def main() -> None:
     parser.add_argument("--policy", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--level", type=int, choices=LEVELS, default=3, help="of the exercises")
     parser.add_argument("--work", type=Path, default=Path("runs/study"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/study"))
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     quiet_libraries()
-    problems = {problem.task_id: problem for problem in exercises("heldout", 200, 0, options.level)}
+    problems = {problem.task_id: problem for problem in exercises("heldout", 200, 0, LEVEL)}
     answers, passed = draw(str(options.policy), problems)
     found: dict[str, list[float]] = {
         "before": [in_order(answers, passed, likelihoods(options.policy, answers, problems))]
     }
     for seed in options.seeds:
-        data = rows(
-            options.work, str(options.policy), str(options.teacher), options.level, 256, seed, "student", "ordinal"
-        )
+        data = rows(options.work, str(options.policy), str(options.teacher), LEVEL, 256, seed, "student", "ordinal")
         for name, rate in ARMS.items():
             arm: Arm = PARTS["losses"].arms[name]
             out = options.work / f"order-{os.getpid()}"
@@ -133,7 +131,6 @@ def write(file: Path, found: dict[str, list[float]], seeds: list[int]) -> None:
         each = " ".join(f"{share:.1%}".removesuffix("%") for share in shares)
         lines.append(f"| {name} | {each} | {np.mean(shares):.1%} |")
     file.write_text("\n".join(lines) + "\n")
-    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -151,11 +151,11 @@ class Conversation:
         return self._over if isinstance(self._over, Fault) else None
 
     def fail(self, kind: FaultKind, text: str) -> Fault:
-        """Note a fault, and return it to be raised."""
+        """Make and note a fault, and return it to be raised."""
         return self.remember(Fault(kind, text))
 
     def remember(self, fault: Fault) -> Fault:
-        """Note a fault, and return it to be raised."""
+        """Note a fault that was made elsewhere, such as that time is up, and return it to be raised."""
         self.fault = fault
         if fault.fatal:
             self._over = fault

@@ -42,7 +42,6 @@ if sys.platform == "linux":
     _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
     _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 
-
 _POOL, _POOL_HEADER = 16384, 48
 """Of Python's allocator, which has small blocks of one size in aligned pools: bytes of a pool, and of its header."""
 _MOST_HOLES = 2048
@@ -80,12 +79,12 @@ def tidy_heap() -> None:
         _libc.free.restype, _libc.free.argtypes = None, [ctypes.c_void_p]
         _libc.sbrk.restype = ctypes.c_void_p
         _libc.malloc_trim(0)
-        end = _libc.sbrk(0) - 2 * resource.getpagesize()  # what is left at the end of the heap is less than that
+        unused = _libc.sbrk(0) - 2 * resource.getpagesize()  # from here on nothing is taken: trimming leaves a page
         for size in [*range(65536, 4096, -4096), *range(4096, 1024, -256), *range(1024, 8, -16)]:
             for _ in range(_MOST_HOLES):
-                place = _libc.malloc(size) or end
-                if place >= end:
-                    _libc.free(place if place > end else None)
+                place = _libc.malloc(size)
+                if place is None or place >= unused:
+                    _libc.free(place)
                     break
 
 

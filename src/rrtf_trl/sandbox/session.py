@@ -44,6 +44,7 @@ class Session:
         self._last_answer: tuple[Any] | None = None
         self.calls = 0
         self.talk = Conversation(server, limits, self._serve, files)
+        """What is asked and answered, and how it ends."""
         self._raised = Raised(self.talk.fail)
         self._lent = Lent(self, self.talk.fail)
 
