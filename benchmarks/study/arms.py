@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Trainer = Literal["rrtf", "sft", "dpo", "simpo", "grpo"]
-Answers = Literal["student", "teacher", "both"]
+Answers = Literal["student", "teacher", "both", "weak teacher", "both, weak"]
 Imitate = Literal["best", "passing", "all passing"]
 
 
@@ -18,7 +18,8 @@ class Arm:
         trainer: Ours, or which of TRL's.
         options: Of the trainer, beside those that all share.
         answers: Whose answers are ranked: the student's by the tests; the teacher's above the student's without any
-            tests; both by the tests, the teacher's first where the tests leave them level.
+            tests; both by the tests, the teacher's first where the tests leave them level; and as the last two with a
+            teacher who is often wrong.
         problems: To train on.
         epochs: Over them.
         pairs: A problem, for trainers of pairs: the best answer against the worst, the second worst, ...
@@ -74,7 +75,7 @@ def tuned_as(arm: Arm) -> Arm:
         return arm if arm.imitate != "all passing" else replace(arm, imitate="passing")
     own = arm.options.get("sft_reduction") == "sum" or arm.options.get("sft_weight") == 0.0
     shared = DEFAULT if "rank_min_score" in arm.options else PASSING
-    return Arm(options=arm.options if own or arm.answers == "teacher" else shared, answers=arm.answers)
+    return Arm(options=arm.options if own or "teacher" in arm.answers else shared, answers=arm.answers)
 
 
 LOSSES = Part(
@@ -137,6 +138,17 @@ SOURCES = Part(
     },
 )
 
+WEAK = Part(
+    "The same with a teacher who is often wrong",
+    {
+        "both": Arm(options=DEFAULT, answers="both, weak"),
+        "tests alone": Arm(options=DEFAULT),
+        "teacher alone": Arm(options={"rank_weight": 0.3}, answers="weak teacher"),
+        "SFT, best of both if it passes": Arm("sft", answers="both, weak", imitate="passing"),
+        "SFT, teacher's answer": Arm("sft", answers="weak teacher"),
+    },
+)
+
 DATA = Part(
     "How many problems, how many epochs?",
     {
@@ -157,4 +169,4 @@ ROUNDS = Part(
     },
 )
 
-PARTS = {"losses": LOSSES, "scores": SCORES, "sources": SOURCES, "data": DATA, "rounds": ROUNDS}
+PARTS = {"losses": LOSSES, "scores": SCORES, "sources": SOURCES, "weak": WEAK, "data": DATA, "rounds": ROUNDS}

@@ -25,7 +25,7 @@ def rows(
     Args:
         work: Folder of the runs and their store, by which nothing is drawn or judged twice.
         policy: Folder of the student.
-        teacher: Folder of the teacher.
+        teacher: Folder of the teacher whose answers are asked for, if any are.
         level: Of the exercises.
         problems: How many exercises.
         seed: Of the exercises, and of the draws.
@@ -49,7 +49,7 @@ def rows(
     if answers != "student":
         overrides.append(f"sampler.teacher.model={teacher}")
     folder = _once(work, ["rank", *overrides])
-    if answers == "teacher":
+    if answers in ("teacher", "weak teacher"):
         return _teacher_above_student(folder)
     found = {problem["task_id"]: problem for problem in _read(folder / "problems.jsonl")}
     return [{**row, **grpo_columns(found[row["task_id"]])} for row in _read(folder / "ranked.jsonl")]

@@ -5,10 +5,10 @@
     python benchmarks/study/write.py
 
 `--teacher` names a folder; where there is none yet, the teacher is made there: the policy, trained on the known good
-answers of other exercises. Each arm first chooses its learning rate on problems and a seed of their own. A seed
-decides the training problems, the answers and the training; the held-out problems and the draws on them are the same
-for all. Every result is appended to `benchmarks/results/study/` as soon as it is there, and is not made again; parts
-can run side by side, each in a process of its own.
+answers of other exercises. Beside it comes a weak one, who saw fewer. Each arm first chooses its learning rate on
+problems and a seed of their own. A seed decides the training problems, the answers and the training; the held-out
+problems and the draws on them are the same for all. Every result is appended to `benchmarks/results/study/` as soon as
+it is there, and is not made again; parts can run side by side, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from training import train
 RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 TUNING_SEED = 100
 TEACHER_SEED = 1000
+TEACHER_PROBLEMS = {"teacher": 2048, "weak teacher": 128}
 
 
 def main() -> None:
@@ -54,7 +55,8 @@ def main() -> None:
     parser.add_argument("--policy", type=Path, required=True, help="folder of the policy to start from")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of the teacher, made if there is none")
     parser.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS))
-    parser.add_argument("--only", nargs="*", default=[""], help="arms whose names contain one of these")
+    arms = [name for part in PARTS.values() for name in part.arms]
+    parser.add_argument("--only", nargs="+", choices=arms, metavar="ARM", default=arms, help="names of arms")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--level", type=int, choices=LEVELS, default=3, help="of the exercises")
     parser.add_argument("--threads", type=int, default=1, help="of this process")
@@ -65,13 +67,12 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     quiet_libraries()
     study = Study(options.policy, options.teacher, options.level, options.work, options.out)
-    if not options.teacher.exists():
-        study.make_teacher()
+    study.make_teachers()
     study.base()
     for name in options.part:
         for seed in options.seeds:  # all arms with one seed first: a comparison as soon as can be
             for arm_name, arm in PARTS[name].arms.items():
-                if any(text in arm_name for text in options.only):
+                if arm_name in options.only:
                     study.result(arm, seed)
 
 
@@ -87,7 +88,8 @@ class Study:
     """
 
     def __init__(self, policy: Path, teacher: Path, level: Level, work: Path, out: Path) -> None:
-        self.policy, self.teacher, self.level, self.work = policy, teacher, level, work
+        self.policy, self.level, self.work = policy, level, work
+        self.teachers = {"teacher": teacher, "weak teacher": teacher.with_name(f"{teacher.name}-weak")}
         self.file = out / f"{policy.name}.jsonl"
         work.mkdir(parents=True, exist_ok=True)
         out.mkdir(parents=True, exist_ok=True)
@@ -101,20 +103,23 @@ class Study:
             lambda: self._trained(arm, seed, self._rate(arm), "heldout"),
         )
 
-    def make_teacher(self) -> None:
-        """Train the policy on known good answers of exercises that no arm trains on, and keep it as the teacher."""
-        problems = list(exercises("train", 2048, TEACHER_SEED, self.level))
-        answers = [
-            {
-                "prompt": problem.prompt,
-                "responses": [str(problem.reference).removeprefix(str(problem.prompt))],
-                "scores": [PASSED],
-            }
-            for problem in problems
-        ]
-        part = self.teacher.with_name(self.teacher.name + ".part")
-        train(Arm("sft", epochs=2), answers, str(self.policy), 3e-4, TEACHER_SEED, part)
-        part.rename(self.teacher)
+    def make_teachers(self) -> None:
+        """Train the policy on known good answers of exercises that no arm trains on, and keep it as a teacher."""
+        for name, folder in self.teachers.items():
+            if folder.exists():
+                continue
+            problems = list(exercises("train", TEACHER_PROBLEMS[name], TEACHER_SEED, self.level))
+            answers = [
+                {
+                    "prompt": problem.prompt,
+                    "responses": [str(problem.reference).removeprefix(str(problem.prompt))],
+                    "scores": [PASSED],
+                }
+                for problem in problems
+            ]
+            part = folder.with_name(folder.name + ".part")
+            train(Arm("sft", epochs=2), answers, str(self.policy), 3e-4, TEACHER_SEED, part)
+            part.rename(folder)
 
     def _rate(self, arm: Arm) -> float:
         """The learning rate whose policy is best on the tuning problems, greedily and sampled together.
@@ -143,10 +148,10 @@ class Study:
         out = self.work / "policies" / content_hash(asdict(arm), seed, rate, self.level, policy)
         for number in range(arm.rounds):
             problems = arm.problems // arm.rounds
+            teacher = self.teachers["weak teacher" if "weak" in arm.answers else "teacher"]
             data = rows(
-                self.work, policy, str(self.teacher), self.level, problems, seed + 10_000 * number, arm.answers,
-                arm.ranking,
-            )  # fmt: skip
+                self.work, policy, str(teacher), self.level, problems, seed + 10_000 * number, arm.answers, arm.ranking
+            )
             trained = out / str(number)
             cost = train(arm, data, policy, rate, seed, trained)
             total = {name: total[name] + cost[name] for name in total}
@@ -156,8 +161,8 @@ class Study:
         return {"learning_rate": rate, "rows": len(data), **total, **found}
 
     def base(self) -> None:
-        """Measure the policy that all start from, and the teacher."""
-        for name, policy in (("base", self.policy), ("teacher", self.teacher)):
+        """Measure the policy that all start from, and the teachers."""
+        for name, policy in {"base": self.policy, **self.teachers}.items():
             about = {"start": name, "level": self.level}
             self._once(about, partial(self._measured, str(policy), "heldout"))
 

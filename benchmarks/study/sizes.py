@@ -21,7 +21,14 @@ SIZES = {
     "25m": {"hidden-size": 512, "layers": 8, "heads": 8, "documents": 120_000, "learning-rate": 1e-3},
     "100m": {"hidden-size": 768, "layers": 13, "heads": 12, "documents": 240_000, "learning-rate": 6e-4},
 }
-ARMS = ("SFT, best answer if it passes", "RRHF", "RRTF, means", "RRTF default", "pairs of a passing answer", "GRPO")
+ARMS = (
+    "SFT, best answer if it passes",
+    "RRTF default",
+    "DPO, 2 pairs of a passing answer",
+    "RRTF, means",
+    "RRHF",
+    "GRPO",
+)
 
 
 def main() -> None:
