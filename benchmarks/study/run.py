@@ -145,7 +145,8 @@ class Study:
     def _trained(self, arm: Arm, seed: int, rate: float, measured_on: str) -> dict[str, Any]:
         policy = str(self.policy)
         total = {"tokens": 0.0, "train_seconds": 0.0}
-        out = self.work / "policies" / content_hash(asdict(arm), seed, rate, self.level, policy)
+        # Another process may tune by the same arm at this moment.
+        out = self.work / "policies" / f"{content_hash(asdict(arm), seed, rate, self.level, policy)}-{os.getpid()}"
         for number in range(arm.rounds):
             problems = arm.problems // arm.rounds
             teacher = self.teachers["weak teacher" if "weak" in arm.answers else "teacher"]
