@@ -9,6 +9,9 @@ Trainer = Literal["rrtf", "sft", "dpo", "simpo", "grpo"]
 Answers = Literal["student", "teacher", "both", "weak teacher", "both, weak"]
 Imitate = Literal["best", "passing", "all passing"]
 
+UNCHECKED: tuple[Answers, ...] = ("teacher", "weak teacher")
+"""A teacher's answers above the student's, without any tests."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -75,7 +78,7 @@ def tuned_as(arm: Arm) -> Arm:
         return arm if arm.imitate != "all passing" else replace(arm, imitate="passing")
     own = arm.options.get("sft_reduction") == "sum" or arm.options.get("sft_weight") == 0.0
     shared = DEFAULT if "rank_min_score" in arm.options else PASSING
-    return Arm(options=arm.options if own or "teacher" in arm.answers else shared, answers=arm.answers)
+    return Arm(options=arm.options if own or arm.answers in UNCHECKED else shared, answers=arm.answers)
 
 
 LOSSES = Part(

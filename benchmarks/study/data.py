@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from arms import Answers
+from arms import UNCHECKED, Answers
 
 from rrtf_trl.records import content_hash
 from training import Row, grpo_columns
@@ -49,7 +49,7 @@ def rows(
     if answers != "student":
         overrides.append(f"sampler.teacher.model={teacher}")
     folder = _once(work, ["rank", *overrides])
-    if answers in ("teacher", "weak teacher"):
+    if answers in UNCHECKED:
         return _teacher_above_student(folder)
     found = {problem["task_id"]: problem for problem in _read(folder / "problems.jsonl")}
     return [{**row, **grpo_columns(found[row["task_id"]])} for row in _read(folder / "ranked.jsonl")]

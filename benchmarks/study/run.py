@@ -1,7 +1,7 @@
 """The study: train a policy in each way that is compared, over seeds, and measure what comes out.
 
     python scripts/pretrain_policy.py --levels 1 2 3 --documents 60000 --output runs/study/policy-1m
-    python benchmarks/study/run.py --policy runs/study/policy-1m --teacher runs/study/teacher-1m --part losses sources
+    python benchmarks/study/run.py --policy runs/study/policy-1m --teacher runs/study/teacher-1m
     python benchmarks/study/write.py
 
 `--teacher` names a folder; where there is none yet, the teacher is made there: the policy, trained on the known good
@@ -55,14 +55,17 @@ def main() -> None:
     parser.add_argument("--policy", type=Path, required=True, help="folder of the policy to start from")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of the teacher, made if there is none")
     parser.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS))
-    arms = [name for part in PARTS.values() for name in part.arms]
-    parser.add_argument("--only", nargs="+", choices=arms, metavar="ARM", default=arms, help="names of arms")
+    parser.add_argument("--only", nargs="+", metavar="ARM", help="of the parts; all, if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--level", type=int, choices=LEVELS, default=3, help="of the exercises")
     parser.add_argument("--threads", type=int, default=1, help="of this process")
     parser.add_argument("--work", type=Path, default=Path("runs/study"), help="samples and policies are kept here")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/study"))
     options = parser.parse_args()
+    arms = [name for part in options.part for name in PARTS[part].arms]
+    only = options.only or arms
+    if unknown := sorted(set(only) - set(arms)):
+        parser.error(f"--only: no arm of --part {' '.join(options.part)} is called {unknown}; there are {arms}")
     os.environ["OMP_NUM_THREADS"] = str(options.threads)  # of what is started from here
     torch.set_num_threads(options.threads)
     quiet_libraries()
@@ -72,7 +75,7 @@ def main() -> None:
     for name in options.part:
         for seed in options.seeds:  # all arms with one seed first: a comparison as soon as can be
             for arm_name, arm in PARTS[name].arms.items():
-                if arm_name in options.only:
+                if arm_name in only:
                     study.result(arm, seed)
 
 
