@@ -111,6 +111,10 @@ LOSSES = Part(
         "DPO and SFT, 2 pairs of a passing answer": Arm(
             "dpo", {"loss_type": ["sigmoid", "sft"]}, pairs=2, imitate="passing"
         ),
+        **{
+            f"DPO, 2 pairs of a passing answer, beta {beta}": Arm("dpo", {"beta": beta}, pairs=2, imitate="passing")
+            for beta in (0.03, 0.3, 1.0)
+        },
         "SimPO, 1 pair": Arm("simpo"),
         "SimPO, 2 pairs": Arm("simpo", pairs=2),
         "GRPO": Arm("grpo", epochs=1.5),
