@@ -17,7 +17,7 @@ demo: $(VENV)/demo.done
 test: $(VENV)/test.done
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --ignore=tests/sandbox
 	$(VENV)/bin/python -m pytest tests/sandbox # by itself: it keeps the cores busy, and is about limits of time
-	$(VENV)/bin/python -m pytest plugins
+	$(VENV)/bin/python -m pytest $(IN_PARALLEL) plugins
 
 coverage: $(VENV)/test.done # by what runs in the tests' own process; it takes a quarter longer than without
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --cov --cov-report=term
@@ -46,5 +46,5 @@ $(VENV)/demo.done: $(VENV)/torch.done pyproject.toml
 $(VENV)/test.done: $(VENV)/torch.done pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PIP) install --quiet --editable '.[dev]'
 	$(PIP) install --quiet --no-deps evalplus==0.3.1 # its judge; what else it asks for is clients of model services
-	for plugin in plugins/*/; do $(PIP) install --quiet --no-deps --editable "$$plugin" || exit 1; done
+	$(PIP) install --quiet --no-deps --no-build-isolation $(addprefix --editable ,$(wildcard plugins/*/))
 	touch $@
