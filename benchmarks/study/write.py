@@ -58,7 +58,7 @@ def by_arm(lines: Rows, part: str) -> dict[str, Rows]:
 
 
 def start(lines: Rows) -> dict[str, dict[str, Any]]:
-    """Return the figures of the policy that all start from, and of the teacher."""
+    """Return the figures of the policy that all start from, and of the teachers."""
     return {line["start"]: line for line in lines if "start" in line}
 
 

@@ -1,80 +1,19 @@
 """The judge, asked through a real server whose opinions are scripted."""
 
 import dataclasses
-import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
+from scripted_judge import BEST, FAIR, GOOD, POOR, PROBLEM, candidates, fair_judge, judge, shown, teacher, worth
 
-from rrtf_trl.chat import Budget, ChatClient
+from rrtf_trl.chat import ChatClient
 from rrtf_trl.errors import UserError
-from rrtf_trl.feedback import Feedback, FeedbackError, Judged, Teacher, UnitTests, as_reward_func
-from rrtf_trl.pipeline import Evaluation, Pipeline
-from rrtf_trl.ranking import Ranking
-from rrtf_trl.records import AssertTests, Candidate, CaseTests, Judgement, Problem
-from rrtf_trl.run_folder import RunFolder
-from rrtf_trl.samplers import ReplaySampler
-from rrtf_trl.store import Store
-from scripted_server import Answer, Body, ScriptedServer, said
-
-PROBLEM = Problem("t/0", "Write f that adds one.", AssertTests(["assert f(1) == 2"]), "f")
-BEST, GOOD, FAIR, POOR = ("def f(x):\n    return x + 1  # 9\n", "# 7\n", "# 5\n", "# 2\n")
-
-
-def candidates(*codes: str, model: str = "policy") -> list[Candidate]:
-    fields = ("student", model, {}, "stop")
-    return [Candidate(f"{model}{i}", "t/0", code, code, *fields) for i, code in enumerate(codes)]  # type: ignore[arg-type]
-
-
-def shown(body: Body) -> dict[str, str]:
-    """The answers that a prompt shows, by label; found by the marks, as the judge would."""
-    text = next(message["content"] for message in body["messages"] if message["role"] == "user")
-    mark = re.search(r"^(===\w+===) TASK$", text, re.MULTILINE)
-    assert mark is not None
-    blocks = re.findall(rf"^{mark[1]} ANSWER ?(\w*)\n(.*?)\n{mark[1]} END", text, re.MULTILINE | re.DOTALL)
-    return dict(blocks)
-
-
-def worth(code: str) -> int:
-    return int(re.findall(r"# (\d+)", code)[-1])
-
-
-def fair_judge(body: Body, before: int = 0) -> str:
-    """An unbiased judge: each answer is worth the number in its comment."""
-    answers = {label: worth(code) for label, code in shown(body).items()}
-    text = body["messages"][1]["content"]
-    if text.startswith("Grade"):
-        return json.dumps({"reason": "so it is", "score": answers[""]})
-    if text.startswith("Compare"):
-        a, b = answers["A"], answers["B"]
-        return json.dumps({"reason": "so it is", "winner": "A" if a > b else "B" if b > a else "tie"})
-    values = sorted(set(answers.values()), reverse=True)
-    groups = [[label for label, value in answers.items() if value == level] for level in values]
-    return json.dumps({"reason": "so it is", "ranking": groups})
-
-
-def teacher(server: ScriptedServer, mode: str = "grade", cache: Path | None = None, **options: Any) -> Teacher:
-    client = ChatClient(model="judge", base_url=server.url, cache=cache, **options.pop("client", {}))
-    return Teacher(client, mode=mode, **options)  # type: ignore[arg-type]
-
-
-def judge(source: Teacher, *codes: str, problem: Problem = PROBLEM) -> list[Judgement]:
-    items = candidates(*codes)
-    found = {j.candidate_id: j for j in source.judge((problem, candidate) for candidate in items)}
-    assert len(found) == len(items)
-    return [found[candidate.candidate_id] for candidate in items]
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer(fair_judge) as server:
-        yield server
-
+from rrtf_trl.feedback import Feedback, Judged, Teacher, as_reward_func
+from rrtf_trl.records import Candidate
+from scripted_server import Answer, ScriptedServer, said
 
 # -- The three modes -------------------------------------------------------------------------------------
 
@@ -356,95 +295,7 @@ def test_abstentions_are_counted_with_their_reasons(server: ScriptedServer) -> N
     assert figures["position"] is None
 
 
-# -- In the pipeline -----------------------------------------------------------------------------------
-
-
-def pipeline(tmp_path: Path, source: Feedback, answers: dict[str, list[str]]) -> Pipeline:
-    tests = CaseTests([{"args": [n], "expected": n + 1} for n in range(3)])
-    heldout = [Problem("held", "# held\ndef f(x):\n", tests, "f")]
-    train = [Problem(name, f"# {name}\ndef f(x):\n", tests, "f") for name in answers]
-    rows = [{"task_id": name, "completion": body} for name, bodies in answers.items() for body in bodies]
-    file = tmp_path / "answers.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Pipeline(
-        folder=RunFolder(tmp_path / "run"),
-        store=Store(tmp_path / "store.sqlite"),
-        problems={"train": train, "heldout": heldout},
-        samplers={"replay": ReplaySampler(file, source="student")},
-        feedback={"unit_tests": UnitTests(timeout=2, memory_mb=256, workers=1), "teacher": source},
-        ranking=Ranking(),
-        model="base",
-        train=lambda folder: [],
-        train_key="key",
-        evaluation=Evaluation(lambda **_: None, {}),  # type: ignore[arg-type,return-value]
-        console=Console(file=io.StringIO(), soft_wrap=True),
-    )
-
-
-ANSWERS = {
-    "a": ["    return x + 1  # 9\n", "    return x  # 3\n", "    return x  # 3\n"],
-    "b": ["    return x + 1  # 5\n", "    return x  # 7\n", "    return (  # 1\n"],
-}
-
-
-def rows_of(tmp_path: Path) -> list[dict[str, Any]]:
-    lines = (tmp_path / "run" / "judgements.jsonl").read_text().splitlines()
-    return [row for row in map(json.loads, lines) if row["feedback"] == "teacher"]
-
-
-@pytest.mark.parametrize("mode", ["grade", "pair", "rank"])
-def test_verdicts_are_kept_and_asked_once(server: ScriptedServer, tmp_path: Path, mode: str) -> None:
-    first = pipeline(tmp_path, teacher(server, mode), ANSWERS)
-    first.run("rank")
-    output = first.console.file.getvalue()  # type: ignore[attr-defined]
-    assert "feedback teacher: 6 judged, 0 abstained" in output
-    assert f"teacher: judge: {server.answered.total()} requests" in output
-    scores = [row["score"] for row in rows_of(tmp_path)]
-    assert scores[0] > scores[1] == scores[2]
-    assert scores[4] > scores[3] > scores[5]
-    assert json.loads((tmp_path / "run/feedback/teacher.json").read_text())["mode"] == mode
-    asked = server.asked.total()
-    pipeline(tmp_path, teacher(server, mode), ANSWERS).run("rank")
-    assert server.asked.total() == asked
-
-
-def test_a_comparison_holds_for_its_set_of_answers(server: ScriptedServer, tmp_path: Path) -> None:
-    cache = tmp_path / "r.sqlite"
-    pipeline(tmp_path, teacher(server, "pair", cache), ANSWERS).run("feedback")
-    asked = server.asked.total()
-    more = {**ANSWERS, "a": [*ANSWERS["a"], "    return 1 + x  # 10\n"]}
-    pipeline(tmp_path, teacher(server, "pair", cache), more).run("feedback")
-    assert [row["score"] for row in rows_of(tmp_path)][:4] == [0.5, 0.0, 0.0, 1.0]
-    assert server.asked.total() == asked + 2 * 2  # only what the new answer is compared with
-
-
-def test_a_budget_that_ends_in_the_middle_keeps_what_was_judged(server: ScriptedServer, tmp_path: Path) -> None:
-    cache = tmp_path / "r.sqlite"
-    server.script = lambda body, before: fair_judge(body).replace("so it is", "so " * 1000)
-    small = teacher(server, cache=cache, max_tokens=50, client={"budget": Budget(tokens=4500), "concurrency": 1})
-    with pytest.raises(FeedbackError, match="larger budget"):
-        pipeline(tmp_path, small, ANSWERS).run("feedback")
-    done = server.answered.total()
-    assert 0 < done < 5
-    large = teacher(server, cache=cache, max_tokens=50, client={"budget": Budget(tokens=100_000)})
-    pipeline(tmp_path, large, ANSWERS).run("feedback")
-    assert server.answered.total() == 5  # distinct programs
-
-
-def test_abstentions_are_kept_too_and_never_zero(server: ScriptedServer, tmp_path: Path) -> None:
-    server.script = lambda body, before: "no comment"
-    pipeline(tmp_path, teacher(server), ANSWERS).run("rank")
-    assert {row["score"] for row in rows_of(tmp_path)} == {None}
-    asked = server.asked.total()
-    pipeline(tmp_path, teacher(server), ANSWERS).run("rank")
-    assert server.asked.total() == asked
-
-
-def test_a_server_that_is_gone_scores_nobody(tmp_path: Path) -> None:
-    source = Teacher(ChatClient(model="judge", base_url="http://127.0.0.1:9/v1"))
-    with pytest.raises(FeedbackError, match="is the server running"):
-        pipeline(tmp_path, source, ANSWERS).run("feedback")
-    assert not (tmp_path / "run" / "judgements.jsonl").exists()
+# -- As anything else may use it ------------------------------------------------------------------
 
 
 def test_as_a_reward_an_abstention_is_none(server: ScriptedServer) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
 from peft import LoraConfig
 from torch import Tensor, nn
 
@@ -18,6 +19,13 @@ both_paths = pytest.mark.parametrize("share_prefix", [True, False], ids=["shared
 
 LORA = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj"])
 SGD = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}  # an update is 0.1 times the gradient
+
+PREFERENCES = Dataset.from_list(
+    [
+        {"prompt": f"def f{i}(x):\n", "chosen": f"    return x + {i}\n", "rejected": "    pass\n" * (1 + i % 3)}
+        for i in range(5)
+    ]
+)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
