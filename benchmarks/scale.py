@@ -48,14 +48,14 @@ def measure(folder: Path, number: int) -> dict[str, Any]:
     """Go through all stages with so many candidates; return microseconds a row of each, and the peak of memory."""
     from rich.console import Console
 
-    from rrtf_trl.collect import Collector
-    from rrtf_trl.rank_stage import rank_stage
+    from rrtf_trl.pipeline.collector import Collector
+    from rrtf_trl.pipeline.rank_stage import rank_stage
     from rrtf_trl.ranking import Ranking
     from rrtf_trl.ranking.trainable import JudgedByAll
     from rrtf_trl.records import Candidate, Judgement, Problem, to_json
-    from rrtf_trl.run_folder import RunFolder
     from rrtf_trl.samplers import Samples
-    from rrtf_trl.store import Store
+    from rrtf_trl.storage.run_folder import RunFolder
+    from rrtf_trl.storage.store import Store
 
     class Sampler:
         batch_size, draws = 32, DRAWS

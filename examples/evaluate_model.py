@@ -11,13 +11,14 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from rrtf_trl.assets import EMBEDDED
-from rrtf_trl.collect import Collector
-from rrtf_trl.evaluation import Evaluation, Measurement, figures, measure
+from rrtf_trl.evaluation import Evaluation, Measurement, figures
 from rrtf_trl.feedback import UnitTests
+from rrtf_trl.pipeline.collector import Collector
+from rrtf_trl.pipeline.measure import measure
 from rrtf_trl.problems.exercises import exercises
-from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers import TransformersSampler
-from rrtf_trl.store import Store
+from rrtf_trl.storage.run_folder import RunFolder
+from rrtf_trl.storage.store import Store
 
 
 def main(model: str) -> None:

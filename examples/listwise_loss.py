@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rrtf_trl import RRTFConfig, RRTFTrainer, hookimpl
 from rrtf_trl.assets import model_path
-from rrtf_trl.hookspecs import Targets
 from rrtf_trl.plugins import register
+from rrtf_trl.plugins.hookspecs import Targets
 from rrtf_trl.training import LossOutput, imitation_loss, ordered_pairs
 
 RRTF_CONTRACT = 1  # this file is a plugin, too; a package needs an entry point in place of register()

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rrtf_trl import hookimpl
-from rrtf_trl.hookspecs import Targets
+from rrtf_trl.plugins.hookspecs import Targets
 from rrtf_trl.report import Section
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.storage.run_folder import RunFolder
 
 RRTF_CONTRACT = 1
 FILE = "stage_times.json"
@@ -49,7 +49,7 @@ def section(run: RunFolder) -> Section | None:
 
 
 if __name__ == "__main__":
-    from rrtf_trl.application import run_application
+    from rrtf_trl.cli.hydra_command import run_application
     from rrtf_trl.plugins import register
 
     register(sys.modules[__name__], "stage_times")

@@ -15,10 +15,11 @@ from omegaconf import OmegaConf
 from transformers import TrainingArguments
 
 import rrtf_trl
-from rrtf_trl import RRTFConfig, hookspecs
-from rrtf_trl.builtin import config_dir, rrtf_commands
-from rrtf_trl.plugins import KINDS, Plugins
+from rrtf_trl import RRTFConfig
+from rrtf_trl.plugins import KINDS, Plugins, hookspecs
+from rrtf_trl.plugins.builtin import rrtf_commands
 from rrtf_trl.plugins.contract import HOOKS
+from rrtf_trl.plugins.folders import config_dir
 
 
 def surface() -> dict[str, Any]:

@@ -13,11 +13,11 @@ from typing import Any
 
 from rich.console import Console
 
-from rrtf_trl import store
-from rrtf_trl.collect import Collector
+from rrtf_trl.pipeline.collector import Collector
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem
 from rrtf_trl.samplers import Samples
-from rrtf_trl.store import Store
+from rrtf_trl.storage import store
+from rrtf_trl.storage.store import Store
 
 STORE, LOG = sys.argv[1:3]
 COMPARES = sys.argv[3:] == ["compares"]

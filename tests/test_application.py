@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from rrtf_trl.application import spelled_out, user_config_dirs
-from rrtf_trl.builtin import config_dir
+from rrtf_trl.cli.hydra_command import spelled_out, user_config_dirs
+from rrtf_trl.plugins.folders import config_dir
 
 
 @pytest.mark.parametrize(

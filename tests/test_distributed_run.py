@@ -9,11 +9,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
-from rrtf_trl import distributed
-from rrtf_trl.application import config_dir
-from rrtf_trl.build import train_callable
+from rrtf_trl.config import helper_processes as distributed
+from rrtf_trl.config.instantiate import train_callable
 from rrtf_trl.errors import UserError
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.plugins.folders import config_dir
+from rrtf_trl.storage.run_folder import RunFolder
 from warm_python import python
 
 SMALL = [

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rrtf_trl.cli import main
+from rrtf_trl.cli.explain import explain
 from rrtf_trl.errors import UserError
-from rrtf_trl.explain import explain
 
 
 def candidate(key: str, task: str, code: str, source: str = "student") -> dict[str, Any]:

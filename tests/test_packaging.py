@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import rrtf_trl
-from rrtf_trl.builtin import config_dir
+from rrtf_trl.plugins.folders import config_dir
 
 REPOSITORY = Path(rrtf_trl.__file__).parents[2]
 needs_clone = pytest.mark.skipif(
@@ -32,7 +32,8 @@ def unpacked_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_wheel_brings_its_configuration_and_its_policy(unpacked_wheel: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(unpacked_wheel)}
     code = (
-        "import rrtf_trl, sys; from rrtf_trl.builtin import config_dir; from rrtf_trl.assets import model_path; "
+        "import rrtf_trl, sys; from rrtf_trl.plugins.folders import config_dir; "
+        "from rrtf_trl.assets import model_path; "
         "print(rrtf_trl.__file__, config_dir(), model_path('embedded'), sep='\\n')"
     )
     done = subprocess.run(

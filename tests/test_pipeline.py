@@ -11,17 +11,16 @@ import pytest
 from rich.console import Console
 
 from rrtf_trl import hookimpl
+from rrtf_trl.errors import FeedbackError, InputError, NothingToTrainOn
 from rrtf_trl.evaluation import Estimate, Evaluation, Measurement
-from rrtf_trl.feedback import FeedbackError, UnitTests
-from rrtf_trl.pipeline import Pipeline
-from rrtf_trl.plugins import plugins, register
-from rrtf_trl.problems import InputError
-from rrtf_trl.rank_stage import NothingToTrainOn
+from rrtf_trl.feedback import UnitTests
+from rrtf_trl.pipeline.pipeline import Pipeline
+from rrtf_trl.plugins import PluginHooks, plugins, register
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, Source
-from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers import ReferenceSampler, Samples
-from rrtf_trl.store import Store
+from rrtf_trl.storage.run_folder import RunFolder
+from rrtf_trl.storage.store import Store
 
 RIGHT, WRONG, CRASH, BROKEN = "    return x + 1\n", "    return x\n", "    return x.y\n", "    return (x\n"
 
@@ -273,7 +272,7 @@ def test_a_stages_own_error_comes_before_that_of_a_strict_plugin(
     try:
         register(Broken(), "broken")
         with pytest.raises(FeedbackError, match="power"):
-            pipeline(tmp_path, feedback={"unit_tests": CountingTests(stop_after=0)}).run("rank")
+            pipeline(tmp_path, feedback={"unit_tests": CountingTests(stop_after=0)}, hooks=PluginHooks()).run("rank")
         told = capsys.readouterr().err
         assert "rrtf: plugin broken (this process): hook rrtf_stage_ended raised KeyError: 'feedback'\n" in told
     finally:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rrtf_trl.feedback import UnitTests
-from rrtf_trl.program import is_code, whole_program
+from rrtf_trl.programs.assemble import is_code, whole_program
 from rrtf_trl.records import Candidate, CaseTests, Problem, RecordError, StdioTests, to_json
 
 CASES = CaseTests([{"args": [[2, 7], 9], "expected": [0, 1]}])

@@ -14,13 +14,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from rrtf_trl.application import config_dir, resolved_but_for_rounds
-from rrtf_trl.errors import UserError
+from rrtf_trl.cli.hydra_command import resolved_but_for_rounds
+from rrtf_trl.errors import NothingToTrainOn, UserError
 from rrtf_trl.evaluation import Evaluation, Measured, Measurement, before_and_after
-from rrtf_trl.pipeline import measured_in
-from rrtf_trl.rank_stage import NothingToTrainOn
-from rrtf_trl.rounds import EarlyStopping, run_rounds
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.pipeline.pipeline import measured_in
+from rrtf_trl.pipeline.rounds import EarlyStopping, run_rounds
+from rrtf_trl.plugins.folders import config_dir
+from rrtf_trl.storage.run_folder import RunFolder
 from warm_python import python
 
 EVALUATION = Evaluation(

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from rrtf_trl.errors import StoreError
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem
-from rrtf_trl.store import Store, StoreError, batches, unit_key, verdict_key
+from rrtf_trl.storage.store import Store, batches, unit_key, verdict_key
 
 PROBLEMS = [Problem(f"t/{i}", f"def f{i}(x):\n", CaseTests([{"args": [1], "expected": i}]), f"f{i}") for i in range(5)]
 

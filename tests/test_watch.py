@@ -17,19 +17,19 @@ import pytest
 from rich.console import Console
 
 from rrtf_trl.cli import main
-from rrtf_trl.live import FILE, live, published
-from rrtf_trl.progress import meter
+from rrtf_trl.cli.watch import frame, read
+from rrtf_trl.monitoring.progress import meter
+from rrtf_trl.monitoring.status_file import FILE, current_status, published
 from rrtf_trl.records import Candidate
-from rrtf_trl.run_folder import RunFolder
-from rrtf_trl.watch import frame, read
+from rrtf_trl.storage.run_folder import RunFolder
 
 HOSTILE = "def f():\n\x1b]0;owned\x07\x1b[2J\treturn 1\u202e\n"
 AT_WORK = """
 import sys, time
 from rich.console import Console
-from rrtf_trl.live import published
-from rrtf_trl.progress import meter
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.monitoring.status_file import published
+from rrtf_trl.monitoring.progress import meter
+from rrtf_trl.storage.run_folder import RunFolder
 with published(RunFolder(sys.argv[1]), ["sample", "train"]) as told:
     told.stage("sample")
     with meter(Console(quiet=True), "sample policy", 100, "answers") as counter:
@@ -100,10 +100,10 @@ def test_an_answer_cannot_steer_the_terminal(tmp_path: Path) -> None:
 
 
 def test_only_the_run_at_work_is_told_of(tmp_path: Path) -> None:
-    assert live() is None
+    assert current_status() is None
     with published(RunFolder(tmp_path)):
-        assert live() is not None
-    assert live() is None
+        assert current_status() is not None
+    assert current_status() is None
 
 
 @pytest.mark.parametrize(
@@ -225,6 +225,6 @@ def test_what_is_no_run_is_told_in_one_line(
 
 
 def test_watching_loads_nothing_heavy() -> None:
-    code = "import sys, rrtf_trl.watch; print({'torch', 'matplotlib', 'hydra', 'jinja2'} & set(sys.modules))"
+    code = "import sys, rrtf_trl.cli.watch; print({'torch', 'matplotlib', 'hydra', 'jinja2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -22,7 +22,7 @@ from data import rows
 from run import where_and_when
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rrtf_trl.build import quiet_libraries
+from rrtf_trl.config.instantiate import quiet_libraries
 from rrtf_trl.feedback import UnitTests
 from rrtf_trl.problems.exercises import Level, exercises
 from rrtf_trl.records import Candidate, Problem

@@ -31,16 +31,17 @@ from arms import PARTS, PASSED, Arm, tuned_as
 from data import rows
 from rich.console import Console
 
-from rrtf_trl.build import quiet_libraries
-from rrtf_trl.collect import Collector
-from rrtf_trl.evaluation.measure import Evaluation, Measurement, estimate, measure
+from rrtf_trl.config.instantiate import quiet_libraries
+from rrtf_trl.evaluation import Evaluation, Measurement, estimate
 from rrtf_trl.feedback import UnitTests
+from rrtf_trl.pipeline.collector import Collector
+from rrtf_trl.pipeline.measure import measure
 from rrtf_trl.problems.exercises import Level, exercises
 from rrtf_trl.problems.exercises.composition import LEVELS
 from rrtf_trl.records import Problem, content_hash
-from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers import TransformersSampler
-from rrtf_trl.store import Store
+from rrtf_trl.storage.run_folder import RunFolder
+from rrtf_trl.storage.store import Store
 from training import train
 
 RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)

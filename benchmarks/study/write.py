@@ -20,7 +20,7 @@ import numpy as np
 from arms import PARTS
 from numpy.typing import NDArray
 
-from rrtf_trl.evaluation.pass_at_k import pass_at_k
+from rrtf_trl.statistics.pass_at_k import pass_at_k
 
 Values = NDArray[np.float64]
 """Of an arm: seeds x problems, each a problem's estimate of pass@k."""

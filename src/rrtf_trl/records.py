@@ -318,6 +318,23 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """A candidate with a source's judgement, and with what its tests said.
+
+    Args:
+        candidate: The candidate.
+        judgement: Of the source that is summarized.
+        state: By the unit tests, where there are any.
+        share_passed: Of the unit tests.
+    """
+
+    candidate: Candidate
+    judgement: Judgement
+    state: State | None = None
+    share_passed: float | None = None
+
+
+@dataclass(frozen=True)
 class RankedGroup:
     """A prompt with scored responses: one row of the trainer's data set.
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rrtf_trl.chat import ChatClient, ChatRequest, Session
+from rrtf_trl.chat import ChatClient, ChatRequest, ChatSession, ask_concurrently
 from scripted_server import Answer, Body, ScriptedServer, said
 
 
@@ -15,10 +15,10 @@ def client(server: ScriptedServer, **options: Any) -> ChatClient:
 
 
 def ask_all(asker: ChatClient, texts: list[str], draws: int = 1, **options: Any) -> dict[str, list[str]]:
-    async def work(session: Session, text: str) -> tuple[str, list[str]]:
+    async def work(session: ChatSession, text: str) -> tuple[str, list[str]]:
         return text, [reply.text for reply in await session.ask(request(text, **options), draws)]
 
-    return dict(asker.run(work, texts))
+    return dict(ask_concurrently(asker, work, texts))
 
 
 def echo(body: Body, before: int) -> Answer:

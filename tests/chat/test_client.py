@@ -18,7 +18,7 @@ import pytest
 from asking import ask_all, client, echo, request
 
 import rrtf_trl.chat.session as session_module
-from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, Refused, Session
+from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, ChatSession, Refused, ask_concurrently
 from scripted_server import Answer, Body, ScriptedServer, fault, said
 
 
@@ -32,7 +32,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 LOAD = """
 import json, sys
-from rrtf_trl.chat import ChatClient, ChatRequest
+from rrtf_trl.chat import ChatClient, ChatRequest, ask_concurrently
 
 url, cache, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 client = ChatClient(model="m", base_url=url, concurrency=64, timeout=30, cache=cache)
@@ -46,7 +46,7 @@ def resident():
         return int(file.read().split()[1]) * 4096 / 2**20
 
 memory, seen = [], set()
-for index, text in client.run(work, range(count)):
+for index, text in ask_concurrently(client, work, range(count)):
     assert text.startswith(f"re: question {index} "), text[:50]
     assert index not in seen
     seen.add(index)
@@ -110,13 +110,13 @@ def test_killed_in_the_middle_nothing_that_was_kept_is_asked_again(tmp_path: Pat
 def test_the_same_request_at_the_same_time_is_asked_once(tmp_path: Path) -> None:
     with ScriptedServer(lambda body, before: Answer("x", delay=0.05)) as server:
 
-        async def work(session: Session, index: int) -> str:
+        async def work(session: ChatSession, index: int) -> str:
             return (await session.ask(request("same")))[0].text
 
         asker = client(server, cache=tmp_path / "r.sqlite")
-        assert list(asker.run(work, range(20))) == ["x"] * 20
+        assert list(ask_concurrently(asker, work, range(20))) == ["x"] * 20
         assert server.answered.total() == 1
-        assert list(asker.run(work, range(3))) == ["x"] * 3
+        assert list(ask_concurrently(asker, work, range(3))) == ["x"] * 3
     assert server.answered.total() == 1
     assert asker.reused == 19 + 3
 
@@ -129,12 +129,12 @@ def test_no_more_requests_are_under_way_than_allowed_and_results_stream() -> Non
             taken.append(index)
             yield str(index)
 
-    async def work(session: Session, text: str) -> str:
+    async def work(session: ChatSession, text: str) -> str:
         await session.ask(request(text))  # several requests an item still share the slots
         return (await session.ask(request(text + "!")))[0].text
 
     with ScriptedServer(lambda body, before: Answer("x", delay=0.01)) as server:
-        results = client(server, concurrency=4).run(work, texts())
+        results = ask_concurrently(client(server, concurrency=4), work, texts())
         next(results)
         assert len(taken) <= 5
         assert len(list(results)) == 49
@@ -275,7 +275,7 @@ def test_where_nobody_listens_it_says_so_soon() -> None:
     ],
 )
 def test_a_single_request_may_be_refused_while_others_go_on(answer: Answer) -> None:
-    async def work(session: Session, text: str) -> str:
+    async def work(session: ChatSession, text: str) -> str:
         await session.ask(request("first"))
         try:
             return (await session.ask(request(text)))[0].text
@@ -283,7 +283,7 @@ def test_a_single_request_may_be_refused_while_others_go_on(answer: Answer) -> N
             return str(refused)
 
     with ScriptedServer(lambda body, before: answer if said(body) == "long" else Answer("x")) as server:
-        found = list(client(server, concurrency=1).run(work, ["a", "long", "b"]))
+        found = list(ask_concurrently(client(server, concurrency=1), work, ["a", "long", "b"]))
     assert found[0] == found[2] == "x"
     assert found[1].startswith("the server refuses it: ")
 
@@ -359,11 +359,11 @@ def test_a_server_that_counts_no_tokens_is_estimated() -> None:
 
 
 def test_text_prompts_go_to_the_completions_endpoint_and_extra_fields_along() -> None:
-    async def work(session: Session, text: str) -> str:
+    async def work(session: ChatSession, text: str) -> str:
         return (await session.ask(ChatRequest(text, 0.5, 0.9)))[0].text
 
     with ScriptedServer(lambda body, before: Answer("x")) as server:
-        assert list(client(server, extra_body={"top_k": 5}).run(work, ["def f():"])) == ["x"]
+        assert list(ask_concurrently(client(server, extra_body={"top_k": 5}), work, ["def f():"])) == ["x"]
     (body,) = server.bodies
     assert (body["prompt"], body["temperature"], body["top_p"], body["top_k"]) == ("def f():", 0.5, 0.9, 5)
 
@@ -390,11 +390,11 @@ def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
 
 
 def test_a_consumer_that_stops_early_leaves_no_thread_behind() -> None:
-    async def work(session: Session, text: str) -> str:
+    async def work(session: ChatSession, text: str) -> str:
         return (await session.ask(request(text)))[0].text
 
     with ScriptedServer(lambda body, before: Answer("x", delay=0.05)) as server:
-        results = client(server).run(work, map(str, range(100)))
+        results = ask_concurrently(client(server), work, map(str, range(100)))
         next(results)
         results.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name == "rrtf-chat"]

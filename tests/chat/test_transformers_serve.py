@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, Session
+from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, ChatSession, ask_concurrently
 from rrtf_trl.feedback import Teacher
 from rrtf_trl.records import Candidate, CaseTests, Problem
 from rrtf_trl.samplers import OpenAISampler
@@ -86,16 +86,16 @@ def url(model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_load_with_draws_that_the_server_gives_one_at_a_time(url: str, model: str, tmp_path: Path) -> None:
     client = ChatClient(model=model, base_url=url, concurrency=16, cache=tmp_path / "r.sqlite")
 
-    async def work(session: Session, index: int) -> tuple[int, int]:
+    async def work(session: ChatSession, index: int) -> tuple[int, int]:
         request = ChatRequest([{"role": "user", "content": str(index)}], 1.0, max_tokens=4, seed=index)
         return index, len(await session.ask(request, draws=2))
 
-    assert sorted(client.run(work, range(100))) == [(index, 2) for index in range(100)]
+    assert sorted(ask_concurrently(client, work, range(100))) == [(index, 2) for index in range(100)]
     assert client.one_at_a_time
     assert client.spent.requests == 200
     assert client.spent.estimated == 0
     assert 200 <= client.spent.completion_tokens <= 800
-    assert sorted(client.run(work, range(100))) == [(index, 2) for index in range(100)]
+    assert sorted(ask_concurrently(client, work, range(100))) == [(index, 2) for index in range(100)]
     assert client.spent.requests == 200
 
 
@@ -120,8 +120,8 @@ def test_the_sampler_draws_and_the_judge_abstains_where_a_random_model_answers(
 
 
 def test_a_model_that_is_not_there_is_told(url: str) -> None:
-    async def work(session: Session, index: int) -> None:
+    async def work(session: ChatSession, index: int) -> None:
         await session.ask(ChatRequest([{"role": "user", "content": "x"}]))
 
     with pytest.raises(ChatError, match=r"400: Server is pinned to .*\(model 'other'\)"):
-        list(ChatClient(model="other", base_url=url).run(work, [1]))
+        list(ask_concurrently(ChatClient(model="other", base_url=url), work, [1]))

@@ -10,10 +10,11 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from rrtf_trl.application import config_dir
-from rrtf_trl.configuration.command import main
-from rrtf_trl.configuration.options import choices
-from rrtf_trl.errors import UserError, explain
+from rrtf_trl.cli.config import main
+from rrtf_trl.config.error_messages import error_message
+from rrtf_trl.config.options import choices
+from rrtf_trl.errors import UserError
+from rrtf_trl.plugins.folders import config_dir
 from warm_python import python
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,7 @@ def test_a_mistyped_option_is_told_with_the_right_one(name: str, overrides: list
     ):
         compose(name, overrides)
     key = overrides[-1].partition("=")[0]
-    assert str(explain(caught.value)).startswith(f"no option {key!r}; did you mean {right!r}?")
+    assert str(error_message(caught.value)).startswith(f"no option {key!r}; did you mean {right!r}?")
 
 
 def test_show_prints_the_whole_configuration_resolved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

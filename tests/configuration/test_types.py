@@ -12,11 +12,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from rrtf_trl.application import config_dir
-from rrtf_trl.build import build_pipeline, check_choices
-from rrtf_trl.configuration.types import check_types, fits
-from rrtf_trl.errors import UserError, explain
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.config.error_messages import error_message
+from rrtf_trl.config.instantiate import build_pipeline, check_choices
+from rrtf_trl.config.types import check_types, fits
+from rrtf_trl.errors import UserError
+from rrtf_trl.plugins.folders import config_dir
+from rrtf_trl.storage.run_folder import RunFolder
 
 NOT_TRAINING = ("trainer", "quantization", "adapter")
 
@@ -158,7 +159,7 @@ def test_nothing_of_hydra_gets_into_what_is_built(tmp_path: Path) -> None:
 def test_a_mistyped_name_gets_the_nearest_right_one(override: str, message: str) -> None:
     with pytest.raises(Exception) as raised:  # noqa: PT011 (Hydra's own)
         composed(override)
-    explained = explain(raised.value)
+    explained = error_message(raised.value)
     assert explained is not None
     assert explained.startswith(message)
 

@@ -10,12 +10,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from rrtf_trl.application import hydra_application
-from rrtf_trl.builtin import config_dir
 from rrtf_trl.cli import main
-from rrtf_trl.configuration.types import check_types
+from rrtf_trl.cli.hydra_command import hydra_application
+from rrtf_trl.config.types import check_types
 from rrtf_trl.plugins import plugins
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.plugins.folders import config_dir
+from rrtf_trl.storage.run_folder import RunFolder
 
 _STAGES = ("run", "sample", "feedback", "rank", "train", "evaluate", "report")
 

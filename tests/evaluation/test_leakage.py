@@ -1,4 +1,4 @@
-from rrtf_trl.evaluation.leakage import find_leaks
+from rrtf_trl.problems.decontamination.leakage import find_leaks
 from rrtf_trl.records import CaseTests, Problem
 
 LONG = "Given a list of integers, return the length of the longest run of equal neighbours in it."

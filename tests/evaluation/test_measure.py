@@ -6,16 +6,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rrtf_trl.collect import Collector
-from rrtf_trl.evaluation import Evaluation, Measured, Measurement, before_and_after, figures, measure
-from rrtf_trl.evaluation.benchmark import Benchmark
-from rrtf_trl.evaluation.measure import completion_of
+from rrtf_trl.errors import InputError
+from rrtf_trl.evaluation import Evaluation, Measured, Measurement, before_and_after, figures
+from rrtf_trl.evaluation.measurement import completion_of
 from rrtf_trl.feedback import UnitTests
-from rrtf_trl.problems import InputError, ProblemFile, render_prompt
+from rrtf_trl.pipeline.benchmark import Benchmark
+from rrtf_trl.pipeline.collector import Collector
+from rrtf_trl.pipeline.measure import measure
+from rrtf_trl.problems import ProblemFile, render_prompt
 from rrtf_trl.records import AssertTests, Candidate, CaseTests, Problem, to_json
-from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers import Samples
-from rrtf_trl.store import Store
+from rrtf_trl.storage.run_folder import RunFolder
+from rrtf_trl.storage.store import Store
 
 PROMPT = 'def inc(x):\n    """Add one."""\n'
 RIGHT, WRONG, LATE = "    return x + 1\n", "    return x\n", "    return x + 1 if x < 2 else 9\n"

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from rrtf_trl.evaluation import pass_at_k
 from rrtf_trl.evaluation.failures import base_passed
 from rrtf_trl.feedback import UnitTests
 from rrtf_trl.problems import ProblemFile
 from rrtf_trl.problems.evalplus import mbpp_inputs
 from rrtf_trl.records import BASE_TESTS, Candidate
+from rrtf_trl.statistics import pass_at_k
 
 DATA = Path(__file__).parent / "data"
 Verdicts = dict[str, list[tuple[bool, bool]]]

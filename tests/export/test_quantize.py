@@ -13,16 +13,16 @@ import pytest
 from rich.console import Console
 
 from rrtf_trl.assets import model_path
-from rrtf_trl.collect import Collector
 from rrtf_trl.errors import UserError
 from rrtf_trl.export import FORMS
 from rrtf_trl.export.speed import Spec, measure_speed
-from rrtf_trl.export.table import QuantizationTable
 from rrtf_trl.export.transformers_forms import merge
 from rrtf_trl.feedback import UnitTests
+from rrtf_trl.pipeline.collector import Collector
+from rrtf_trl.pipeline.quantization_table import QuantizationTable
 from rrtf_trl.records import AssertTests, Problem
-from rrtf_trl.run_folder import RunFolder
-from rrtf_trl.store import Store
+from rrtf_trl.storage.run_folder import RunFolder
+from rrtf_trl.storage.store import Store
 from warm_python import python
 
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
@@ -125,7 +125,7 @@ def table(folder: Path, model: Path, problems: list[Problem], **options: Any) ->
 def test_a_timing_that_failed_is_noted_beside_what_was_noted_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rrtf_trl.export import table as module
+    from rrtf_trl.pipeline import quantization_table as module
 
     found = table(
         tmp_path, Path(model_path("embedded")), [Problem("a", PROMPT, AssertTests(["assert solve"]), "solve")]

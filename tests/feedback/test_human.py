@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from rrtf_trl.feedback import Feedback, HumanLabels
+from rrtf_trl.errors import InputError
+from rrtf_trl.feedback import Feedback
+from rrtf_trl.labeling.feedback import HumanLabels
 from rrtf_trl.labeling.items import Answer, Item
 from rrtf_trl.labeling.label_file import LabelFile
-from rrtf_trl.problems import InputError
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, Prompt
 from warm_python import python
 

@@ -14,7 +14,8 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from rrtf_trl.assets import model_path
-from rrtf_trl.feedback import FeedbackError, UnitTests, as_reward_func
+from rrtf_trl.errors import FeedbackError
+from rrtf_trl.feedback import UnitTests, as_reward_func
 from rrtf_trl.problems.exercises import exercises
 from rrtf_trl.records import Candidate, Judgement, Problem, to_json
 

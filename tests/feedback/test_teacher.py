@@ -11,8 +11,8 @@ from scripted_judge import BEST, FAIR, GOOD, POOR, PROBLEM, candidates, fair_jud
 
 from rrtf_trl.chat import ChatClient
 from rrtf_trl.errors import UserError
-from rrtf_trl.feedback import Feedback, Judged, Teacher, as_reward_func
-from rrtf_trl.records import Candidate
+from rrtf_trl.feedback import Feedback, Teacher, as_reward_func
+from rrtf_trl.records import Candidate, Judged
 from scripted_server import Answer, ScriptedServer, said
 
 # -- The three modes -------------------------------------------------------------------------------------

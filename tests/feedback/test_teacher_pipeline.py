@@ -10,13 +10,14 @@ from rich.console import Console
 from scripted_judge import fair_judge, teacher
 
 from rrtf_trl.chat import Budget, ChatClient
-from rrtf_trl.feedback import Feedback, FeedbackError, Teacher, UnitTests
-from rrtf_trl.pipeline import Evaluation, Pipeline
+from rrtf_trl.errors import FeedbackError
+from rrtf_trl.feedback import Feedback, Teacher, UnitTests
+from rrtf_trl.pipeline.pipeline import Evaluation, Pipeline
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.records import CaseTests, Problem
-from rrtf_trl.run_folder import RunFolder
 from rrtf_trl.samplers import ReplaySampler
-from rrtf_trl.store import Store
+from rrtf_trl.storage.run_folder import RunFolder
+from rrtf_trl.storage.store import Store
 from scripted_server import ScriptedServer
 
 

@@ -9,11 +9,11 @@ import pytest
 from labelling import TEXTS, make_item
 from rich.console import Console
 
+from rrtf_trl.cli.label_tables import agreement_tables
 from rrtf_trl.labeling.agreement import agreement
 from rrtf_trl.labeling.formats.importing import _row
 from rrtf_trl.labeling.items import Answer, Item
 from rrtf_trl.labeling.labels import Label, Ledger
-from rrtf_trl.labeling.tables import agreement_tables
 
 
 def ledger_of(*labels: Label) -> Ledger:

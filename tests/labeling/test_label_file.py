@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from labelling import TEXTS, make_item, make_label
 
-from rrtf_trl.errors import UserError
+from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.labeling.items import Item
 from rrtf_trl.labeling.label_file import LabelFile, is_labels_file, read_labels
-from rrtf_trl.problems import InputError
 from rrtf_trl.records import RecordError
 
 ITEM = make_item()

@@ -8,12 +8,11 @@ import pytest
 from label_files import CHAT, import_labels, imported
 from labelling import PROMPT, TEXTS, make_item
 
-from rrtf_trl.errors import UserError
+from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.labeling.formats import export_labels
 from rrtf_trl.labeling.formats.argilla import user_id
 from rrtf_trl.labeling.label_file import LabelFile, read_labels
 from rrtf_trl.labeling.labels import Label, Ledger
-from rrtf_trl.problems import InputError
 
 # -- What others write -----------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from labelling import Page, make_rows
 
+from rrtf_trl.cli.label_server import serve as serve_labels
 from rrtf_trl.errors import UserError
 from rrtf_trl.labeling.guard import Access, is_loopback
-from rrtf_trl.labeling.serve import serve as serve_labels
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg/onload=alert(1)>&amp;"
 TOKEN = "a-token-of-many-letters"

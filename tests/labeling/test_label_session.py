@@ -11,7 +11,7 @@ from labelling import make_item
 from rrtf_trl.labeling import session as session_module
 from rrtf_trl.labeling.draft import Refused
 from rrtf_trl.labeling.label_file import LabelFile, read_labels
-from rrtf_trl.labeling.session import Behind, Session
+from rrtf_trl.labeling.session import Behind, LabelingSession
 
 ITEMS = [make_item(prompt=f"def f{i}(x):\n", task_id=f"t/{i}") for i in range(4)]
 _count = iter(range(10**6))
@@ -27,7 +27,7 @@ class Desk:
 
     def open(self) -> None:
         self.file = LabelFile(self.path)
-        self.session = Session(self.file, ITEMS, self.per_item)
+        self.session = LabelingSession(self.file, ITEMS, self.per_item)
 
     def restart(self) -> None:
         self.file.close()
@@ -253,7 +253,7 @@ def test_items_that_are_no_longer_offered_can_be_finished(desk: Callable[..., De
     at.act("alice", "open")
     at.file.close()
     at.file = LabelFile(at.path)
-    at.session = Session(at.file, ITEMS[2:])
+    at.session = LabelingSession(at.file, ITEMS[2:])
     assert at.label("alice") == "t/0"
     assert at.task("alice") == "t/2"
     assert len(read_labels(at.path).labels()) == 1

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from labelling import make_item
 
-from rrtf_trl.errors import UserError
+from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.labeling.label_file import LabelFile
 from rrtf_trl.labeling.sources import default_labels, read_items
-from rrtf_trl.problems import InputError
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, to_json
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.storage.run_folder import RunFolder
 
 HEAD = "def f(x):\n"
 

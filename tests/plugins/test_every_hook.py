@@ -8,8 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from rrtf_trl import hookspecs
-from rrtf_trl.plugins import contract
+from rrtf_trl.plugins import contract, hookspecs
 
 ROOT = Path(__file__).parents[2]
 Install = Callable[..., None]
@@ -18,7 +17,7 @@ Rrtf = Callable[..., tuple[int, str, str]]
 PLUGIN = """
 import json
 from pathlib import Path
-from rrtf_trl.hookspecs import Command
+from rrtf_trl.plugins.hookspecs import Command
 
 @hookimpl
 def rrtf_samplers():
@@ -74,7 +73,7 @@ def rrtf_stage_ended(stage, run, config, facts, error):
     note(f"{stage} ended, {sorted(facts)[:2]}, {error}")
 """
 PARTS = '''
-from rrtf_trl.executors import LocalExecutor
+from rrtf_trl.pipeline.executor import LocalExecutor
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.records import Judgement, Problem, RecordError
 from rrtf_trl.report import Section

@@ -237,7 +237,7 @@ def test_a_plugin_of_this_process_is_checked_and_replaced_by_its_name() -> None:
 # -- The commands ----------------------------------------------------------------------------------------
 
 COMMAND = """
-from rrtf_trl.hookspecs import Command
+from rrtf_trl.plugins.hookspecs import Command
 
 @hookimpl
 def rrtf_commands():

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from rrtf_trl.errors import InputError
 from rrtf_trl.feedback import UnitTests
-from rrtf_trl.problems import InputError, ProblemFile, problem_from_row
+from rrtf_trl.problems import ProblemFile, problem_from_row
 from rrtf_trl.records import AssertTests, Candidate, Problem, RecordError, StdioTests
 
 APPS_STDIN = {

@@ -15,15 +15,15 @@ import pytest
 from rich.console import Console
 
 from rrtf_trl.cli import main
-from rrtf_trl.errors import UserError
-from rrtf_trl.pipeline import Evaluation, Pipeline
-from rrtf_trl.problems import Decontaminator, InputError, ProblemFile
+from rrtf_trl.errors import InputError, UserError
+from rrtf_trl.pipeline.pipeline import Evaluation, Pipeline
+from rrtf_trl.problems import Decontaminator, ProblemFile
 from rrtf_trl.problems.decontamination import Index
 from rrtf_trl.problems.exercises import exercises
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.records import AssertTests, CheckTests, Problem, to_json
-from rrtf_trl.run_folder import RunFolder
-from rrtf_trl.store import Store
+from rrtf_trl.storage.run_folder import RunFolder
+from rrtf_trl.storage.store import Store
 
 DATA = os.environ.get("RRTF_DATA_DIR")
 needs_data = pytest.mark.skipif(not DATA, reason="RRTF_DATA_DIR does not name the folder of benchmark data")

@@ -16,10 +16,10 @@ import pytest
 
 from rrtf_trl.chat import Budget, BudgetExhausted, ChatClient
 from rrtf_trl.cli import main
-from rrtf_trl.errors import UserError
+from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.feedback import UnitTests
-from rrtf_trl.problems import Decontaminator, InputError, ProblemFile
-from rrtf_trl.problems.evolution import Evolution, Summary
+from rrtf_trl.problems import Decontaminator, ProblemFile
+from rrtf_trl.problems.evolution import Evolution, Summary, evolve
 from rrtf_trl.records import Candidate, CaseTests
 from scripted_server import Answer, Body, ScriptedServer, said
 
@@ -74,8 +74,10 @@ def evolution(server: ScriptedServer, tmp_path: Path, **options: Any) -> Evoluti
     return Evolution(client, **{**defaults, **options})
 
 
-def evolve(server: ScriptedServer, tmp_path: Path, count: int = 4, **options: Any) -> Summary:
-    return evolution(server, tmp_path, **options).run(seeds_file(tmp_path / "s.jsonl", count), tmp_path / "e.jsonl")
+def evolve_some(server: ScriptedServer, tmp_path: Path, count: int = 4, **options: Any) -> Summary:
+    return evolve(
+        evolution(server, tmp_path, **options), seeds_file(tmp_path / "s.jsonl", count), tmp_path / "e.jsonl"
+    )
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -88,7 +90,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 def test_tasks_become_problems_with_tests_that_were_voted_on_and_measured(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
-    summary = evolve(server, tmp_path, generations=2)
+    summary = evolve_some(server, tmp_path, generations=2)
     assert (summary.seeds, summary.made, summary.kept) == (4, 8, 8)
     problems = list(ProblemFile(tmp_path / "e.jsonl"))
     assert [p.task_id for p in problems] == [f"seed/{i}/evolved/{g}" for g in (1, 2) for i in range(4)]
@@ -116,9 +118,9 @@ def test_tasks_become_problems_with_tests_that_were_voted_on_and_measured(
 
 
 def test_the_same_command_again_asks_nothing_and_gives_the_same(server: ScriptedServer, tmp_path: Path) -> None:
-    evolve(server, tmp_path, generations=2)
+    evolve_some(server, tmp_path, generations=2)
     asked, written = server.asked.total(), (tmp_path / "e.jsonl").read_bytes()
-    evolve(server, tmp_path, generations=2, batch_size=3)
+    evolve_some(server, tmp_path, generations=2, batch_size=3)
     assert server.asked.total() == asked
     assert sorted(rows(tmp_path / "e.jsonl"), key=str) == sorted(map(json.loads, written.splitlines()), key=str)
 
@@ -130,7 +132,7 @@ def test_a_task_that_is_eliminated_leaves_its_parent_to_try_again(server: Script
         return teacher(body)
 
     server.script = script
-    summary = evolve(server, tmp_path, generations=2)
+    summary = evolve_some(server, tmp_path, generations=2)
     (row,) = rows(tmp_path / "e.eliminated.jsonl")
     assert row["reason"] == "the teacher gives up"
     assert (row["task_id"], row["generation"], row["task"]) == ("seed/2", 1, "Sorry, I cannot do this for you.")
@@ -163,7 +165,7 @@ def test_what_cannot_be_used_is_eliminated_with_its_reason(
     server: ScriptedServer, tmp_path: Path, kind: str, reply: str, reason: str
 ) -> None:
     server.script = lambda body, before: Answer(reply) if kind in str(body["messages"]) else teacher(body)
-    summary = evolve(server, tmp_path, count=1)
+    summary = evolve_some(server, tmp_path, count=1)
     (row,) = rows(tmp_path / "e.eliminated.jsonl")
     assert row["reason"].startswith(reason)
     assert summary.kept == 0
@@ -184,7 +186,7 @@ def test_answers_that_agree_on_single_tests_but_never_on_all_solve_nothing(
         return Answer(programs[: body["n"]])
 
     server.script = script
-    evolve(server, tmp_path, count=1)
+    evolve_some(server, tmp_path, count=1)
     (row,) = rows(tmp_path / "e.eliminated.jsonl")
     assert row["reason"] == "not solved: no answer passes all tests that hold on a majority"
 
@@ -198,17 +200,17 @@ def test_near_duplicates_across_families_are_eliminated(server: ScriptedServer, 
         return teacher(body)
 
     server.script = script
-    summary = evolve(server, tmp_path)
+    summary = evolve_some(server, tmp_path)
     assert summary.kept == 1
     assert {row["reason"] for row in rows(tmp_path / "e.eliminated.jsonl")} == {"nearly the same as seed/0/evolved/1"}
     assert summary.reasons == {"nearly the same": 3}
 
 
 def test_what_is_in_a_benchmark_is_eliminated(server: ScriptedServer, tmp_path: Path) -> None:
-    evolve(server, tmp_path, count=2)
+    evolve_some(server, tmp_path, count=2)
     benchmark = tmp_path / "bench.jsonl"
     benchmark.write_text((tmp_path / "e.jsonl").read_text().splitlines()[0] + "\n")
-    summary = evolve(server, tmp_path, count=2, decontaminator=Decontaminator(against=[str(benchmark)]))
+    summary = evolve_some(server, tmp_path, count=2, decontaminator=Decontaminator(against=[str(benchmark)]))
     (row,) = rows(tmp_path / "e.eliminated.jsonl")
     assert row["reason"] == f"in a benchmark: {benchmark} seed/0/evolved/1 by ngram"
     assert (summary.kept, summary.benchmarks) == (1, {str(benchmark): 1})
@@ -229,8 +231,10 @@ def test_with_no_generations_tasks_get_tests_and_a_reference_decides_alone(
         "tests": {"kind": "asserts", "asserts": ["assert tally_3(1) == 0"]},
     }
     (tmp_path / "p.jsonl").write_text(json.dumps(problem) + "\n" + json.dumps({"prompt": "Count number 1."}) + "\n")
-    summary = evolution(server, tmp_path, generations=0, min_strength=0.0, fewest_cases=2).run(
-        tmp_path / "p.jsonl", tmp_path / "e.jsonl"
+    summary = evolve(
+        evolution(server, tmp_path, generations=0, min_strength=0.0, fewest_cases=2),
+        tmp_path / "p.jsonl",
+        tmp_path / "e.jsonl",
     )
     known, bare = ProblemFile(tmp_path / "e.jsonl")
     assert (known.task_id, known.prompt, known.reference) == ("p/3", problem["prompt"], reference)
@@ -282,11 +286,11 @@ def test_killed_and_started_again_it_asks_for_nothing_twice_and_ends_the_same(
 def test_a_budget_ends_it_cleanly_and_a_larger_one_goes_on(server: ScriptedServer, tmp_path: Path) -> None:
     small = {"client": {"budget": Budget(tokens=3000), "concurrency": 2}, "max_tokens": 100}
     with pytest.raises(BudgetExhausted, match="larger budget"):
-        evolve(server, tmp_path, count=40, **small)
+        evolve_some(server, tmp_path, count=40, **small)
     assert not (tmp_path / "e.jsonl").exists()
     done = dict(server.answered)
     large = {"client": {"budget": Budget(tokens=300_000), "concurrency": 2}, "max_tokens": 100}
-    assert evolve(server, tmp_path, count=40, **large).kept == 40
+    assert evolve_some(server, tmp_path, count=40, **large).kept == 40
     assert set(server.answered.values()) == {1}
     assert len(server.answered) > len(done) > 5
 
@@ -308,7 +312,7 @@ def test_bad_tasks_are_refused_before_anything_is_asked(
 ) -> None:
     (tmp_path / "p.jsonl").write_text(text + "\n")
     with pytest.raises(InputError, match=message):
-        evolution(server, tmp_path).run(tmp_path / "p.jsonl", tmp_path / "e.jsonl")
+        evolve(evolution(server, tmp_path), tmp_path / "p.jsonl", tmp_path / "e.jsonl")
     assert server.asked.total() == 0
 
 
@@ -316,7 +320,7 @@ def test_methods_are_files_that_a_user_adds(server: ScriptedServer, tmp_path: Pa
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "method-pirate.jinja").write_text("{% block user %}Make it about pirates.{% endblock %}")
-    evolve(server, tmp_path, count=1, methods=["pirate"], templates=str(folder))
+    evolve_some(server, tmp_path, count=1, methods=["pirate"], templates=str(folder))
     assert any("Make a new task of it. Make it about pirates." in said(body) for body in server.bodies)
     with pytest.raises(UserError, match=r"method-priate.jinja: not there; known are .*method-pirate"):
         evolution(server, tmp_path, methods=["priate"], templates=str(folder))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rrtf_trl.problems import InputError, ProblemFile, read_jsonl
+from rrtf_trl.errors import InputError
+from rrtf_trl.problems import ProblemFile, read_jsonl
 from rrtf_trl.records import AssertTests, CheckTests
 
 DATA = os.environ.get("RRTF_DATA_DIR")

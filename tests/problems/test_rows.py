@@ -8,7 +8,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from rrtf_trl.problems import InputError, ProblemFile, read_rows
+from rrtf_trl.errors import InputError
+from rrtf_trl.problems import ProblemFile, read_rows
 
 ROW: dict[str, Any] = {
     "task_id": 11,

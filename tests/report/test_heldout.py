@@ -9,7 +9,7 @@ from rrtf_trl.report import write_report
 from rrtf_trl.report.differences import marked
 from rrtf_trl.report.distributions import _ks, drift, pass_curves, quantile, scored_pairs, spreads
 from rrtf_trl.report.heldout import KINDS, changes
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.storage.run_folder import RunFolder
 
 HOSTILE = "<script>document.title='owned'</script>"
 

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from rrtf_trl.report.table import figure_label, interval, results_table
+from rrtf_trl.monitoring.results_table import figure_label, interval, results_table
 
 ROW = {
     "n": 8,

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError
+from rrtf_trl.models.identity import model_identity
 from rrtf_trl.problems.exercises import exercises
 from rrtf_trl.records import CaseTests, Problem
 from rrtf_trl.samplers import ReferenceSampler, Sampler, TransformersSampler
-from rrtf_trl.samplers.weights import model_identity
 
 POLICY = model_path("embedded")
 PROBLEMS = list(islice(exercises("train"), 6))

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from rrtf_trl.feedback import FeedbackError, UnitTests
-from rrtf_trl.records import (
+from rrtf_trl.errors import FeedbackError
+from rrtf_trl.feedback import UnitTests
+from rrtf_trl.records import (  # fmt: skip
     AssertTests,
     Candidate,
     CaseTests,
@@ -24,7 +25,7 @@ from rrtf_trl.records import (
     RecordError,
     StdioTests,
     Tests,
-)  # fmt: skip
+)
 from rrtf_trl.sandbox import Job, JobExecutor, Outcome, Sandbox, check_job
 
 KINDS: dict[str, tuple[Tests, str, str | None]] = {

@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 
 from rrtf_trl.problems.exercises import exercises
 from rrtf_trl.records import to_json
-from rrtf_trl.run_folder import RunFolder
-from rrtf_trl.store import Store
+from rrtf_trl.storage.run_folder import RunFolder
+from rrtf_trl.storage.store import Store
 from rrtf_trl.sweeps import launch
 from rrtf_trl.sweeps.folder import job_name, sweep_jobs
 from warm_python import python

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rrtf_trl.sweeps.report import sweep_report
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.evaluation.pass_at_k import mean_interval
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.statistics.pass_at_k import mean_interval
+from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.sweeps.effects import effects
 from rrtf_trl.sweeps.folder import JobFolder, JobNote, job_name
-from rrtf_trl.sweeps.report import sweep_report
 from rrtf_trl.sweeps.table import read_sweep
 
 HOSTILE = "<script>alert(1)</script>"

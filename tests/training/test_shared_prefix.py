@@ -16,8 +16,9 @@ from trl.trainer.utils import add_fused_lm_head
 from rrtf_trl.training import prefix_attention
 from rrtf_trl.training.losses import rrtf_loss
 from rrtf_trl.training.packing import PackedCollator
-from rrtf_trl.training.prefix_attention import PrefixLayout, attend_by_groups
+from rrtf_trl.training.prefix_attention import attend_by_groups
 from rrtf_trl.training.prefix_flex import attend_by_blocks
+from rrtf_trl.training.prefix_layout import PrefixLayout
 from rrtf_trl.training.scoring import score_responses
 from rrtf_trl.training.shared_prefix import share_prefixes
 

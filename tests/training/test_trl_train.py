@@ -17,7 +17,7 @@ from trl.scripts.dpo import make_parser
 
 import rrtf_trl
 from rrtf_trl import RRTFConfig
-from rrtf_trl.training.cli import main
+from rrtf_trl.cli.trl_train import main
 from warm_python import python
 
 ROWS = [
@@ -90,7 +90,7 @@ def test_yaml_and_flags_train_and_save(
 
 
 def test_two_processes_share_the_rows(job: Path, tmp_path: Path, llama_path: str) -> None:
-    finished = launch("rrtf_trl.training.cli", "--config", str(job), processes=2)
+    finished = launch("rrtf_trl.cli.trl_train", "--config", str(job), processes=2)
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert finished.stdout.count("Model saved to") == 1
     assert changed(tmp_path / "out", llama_path)

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from rrtf_executor_sandboxfusion.executor import SandboxFusion
+from rrtf_trl.errors import FeedbackError
 from rrtf_trl.feedback import UnitTests
-from rrtf_trl.feedback.base import FeedbackError
 from rrtf_trl.records import AssertTests, Candidate, CaseTests, CheckTests, Problem, PytestTests, StdioTests, Tests
 from rrtf_trl.sandbox import Job, Outcome, Sandbox
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rrtf_feedback_ruff.judge import Ruff
-from rrtf_trl.feedback.base import FeedbackError
+from rrtf_trl.errors import FeedbackError
 from rrtf_trl.records import Candidate, Judgement, Problem
 from rrtf_trl.testing import FeedbackContract
 

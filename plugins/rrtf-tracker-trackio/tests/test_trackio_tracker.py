@@ -10,7 +10,7 @@ import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from rrtf_tracker_trackio.tracking import callback
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.storage.run_folder import RunFolder
 
 pytest_plugins = ["rrtf_trl.testing"]
 

@@ -19,7 +19,8 @@ from .budget import Budget, Spending
 from .client import ChatClient
 from .errors import BudgetExhausted, ChatError, Refused
 from .request import ChatRequest, Reply
-from .session import Session
+from .requests import ask_concurrently
+from .session import ChatSession
 from .templates import Templates
 
 __all__ = [
@@ -28,9 +29,10 @@ __all__ = [
     "ChatClient",
     "ChatError",
     "ChatRequest",
+    "ChatSession",
     "Refused",
     "Reply",
-    "Session",
     "Spending",
     "Templates",
+    "ask_concurrently",
 ]

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import logging
 import os
-import queue
 import re
-import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from rrtf_trl.errors import UserError
 
 from .budget import Budget, Spending
-from .cache import ReplyCache
 from .request import ChatRequest
-from .session import Session
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _REFUSES = {
     "response_format": re.compile("response_format|json_schema|structured|grammar", re.IGNORECASE),
@@ -37,7 +27,7 @@ _OPENAI = "https://api.openai.com/v1"
 
 
 class ChatClient:
-    """Asks a server many things at a time, and pays for nothing twice.
+    """A server, and how to ask it; :func:`.requests.ask_concurrently` asks.
 
     Args:
         model: The model's name there.
@@ -126,62 +116,6 @@ class ChatClient:
             f"{self.budget.describe(total)}. What was answered is kept: the same command goes on with a larger budget."
         )
 
-    def run(self, work: Callable[[Session, T], Awaitable[R]], items: Iterable[T]) -> Iterator[R]:
-        """Yield what ``work`` makes of each item, as they end, in any order, in constant memory.
-
-        The requests run in a thread of their own, so that they go on while the caller is busy; ``items`` is
-        iterated here. After an error no further item is begun; the requests under way end and are kept, what
-        they complete is yielded, and then the error is raised.
-
-        Args:
-            work: Asks through the session; several of it run at a time.
-            items: What to work on; taken as there is room.
-
-        Raises:
-            ChatError: As :meth:`Session.ask` does.
-        """
-        key = self._key()
-        cache = ReplyCache(self.cache)
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="rrtf-chat", daemon=True)
-        thread.start()
-        session: Session | None = None
-        ended: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
-        under_way = 0
-        try:
-            session = asyncio.run_coroutine_threadsafe(_make(self, cache, key), loop).result()
-            remaining: Iterator[T] | None = iter(items)
-            while True:
-                while remaining is not None and session.stopped is None and under_way < self.concurrency:
-                    try:
-                        item = next(remaining)
-                    except StopIteration:
-                        remaining = None
-                        break
-                    future = asyncio.run_coroutine_threadsafe(_call(work, session, item), loop)
-                    future.add_done_callback(ended.put)
-                    under_way += 1
-                if not under_way:
-                    break
-                ready = ended.get()
-                under_way -= 1
-                try:
-                    result = ready.result()
-                except CancelledError:
-                    continue  # it had nothing under way when another one failed
-                except Exception as error:
-                    session.stopped = session.stopped or error
-                    continue
-                yield result
-            if session.stopped is not None:
-                raise session.stopped
-        finally:
-            asyncio.run_coroutine_threadsafe(_shut_down(session), loop).result()
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
-            cache.close()
-
     # -- For the session -----------------------------------------------------------------------------------
 
     def options(self, request: ChatRequest, draws: list[int]) -> dict[str, Any]:
@@ -229,26 +163,13 @@ class ChatClient:
             self._other_model = model
             logger.warning("%s was asked for the model %s, and answers as %s", self.base_url, self.model, model)
 
-    def _key(self) -> str:
+    def key(self) -> str:
+        """Return the API key from the environment.
+
+        Raises:
+            UserError: If OpenAI's own server is asked without one.
+        """
         key = os.environ.get(self.api_key_env, "").strip()
         if not key and self.base_url == _OPENAI:
             raise UserError(f"the environment variable {self.api_key_env} is not set: it should hold the API key")
         return key or "none"
-
-
-async def _make(client: ChatClient, cache: ReplyCache, key: str) -> Session:
-    return Session(client, cache, key)
-
-
-async def _call(work: Callable[[Session, T], Awaitable[R]], session: Session, item: T) -> R:
-    return await work(session, item)
-
-
-async def _shut_down(session: Session | None) -> None:
-    """Cancel what is under way, wait for its end, and close the connections."""
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    if session is not None:
-        await session.close()

@@ -12,13 +12,14 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from rrtf_trl.records import content_hash
 
 from .budget import Spending
 from .cache import ReplyCache
+from .client import ChatClient
 from .errors import (
     BudgetExhausted,
     ChatError,
@@ -30,9 +31,6 @@ from .errors import (
     server_words,
 )
 from .request import ChatRequest, Reply, text_bytes
-
-if TYPE_CHECKING:
-    from .client import ChatClient
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +46,7 @@ _TRIES_TO_CONNECT = 3
 """Before anything was answered, an address where nobody listens is given up after this many tries."""
 
 
-class Session:
+class ChatSession:
     """Asks a server, within one event loop.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import Refused
 from .request import ChatRequest
-from .session import Session
+from .session import ChatSession
 from .templates import Templates
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def ask_for(
-    session: Session, request: ChatRequest, form: type[Form], templates: Templates
+    session: ChatSession, request: ChatRequest, form: type[Form], templates: Templates
 ) -> tuple[Form | None, str]:
     """Ask for a reply of a form.
 

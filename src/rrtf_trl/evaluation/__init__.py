@@ -1,10 +1,20 @@
 """Evaluation: pass@k and its intervals, benchmarks, and paired comparison of models."""
 
+from rrtf_trl.statistics.pass_at_k import Estimate, mean_interval, paired_gain, pass_at_k
+
 from .compare import Comparison, Overlap, compare, mcnemar
 from .failures import Failure, count_failures
 from .gain import before_and_after
-from .measure import Evaluation, Measured, Measurement, estimate, figures, measure
-from .pass_at_k import Estimate, mean_interval, paired_gain, pass_at_k
+from .measurement import (
+    Evaluation,
+    Measured,
+    Measurement,
+    Tally,
+    estimate,
+    figures,
+    measured_with,
+    sample_row,
+)
 
 __all__ = [
     "Comparison",
@@ -14,6 +24,7 @@ __all__ = [
     "Measured",
     "Measurement",
     "Overlap",
+    "Tally",
     "before_and_after",
     "compare",
     "count_failures",
@@ -21,7 +32,8 @@ __all__ = [
     "figures",
     "mcnemar",
     "mean_interval",
-    "measure",
+    "measured_with",
     "paired_gain",
     "pass_at_k",
+    "sample_row",
 ]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .pass_at_k import Estimate, paired_gain
+from rrtf_trl.statistics.pass_at_k import Estimate, paired_gain
 
 Counts = Mapping[str, list[int]]
 

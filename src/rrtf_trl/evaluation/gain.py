@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from .measure import Evaluation, Measured, figures, pass_at_ks
-from .pass_at_k import paired_gain
+from rrtf_trl.statistics.pass_at_k import paired_gain
+
+from .measurement import Evaluation, Measured, figures, pass_at_ks
 
 
 def before_and_after(

@@ -1,6 +1,5 @@
-"""A policy in the forms that people deploy, each made by the tool that is kept for it, and measured."""
+"""A policy in the forms that people deploy, each made by the tool that is kept for it."""
 
 from .forms import FORMS, Form
-from .table import QuantizationTable
 
-__all__ = ["FORMS", "Form", "QuantizationTable"]
+__all__ = ["FORMS", "Form"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .engine import Generate
+from rrtf_trl.models.engine import Generate
 
 
 def convert(quantization: str) -> Callable[[Path, Path], None]:

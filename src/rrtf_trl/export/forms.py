@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.samplers import TransformersSampler
-from rrtf_trl.samplers.base import Sampler
-from rrtf_trl.samplers.weights import model_identity
+from rrtf_trl.models.engine import Generate
 
 from . import ctranslate2_form, gguf_form
 from . import transformers_forms as hf
-from .engine import EngineSampler, Generate
 
 
 @dataclass(frozen=True)
@@ -45,28 +41,12 @@ class Form:
         lacking = [pip for module, pip in self.needs if importlib.util.find_spec(module) is None]
         return f"not installed: pip install {' '.join(dict.fromkeys(lacking))}" if lacking else None
 
-    def sampler(self, name: str, folder: Path, source: Path, max_new_tokens: int, batch_size: int) -> Sampler:
-        """Return a sampler of greedy answers.
-
-        Args:
-            name: Of the form.
-            folder: Where it was written.
-            source: The folder of the model that it was made from.
-            max_new_tokens: Most tokens of an answer.
-            batch_size: Problems a call.
-        """
-        if self.load is None:
-            return TransformersSampler(
-                str(folder), n=1, temperatures=[0.0], max_new_tokens=max_new_tokens, batch_size=batch_size,
-                **self.options(),
-            )  # fmt: skip
+    @property
+    def engine(self) -> str:
+        """The engine that runs it, with its version; of forms that transformers does not run."""
         module = self.needs[-1][0]
-        engine = (
-            f"{module} {metadata.version(module.replace('_', '-') + ('-python' if module == 'llama_cpp' else ''))}"
-        )
-        loader = functools.partial(self.load, folder, source)
-        identity = f"{model_identity(str(source))} as {name}"
-        return EngineSampler(engine, source, identity, loader, max_new_tokens, batch_size)
+        package = module.replace("_", "-") + ("-python" if module == "llama_cpp" else "")
+        return f"{module} {metadata.version(package)}"
 
 
 _BNB = (("bitsandbytes", "'rrtf-trl[bnb]'"),)

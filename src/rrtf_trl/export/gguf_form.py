@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rrtf_trl.errors import UserError
-
-from .engine import Generate
+from rrtf_trl.models.engine import Generate
 
 FILE = "model.gguf"
 UNKNOWN_TOKENIZER = "tokenizer-unknown-to-llama.cpp.txt"

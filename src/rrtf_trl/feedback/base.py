@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from rrtf_trl.records import Candidate, Judgement, Problem, State
-
-
-class FeedbackError(RuntimeError):
-    """A source failed to judge for a reason of its own; the candidate is not to blame and gets no score."""
+from rrtf_trl.records import Candidate, Judgement, Problem
 
 
 @runtime_checkable
@@ -21,8 +16,8 @@ class Feedback(Protocol):
 
     - ``compares``, true where a judgement depends on the problem's other candidates. Such a source is handed all
       candidates of a problem one after another, and its verdicts hold for that set of candidates alone.
-    - ``summarize(groups)``, which gets the judged candidates problem by problem (lists of :class:`Judged`) and
-      returns a line for the console and figures for ``feedback/NAME.json``.
+    - ``summarize(groups)``, which gets the judged candidates problem by problem (lists of
+      :class:`rrtf_trl.records.Judged`) and returns a line for the console and figures for ``feedback/NAME.json``.
     - ``describe_spending()``, which returns in words what was spent.
 
     Args:
@@ -42,20 +37,3 @@ class Feedback(Protocol):
     def judge(self, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
         """Yield one judgement for each item, as they come, in any order, in constant memory."""
         ...
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A candidate with a source's judgement, and with what its tests said.
-
-    Args:
-        candidate: The candidate.
-        judgement: Of the source that is summarized.
-        state: By the unit tests, where there are any.
-        share_passed: Of the unit tests.
-    """
-
-    candidate: Candidate
-    judgement: Judgement
-    state: State | None = None
-    share_passed: float | None = None

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from rrtf_trl.errors import FeedbackError
 from rrtf_trl.records import Candidate, Problem, Prompt, RecordError, content_hash
 
-from .base import Feedback, FeedbackError
+from .base import Feedback
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,6 @@ def _text(completion: Any) -> str:
 
 
 def _extract(response: str, prompt: Prompt, entry_point: str | None) -> str:
-    from rrtf_trl.samplers.extract import extract_code  # what training sees, the tests see
+    from rrtf_trl.programs.extract import extract_code  # what training sees, the tests see
 
     return extract_code(response, prompt, entry_point).code

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from rrtf_trl.program import called_name, whole_program
+from rrtf_trl.errors import FeedbackError
+from rrtf_trl.programs.assemble import called_name, whole_program
 from rrtf_trl.records import Candidate, Judgement, Problem
 from rrtf_trl.sandbox import Job, JobExecutor, Outcome, Sandbox, SandboxUnavailable, check_job
-
-from .base import FeedbackError
 
 JUDGE_VERSION = 2
 """Raised when the sandbox comes to judge a program otherwise than before, so that no old verdict is taken for its."""

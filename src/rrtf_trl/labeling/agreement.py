@@ -21,7 +21,7 @@ from itertools import combinations
 from typing import Literal
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.shares import Share
+from rrtf_trl.statistics.proportion import Share
 
 from .labels import Label, Ledger
 

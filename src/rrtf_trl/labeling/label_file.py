@@ -12,8 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from rrtf_trl.errors import UserError
-from rrtf_trl.problems import InputError
+from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.records import RecordError
 
 from .items import Item

@@ -24,7 +24,7 @@ from . import view
 from .draft import Refused
 from .guard import Access, Guard
 from .items import Item
-from .session import Behind, Session, positions
+from .session import Behind, LabelingSession, positions
 
 _PAGE = Path(__file__).parent / "page"
 _ASSETS = {"label.js": "text/javascript", "label.css": "text/css", "icon.svg": "image/svg+xml"}
@@ -32,7 +32,7 @@ _LARGEST = 16_384  # bytes of an action
 _NAME = re.compile(r"[^\W_][\w .'@+-]{0,39}")
 
 
-def build_app(session: Session, access: Access, ready: Callable[[], None]) -> Starlette:
+def build_app(session: LabelingSession, access: Access, ready: Callable[[], None]) -> Starlette:
     """Return the page as an ASGI application.
 
     Args:
@@ -150,7 +150,7 @@ def _url(name: str) -> str:
     return f"/as/{quote(name, safe='')}"
 
 
-def _item_facts(session: Session, item: Item, name: str) -> dict[str, Any]:
+def _item_facts(session: LabelingSession, item: Item, name: str) -> dict[str, Any]:
     """Return what the page of an item shows; who wrote an answer is not among it."""
     person = session.file.ledger.annotators[name]
     draft = person.draft()

@@ -64,7 +64,7 @@ class Progress:
     goal: int
 
 
-class Session:
+class LabelingSession:
     """The items on offer, and the people at work on them.
 
     Args:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.errors import UserError
-from rrtf_trl.problems import InputError, read_jsonl
-from rrtf_trl.records import STATES, Prompt, RecordError, check_prompt, content_hash
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.errors import InputError, UserError
+from rrtf_trl.files.folder import Folder
+from rrtf_trl.files.rows import read_jsonl
+from rrtf_trl.records import STATES, Problem, Prompt, RecordError, check_prompt, content_hash
 
 from .items import MAX_ANSWERS, Answer, Item, optional
 from .label_file import is_labels_file, read_labels
@@ -63,7 +63,7 @@ _Group = tuple[Prompt, str | None, list[Answer]]
 
 def _of_run(folder: Path, state: str | None) -> Iterator[_Group]:
     """Yield each problem with its different, whole answers, and what unit tests said of them."""
-    run = RunFolder(folder)
+    run = Folder(folder)
     for name, stage in (("problems.jsonl", "sample"), ("candidates.jsonl", "sample")):
         if not (run / name).is_file():
             raise UserError(f"{run / name}: no such file; is {folder} a run's folder? `rrtf {stage}` writes it")
@@ -79,7 +79,7 @@ def _of_run(folder: Path, state: str | None) -> Iterator[_Group]:
         tests = verdicts.get(row["candidate_id"])
         if row["finish_reason"] == "stop" and (state is None or (tests or {}).get("state") == state):
             found.setdefault(row["task_id"], []).append({**row, "tests": tests})
-    for problem in run.problems("problems.jsonl"):
+    for problem in map(Problem.from_json, run.read_jsonl("problems.jsonl")):
         head = problem.prompt if isinstance(problem.prompt, str) else ""
         answers = []
         for row in found.get(problem.task_id, []):

@@ -7,7 +7,21 @@ The environment decides what is loaded: ``RRTF_PLUGINS=a,b`` only these, ``RRTF_
 ``RRTF_PLUGINS=none`` none; ``RRTF_STRICT_PLUGINS=1`` (or ``rrtf --strict-plugins``) makes what goes wrong an error.
 """
 
+from .hooks import PluginHooks
+from .hookspecs import Command, hookimpl
 from .manager import KINDS, Plugins, plugins, register
 from .plugin import Fault, Plugin, PluginError, Registered
 
-__all__ = ["KINDS", "Fault", "Plugin", "PluginError", "Plugins", "Registered", "plugins", "register"]
+__all__ = [
+    "KINDS",
+    "Command",
+    "Fault",
+    "Plugin",
+    "PluginError",
+    "PluginHooks",
+    "Plugins",
+    "Registered",
+    "hookimpl",
+    "plugins",
+    "register",
+]

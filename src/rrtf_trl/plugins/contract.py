@@ -9,9 +9,8 @@ from typing import Any
 
 import pluggy
 
-from rrtf_trl import hookspecs
-from rrtf_trl.hookspecs import CONTRACT, Command
-
+from . import hookspecs
+from .hookspecs import CONTRACT, Command
 from .plugin import Plugin, Refused
 
 HOOKS = [name for name in dir(hookspecs) if name.startswith("rrtf_")]

@@ -1,9 +1,11 @@
-"""The folders of configuration that plugins bring."""
+"""The folders of configuration: our own, and those that plugins bring."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+
+from rrtf_trl.errors import UserError
 
 from .plugin import Refused, brief
 
@@ -33,3 +35,12 @@ def folder_of(path: str) -> Path:
 def choices_in(folder: Path) -> list[str]:
     """Return the files of configuration under a folder, as ``group/choice``."""
     return [str(file.relative_to(folder).with_suffix("")) for file in sorted(folder.rglob("*.yaml"))]
+
+
+def config_dir() -> Path:
+    """Return our own folder: inside an installed package, or ``conf/`` of a clone."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise UserError("the configuration files are missing from this installation of rrtf-trl: install it again")

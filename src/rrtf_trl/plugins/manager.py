@@ -14,12 +14,10 @@ from typing import Any
 
 import pluggy
 
-from rrtf_trl import hookspecs
-from rrtf_trl.hookspecs import PROJECT
-
-from . import choice
+from . import choice, hookspecs
 from .contract import check_target, hooks_of
 from .folders import choices_in, folder_of
+from .hookspecs import PROJECT
 from .plugin import BUILTIN, HERE, Fault, Plugin, PluginError, Refused, Registered, brief
 
 STRICT = "RRTF_STRICT_PLUGINS"
@@ -59,7 +57,9 @@ class Plugins:
         self._objects: list[tuple[Plugin, Any]] = []
         self._untold: list[str] = []
         self._forget()
-        from rrtf_trl import __version__, builtin
+        from rrtf_trl import __version__
+
+        from . import builtin
 
         self._add(Plugin("rrtf", BUILTIN, __version__), lambda: builtin)
         wanted = choice.Choice(chosen)

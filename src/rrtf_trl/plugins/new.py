@@ -7,8 +7,8 @@ from pathlib import Path
 from string import Template
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.hookspecs import CONTRACT
 
+from .hookspecs import CONTRACT
 from .manager import plugins
 
 _TEMPLATES = Path(__file__).parent / "templates"

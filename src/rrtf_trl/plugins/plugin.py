@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.hookspecs import Command, Target
+
+from .hookspecs import Command, Target
 
 BUILTIN = "built-in"
 """Stands for the distribution of what rrtf-trl itself registers."""

@@ -1,11 +1,13 @@
 """Problems: read from files or a hub, or generated."""
 
+from rrtf_trl.errors import InputError
+from rrtf_trl.files.rows import read_jsonl, read_rows
+
 from .contests import NoTests
 from .decontamination import Decontaminator
 from .files import ProblemFile
 from .formats import problem_from_row
 from .prompts import PromptForm, render_prompt
-from .rows import InputError, read_jsonl, read_rows
 
 __all__ = [
     "Decontaminator",

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rrtf_trl.errors import InputError
+from rrtf_trl.files.rows import read_rows
 from rrtf_trl.records import Problem, RecordError
 
 from .contests import NoTests
 from .formats import problem_from_row
 from .prompts import PromptForm, render_prompt
-from .rows import InputError, read_rows
 
 
 class ProblemFile:

@@ -7,15 +7,12 @@ it. EvalPlus', APPS' and LiveCodeBench's readers have files of their own.
 from __future__ import annotations
 
 import ast
-import functools
 import json
 import warnings
 from typing import Any
 
-from rrtf_trl.plugins import Registered, plugins
+from rrtf_trl import registry
 from rrtf_trl.records import AssertTests, CheckTests, Problem, RecordError
-
-from .contests import NoTests
 
 
 def problem_from_row(row: dict[str, Any]) -> Problem:
@@ -25,21 +22,11 @@ def problem_from_row(row: dict[str, Any]) -> Problem:
         RecordError: If the row is in no known form, or a field is wrong; the message names it.
         NoTests: If the row is one of a contest set without tests.
     """
-    for name, reader in plugins().registered("problem_reader").items():
-        problem = plugins().guarded(
-            reader.plugin,
-            f"problem reader {name}",
-            functools.partial(_read, reader, row),
-            passing=(RecordError, NoTests),
-        )
+    for name in registry.names("problem_reader"):
+        problem: Problem | None = registry.find("problem_reader", name)(row)
         if problem is not None:
-            found: Problem = problem
-            return found
+            return problem
     raise RecordError("field tests: missing (HumanEval's rows have `test`, MBPP's have `test_list`)")
-
-
-def _read(reader: Registered, row: dict[str, Any]) -> Any:
-    return reader.load()(row)
 
 
 def from_ours(row: dict[str, Any]) -> Problem | None:

@@ -8,7 +8,7 @@ import re
 import warnings
 from typing import Literal, get_args
 
-from rrtf_trl.program import is_code
+from rrtf_trl.programs.assemble import is_code
 from rrtf_trl.records import PUBLISHED_PROMPT, SIGNATURE, AssertTests, Problem, RecordError, StdioTests
 
 PromptForm = Literal["as_is", "completion", "paper", "chat"]

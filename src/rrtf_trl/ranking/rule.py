@@ -107,6 +107,11 @@ class Ranking:
         if self.weights is not None and (min(self.weights.values(), default=0) < 0 or not sum(self.weights.values())):
             raise ValueError(f"ranking.weights must be numbers >= 0, one of them above, got {self.weights}")
 
+    @property
+    def passing_score(self) -> float | None:
+        """The score of an answer that passes its tests; ``None`` with ``weighted``, where no score says so."""
+        return None if self.combine == "weighted" else self.scores["passed"]
+
     def check(self, sources: Sequence[str]) -> None:
         """Refuse names in ``order`` or ``weights`` that are not among a run's sources of feedback.
 

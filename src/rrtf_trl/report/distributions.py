@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.files.folder import Folder
 
 from .heldout import measurements
 from .tallies import rows
@@ -72,7 +72,7 @@ class Spread:
         return self.lengths.total()
 
 
-def pass_curves(folder: RunFolder) -> list[PassCurve]:
+def pass_curves(folder: Folder) -> list[PassCurve]:
     """Return a curve for each measurement that draws several samples a problem, where both policies have it."""
     found = []
     sides = {label: measurements(folder, which) for which, label in WHICH.items()}
@@ -94,19 +94,19 @@ def _ks(n: int) -> list[int]:
 
 
 def _estimate(counts: dict[str, list[int]], k: int) -> dict[str, float]:
-    from rrtf_trl.evaluation.pass_at_k import mean_interval, pass_at_k
+    from rrtf_trl.statistics.pass_at_k import mean_interval, pass_at_k
 
     return asdict(mean_interval([pass_at_k(n, passed, k) for n, passed in counts.values()], _RESAMPLES))
 
 
-def spreads(folder: RunFolder) -> list[Spread]:
+def spreads(folder: Folder) -> list[Spread]:
     """Return the spread of every measurement, before and after, in the order of the measurements."""
     names = list(measurements(folder)) or ["greedy", "sampled"]
     found = [_spread(folder, name, which, label) for name in names for which, label in WHICH.items()]
     return [spread for spread in found if spread.total]
 
 
-def _spread(folder: RunFolder, name: str, which: str, label: str) -> Spread:
+def _spread(folder: Folder, name: str, which: str, label: str) -> Spread:
     spread = Spread(name, label)
     scores: Counter[int] = Counter()
     for row in rows(folder, f"evaluation/{which}.{name}.jsonl"):

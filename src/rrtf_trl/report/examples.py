@@ -8,10 +8,10 @@ from html import escape
 from itertools import groupby, islice
 from typing import Any
 
-from rrtf_trl.account import ProblemFacts, account, read_facts
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.files.folder import Folder
 
 from .differences import marked
+from .provenance import ProblemFacts, account, read_facts
 from .tallies import judged, rows
 
 GROUPS = 20
@@ -96,7 +96,7 @@ def prompt_text(prompt: Any) -> str:
     return str(prompt)
 
 
-def ranked_groups(folder: RunFolder) -> list[Group]:
+def ranked_groups(folder: Folder) -> list[Group]:
     """Return the first groups of ``ranked.jsonl`` with all that the run's other files say of their answers."""
     ranked = list(islice(rows(folder, "ranked.jsonl"), GROUPS))
     tasks = [row.get("task_id") or "" for row in ranked]
@@ -108,7 +108,7 @@ def ranked_groups(folder: RunFolder) -> list[Group]:
     ]
 
 
-def _verdicts(folder: RunFolder, tasks: set[str]) -> dict[str, list[_Judged]]:
+def _verdicts(folder: Folder, tasks: set[str]) -> dict[str, list[_Judged]]:
     """Return the judged candidates of some problems; reads no further than the last of them."""
     found: dict[str, list[_Judged]] = {}
     for task_id, group in groupby(judged(folder), key=lambda pair: pair[0]["task_id"]):
@@ -119,7 +119,7 @@ def _verdicts(folder: RunFolder, tasks: set[str]) -> dict[str, list[_Judged]]:
     return found
 
 
-def _trained(folder: RunFolder, count: int) -> dict[int, dict[int, str]]:
+def _trained(folder: Folder, count: int) -> dict[int, dict[int, str]]:
     """Return what training made of the first ranked rows: by row and answer, in words; empty before training."""
     if not (folder / "pairs.jsonl").is_file():
         return {}

@@ -138,7 +138,7 @@ def rounds_figure(told: dict[str, Any]) -> str:
     """Return a picture of every figure over the rounds, with its 95% interval, as an SVG file's text.
 
     Args:
-        told: What ``rounds.json`` holds, see :mod:`rrtf_trl.rounds`.
+        told: What ``rounds.json`` holds, see :mod:`rrtf_trl.pipeline.rounds`.
     """
     rounds = told["rounds"]
     figure = Figure(figsize=(_WIDTH / 72, 260 / 72))

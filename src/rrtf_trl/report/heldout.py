@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.files.folder import Folder
 
 from .differences import marked
 from .examples import Answer, clip, prompt_text
@@ -42,17 +42,17 @@ class Change:
     sampled: tuple[str, ...] = ()
 
 
-def measurements(folder: RunFolder, which: str = "base") -> dict[str, dict[str, Any]]:
+def measurements(folder: Folder, which: str = "base") -> dict[str, dict[str, Any]]:
     """Return what a policy's measurements found, by name: ``n``, ``counts`` and more; see ``Measured``."""
     return folder.read_json(f"evaluation/{which}.json") or {}
 
 
-def several_samples(folder: RunFolder) -> str:
+def several_samples(folder: Folder) -> str:
     """Return the first measurement that draws several samples a problem, empty where none does."""
     return next((name for name, found in measurements(folder).items() if found["n"] > 1), "")
 
 
-def changes(folder: RunFolder) -> tuple[Counter[str], list[Change]]:
+def changes(folder: Folder) -> tuple[Counter[str], list[Change]]:
     """Compare greedy answers before and after training: how many problems of each kind, and a sample of each.
 
     The sample is random, the same for the same files, and in the order of the files.
@@ -107,7 +107,7 @@ def _title(prompt: str) -> str:
     return told[0][:160] if told else ""
 
 
-def _sampled(folder: RunFolder) -> list[dict[str, list[int]]]:
+def _sampled(folder: Folder) -> list[dict[str, list[int]]]:
     """Return samples and passes by problem, before and after, in the first measurement that draws several."""
     name = several_samples(folder)
     if not name:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.plugins import Registered, plugins
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl import registry
+from rrtf_trl.files.folder import Folder
 
 from . import examples, words
 from .sections import Section, config_of, environment, markup, stages_of
@@ -23,9 +22,9 @@ def write_report(folder: Path) -> Path:
     give the same page, and its size does not grow with theirs.
 
     Args:
-        folder: The run's folder, see :mod:`rrtf_trl.run_folder`.
+        folder: The run's folder, see :mod:`rrtf_trl.storage.run_folder`.
     """
-    run = RunFolder(folder)
+    run = Folder(folder)
     page = environment().get_template("page.html.jinja").render(_facts(run))
     with run.writing("report.html") as file:
         file.write(page.encode("utf-8", "replace").decode())  # JSON can hold lone surrogates, this file cannot
@@ -37,7 +36,7 @@ def style() -> Any:
     return markup("\n".join((_HERE / name).read_text("utf-8") for name in ("palette.css", "page.css")))
 
 
-def _facts(run: RunFolder) -> dict[str, Any]:
+def _facts(run: Folder) -> dict[str, Any]:
     """Return all that the page shows, by the names that its template uses."""
     stages = stages_of(run)
     results = run.read_json("results.json")
@@ -52,23 +51,12 @@ def _facts(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _sections(run: RunFolder) -> Iterator[Section]:
-    """Yield what each registered section shows, ours and then the plugins'; one that fails says so in its place."""
-    for name, registered in plugins().registered("report_section").items():
-        plugin = registered.plugin
-        before = len(plugin.faults)
-        section = plugins().guarded(plugin, f"report section {name}", functools.partial(_shown, registered, run))
+def _sections(run: Folder) -> Iterator[Section]:
+    """Yield what each section shows, ours and then the plugins'."""
+    for name in registry.names("report_section"):
+        section: Section | None = registry.find("report_section", name)(run)
         if section is not None:
             yield section
-        elif len(plugin.faults) > before:
-            yield Section(name.replace("_", " "), f"Plugin {plugin}: {plugin.faults[-1].cause}.")
-
-
-def _shown(section: Registered, run: RunFolder) -> Section | None:
-    found: Section | None = section.load()(run)
-    if found is not None and not isinstance(found, Section):
-        raise TypeError(f"expected a rrtf_trl.report.Section or None, got {type(found).__name__}")
-    return found
 
 
 def _result_figure(results: dict[str, Any] | None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.files.folder import Folder
 
 from . import words
 from .page import style
@@ -15,11 +15,11 @@ def write_rounds_report(folder: Path) -> Path:
     """Write ``report.html`` into the folder of rounds, and return its path.
 
     Args:
-        folder: A folder as :mod:`rrtf_trl.rounds` leaves it.
+        folder: A folder as :mod:`rrtf_trl.pipeline.rounds` leaves it.
     """
     from .figures import rounds_figure
 
-    run = RunFolder(folder)
+    run = Folder(folder)
     told, results = run.read_json("rounds.json"), run.read_json("results.json")
     page = (
         environment()

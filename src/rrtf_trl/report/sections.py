@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rrtf_trl.run_folder import RunFolder
+import yaml  # type: ignore[import-untyped]
+
+from rrtf_trl.files.folder import Folder
 
 from . import distributions, examples, sources, tallies, words
 from . import heldout as held_out
@@ -32,7 +34,7 @@ class Section:
     body: str
 
 
-def training(run: RunFolder) -> Section:
+def training(run: Folder) -> Section:
     """The curves of training."""
     found = tallies.curves(run)
     curves: list[Any] = []
@@ -43,13 +45,13 @@ def training(run: RunFolder) -> Section:
     return _section("Training", "training", curves=curves)
 
 
-def answers(run: RunFolder) -> Section:
+def answers(run: Folder) -> Section:
     """What the answers were, by state."""
     counted = tallies.tallies(run, held_out.several_samples(run) or "greedy")
     return _section("What the answers were", "answers", tallies=counted, states=tallies.states_of(counted))
 
 
-def spread(run: RunFolder) -> Section | None:
+def spread(run: Folder) -> Section | None:
     """How answers to held-out problems are spread before and after: pass@k, scores, lengths."""
     spreads = distributions.spreads(run)
     curves = distributions.pass_curves(run)
@@ -74,7 +76,7 @@ def spread(run: RunFolder) -> Section | None:
     )
 
 
-def dropped(run: RunFolder) -> Section:
+def dropped(run: Folder) -> Section:
     """What was dropped on the way from samples to ranked rows."""
     stages = stages_of(run)
     rank = stages.get("rank", {})
@@ -88,7 +90,7 @@ def dropped(run: RunFolder) -> Section:
     )
 
 
-def judges(run: RunFolder) -> Section | None:
+def judges(run: Folder) -> Section | None:
     """What the sources of judgements tell of themselves, and where they disagree."""
     found = sources.sources(run, list(config_of(run)[0].get("feedback") or {}))
     disagreements = sources.disagreements(stages_of(run).get("rank", {}))
@@ -97,7 +99,7 @@ def judges(run: RunFolder) -> Section | None:
     return _section("Who judged", "judges", sources=found, disagreements=disagreements)
 
 
-def ranked(run: RunFolder) -> Section:
+def ranked(run: Folder) -> Section:
     """The first ranked problems, each with its answers."""
     return _section(
         "Ranked answers",
@@ -108,7 +110,7 @@ def ranked(run: RunFolder) -> Section:
     )
 
 
-def heldout(run: RunFolder) -> Section:
+def heldout(run: Folder) -> Section:
     """Answers to held-out problems, before and after training."""
     change_counts, changes = held_out.changes(run)
     return _section(
@@ -121,7 +123,7 @@ def heldout(run: RunFolder) -> Section:
     )
 
 
-def how(run: RunFolder) -> Section:
+def how(run: Folder) -> Section:
     """The command, the times and the configuration."""
     notes = run.read_json("run.json") or {}
     # The report is not over yet.
@@ -139,30 +141,28 @@ def how(run: RunFolder) -> Section:
     )
 
 
-def stages_of(run: RunFolder) -> dict[str, Any]:
+def stages_of(run: Folder) -> dict[str, Any]:
     """Return the notes of the run's stages."""
     stages: dict[str, Any] = (run.read_json("run.json") or {}).get("stages", {})
     return stages
 
 
-def config_of(run: RunFolder) -> tuple[dict[str, Any], str]:
+def config_of(run: Folder) -> tuple[dict[str, Any], str]:
     """Return the run's configuration, and its text as it may be shown."""
-    from omegaconf import OmegaConf
-
     path = run / "config.yaml"
     if not path.is_file():
         return {}, ""
-    config: Any = OmegaConf.to_container(OmegaConf.load(path))
-    text = words.without_secrets(path.read_text(encoding="utf-8"))
-    return config, examples.clip(text, 60_000)
+    text = path.read_text(encoding="utf-8")
+    config: Any = yaml.safe_load(text)
+    return config, examples.clip(words.without_secrets(text), 60_000)
 
 
 @functools.cache
-def environment() -> Environment:
-    """Return what renders the templates; all that is not marked as HTML is escaped."""
+def environment(*folders: Path) -> Environment:
+    """Return what renders the templates of a report, and of further folders; what is not marked as HTML is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    made = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined)
+    made = Environment(loader=FileSystemLoader([*folders, _HERE]), autoescape=True, undefined=StrictUndefined)
     made.globals["words"] = words
     return made
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.files.folder import Folder
 
 _LONGEST = 40  # figures of one source that are shown
 
@@ -33,7 +33,7 @@ class Disagreement:
     opposed: int
 
 
-def sources(folder: RunFolder, names: list[str]) -> list[Source]:
+def sources(folder: Folder, names: list[str]) -> list[Source]:
     """Return what each source says of itself in ``feedback/NAME.json``, those that say something."""
     found = []
     for name in names:
@@ -45,7 +45,9 @@ def sources(folder: RunFolder, names: list[str]) -> list[Source]:
 
 def _in_words(figures: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield each figure under its path; a share with an interval is one figure."""
-    if isinstance(figures, dict) and {"share", "low", "high", "n"} <= figures.keys():  # a rrtf_trl.shares.Share
+    if (
+        isinstance(figures, dict) and {"share", "low", "high", "n"} <= figures.keys()
+    ):  # a rrtf_trl.statistics.proportion.Share
         if figures["share"] is not None:
             interval = f"{100 * figures['low']:.0f} to {100 * figures['high']:.0f}"
             expected = figures.get("expected")

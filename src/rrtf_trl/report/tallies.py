@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from rrtf_trl.files.folder import Folder
 from rrtf_trl.ranking.trainable import ANSWER_REASONS, PROBLEM_REASONS
-from rrtf_trl.run_folder import RunFolder
 
 from .words import CURVES, STATES
 
@@ -64,13 +64,13 @@ class Curve:
     values: list[float]
 
 
-def rows(folder: RunFolder, name: str) -> Iterator[dict[str, Any]]:
+def rows(folder: Folder, name: str) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file of the run, none where there is no such file."""
     if (folder / name).is_file():
         yield from folder.read_jsonl(name)
 
 
-def judged(folder: RunFolder) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def judged(folder: Folder) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield each candidate with its verdict by tests; the two files are in the same order."""
     candidates = rows(folder, "candidates.jsonl")
     candidate: dict[str, Any] | None = None
@@ -83,7 +83,7 @@ def judged(folder: RunFolder) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]
             yield candidate, judgement
 
 
-def tallies(folder: RunFolder, measurement: str) -> list[Tally]:
+def tallies(folder: Folder, measurement: str) -> list[Tally]:
     """Count states: of the answers to the training problems by source, and of those to held-out ones before and after.
 
     Args:
@@ -114,7 +114,7 @@ def states_of(found: list[Tally]) -> list[str]:
     return [state for state in STATES if state in present] + sorted(present - STATES.keys())
 
 
-def drops(folder: RunFolder, rank: dict[str, Any]) -> list[Drop]:
+def drops(folder: Folder, rank: dict[str, Any]) -> list[Drop]:
     """Count what ranking dropped, by reason.
 
     Args:
@@ -142,7 +142,7 @@ def _drop(reason: str) -> Drop:
     return Drop(REASONS.get(reason, reason), None if reason in ANSWER_REASONS else 0)
 
 
-def curves(folder: RunFolder) -> list[Curve]:
+def curves(folder: Folder) -> list[Curve]:
     """Return the curves of the training log, in the order of ``words.CURVES``."""
     logged: dict[str, list[tuple[float, float]]] = {name: [] for name in CURVES}
     for row in rows(folder, "train_log.jsonl"):

@@ -1,7 +1,8 @@
 """Samplers: problems in, candidates out."""
 
+from rrtf_trl.programs.extract import Extracted, extract_code
+
 from .base import Sampler, Samples
-from .extract import Extracted, extract_code
 from .openai import OpenAISampler
 from .reference import ReferenceSampler
 from .replay import ReplaySampler

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from rrtf_trl.chat import ChatClient, ChatRequest, Refused, Reply, Session, Templates
+from rrtf_trl.chat import ChatClient, ChatRequest, ChatSession, Refused, Reply, Templates, ask_concurrently
 from rrtf_trl.chat.session import together
 from rrtf_trl.chat.templates import prompt_text
+from rrtf_trl.programs.extract import extract_code
 from rrtf_trl.records import Candidate, Problem, Source
 
 from .base import Samples
 from .decoding import Decoding
-from .extract import extract_code
 
 Endpoint = Literal["chat", "completions"]
 
@@ -80,7 +80,7 @@ class OpenAISampler:
         """Draw for each problem at each temperature; problems that the server refuses are skipped."""
         samples = Samples()
         found: dict[int, list[Candidate]] = {}
-        for index, answer in self.client.run(self._answer, enumerate(problems)):
+        for index, answer in ask_concurrently(self.client, self._answer, enumerate(problems)):
             if isinstance(answer, str):
                 samples.skipped[problems[index].task_id] = answer
             else:
@@ -96,7 +96,7 @@ class OpenAISampler:
     def close(self) -> None:
         """Hold nothing between calls, free nothing."""
 
-    async def _answer(self, session: Session, item: tuple[int, Problem]) -> tuple[int, list[Candidate] | str]:
+    async def _answer(self, session: ChatSession, item: tuple[int, Problem]) -> tuple[int, list[Candidate] | str]:
         index, problem = item
         if self.endpoint == "completions":
             if not isinstance(problem.prompt, str):

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.programs.extract import extract_code
 from rrtf_trl.records import SOURCES, Candidate, Problem, RecordError, Source
 
 from .base import Samples
-from .extract import extract_code
 
 
 class ReplaySampler:

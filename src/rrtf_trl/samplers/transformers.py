@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from rrtf_trl.assets import model_path
+from rrtf_trl.models.identity import model_identity
+from rrtf_trl.models.tokenize import encode_prompt
+from rrtf_trl.programs.extract import extract_code
 from rrtf_trl.records import Candidate, Problem, Source, content_hash
 
 from .base import Samples
 from .decoding import Decoding
-from .extract import extract_code
-from .tokenize import encode_prompt
-from .weights import model_identity
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.storage.run_folder import RunFolder
 
 State = Literal["done", "failed", "pruned", "running", "stopped"]
 _LONGEST_NAME = 120

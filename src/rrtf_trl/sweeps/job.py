@@ -16,8 +16,10 @@ from typing import Any, TextIO
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from rrtf_trl.errors import Pruned, explain
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.config.error_messages import error_message
+from rrtf_trl.config.overrides import override_key
+from rrtf_trl.errors import Pruned
+from rrtf_trl.storage.run_folder import RunFolder
 
 from .folder import JobFolder, JobNote, State, job_name
 
@@ -87,16 +89,11 @@ class SweepJob:
                 print(f"pruned: {error}", flush=True)
                 return JobResult("pruned", {})
             except Exception as error:
-                message = explain(error) or f"{type(error).__name__}: {error}".strip()
+                message = error_message(error) or f"{type(error).__name__}: {error}".strip()
                 folder.write(replace(note, error=message))
                 (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
                 print(f"rrtf: {message}", file=sys.stderr, flush=True)
                 return JobResult("failed", {})
-
-
-def override_key(override: str) -> str:
-    """Return what an override sets: ``+trainer.x=1`` sets ``trainer.x``."""
-    return override.partition("=")[0].lstrip("+~")
 
 
 def figures(run: RunFolder) -> dict[str, float]:

@@ -17,14 +17,17 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.console import Console
 
+from rrtf_trl.config.overrides import override_key
 from rrtf_trl.errors import UserError
 
 from .folder import sweep_jobs
-from .job import FolderOf, SweepJob, Work, override_key
+from .job import FolderOf, SweepJob, Work
 
 _FLAGS = {"-m", "--multirun"}
 # How a sweep is run, and not what it is of: with these changed it goes on in the same folder.
-_NO_MATTER = re.compile(r"\+*hydra(/|\.)launcher|hydra\.sweeper\.(n_trials|n_jobs|max_batch_size)=")
+_NO_MATTER = re.compile(
+    r"\+*hydra(/|\.)launcher|hydra\.sweeper\.(n_trials|n_jobs|max_batch_size)=|experiment=quickstart$"
+)
 _LAUNCHERS = ("joblib", "submitit", "ray")
 _begun: list[Path] = []
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from rrtf_trl.config.overrides import override_key
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation import paired_gain
-from rrtf_trl.evaluation.measure import pass_at_ks
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.evaluation.measurement import pass_at_ks
+from rrtf_trl.storage.run_folder import RunFolder
 
 from .folder import JobFolder, State, sweep_jobs
-from .job import override_key
 
 Value = float | str
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rrtf_trl.builtin import config_dir
 from rrtf_trl.errors import UserError
 from rrtf_trl.plugins import plugins
+from rrtf_trl.plugins.folders import config_dir
 
 _SEVERAL = ("sampler", "feedback")  # groups of which several can be chosen
 
@@ -31,7 +31,7 @@ def build_choice(group: str, choice: str, **options: Any) -> Any:
     from hydra.utils import get_object, instantiate
     from omegaconf import OmegaConf
 
-    from rrtf_trl import search_path
+    from rrtf_trl.config import search_path
 
     search_path.install()
     GlobalHydra.instance().clear()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rrtf_trl.executors import Executor, LocalExecutor
+from rrtf_trl.pipeline.executor import Executor, LocalExecutor
 from rrtf_trl.records import Candidate, Judgement, Problem, to_json
 from rrtf_trl.samplers import Samples
 

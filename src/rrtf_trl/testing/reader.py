@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rrtf_trl.plugins import plugins
+from rrtf_trl import registry
 from rrtf_trl.problems import problem_from_row
 from rrtf_trl.records import Problem, RecordError, to_json
 
@@ -28,7 +28,7 @@ class ProblemReaderContract:
 
     def test_it_reads_its_rows(self) -> None:
         """The row is known as one of this format, and becomes a problem that a file can hold."""
-        problem = plugins().registered("problem_reader")[self.reader].load()(dict(self.row))
+        problem = registry.find("problem_reader", self.reader)(dict(self.row))
         assert isinstance(problem, Problem)
         found = problem_from_row(dict(self.row))
         assert to_json(found) == to_json(problem), "another format's reader took the row"
@@ -36,7 +36,7 @@ class ProblemReaderContract:
 
     def test_it_leaves_other_rows_alone(self) -> None:
         """A row of no format is none of its."""
-        assert plugins().registered("problem_reader")[self.reader].load()({"something": "else"}) is None
+        assert registry.find("problem_reader", self.reader)({"something": "else"}) is None
 
     def test_a_wrong_field_is_named(self) -> None:
         """The message is for whoever wrote the file."""

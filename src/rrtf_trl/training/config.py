@@ -64,13 +64,13 @@ class RRTFConfig(DPOOptions):
 
         loss_type (`str`, *optional*, defaults to `"rrtf"`):
             `"rrtf"` weighs a pair by its difference in scores, `"rrhf"` by 1; or the name of a plugin's loss, see
-            [`~rrtf_trl.hookspecs.rrtf_losses`]. `"sigmoid"`, as DPO scripts say, is taken for `"rrtf"` with a
+            [`~rrtf_trl.plugins.hookspecs.rrtf_losses`]. `"sigmoid"`, as DPO scripts say, is taken for `"rrtf"` with a
             warning; the other losses of DPO are refused.
-        rank_weight (`float`, *optional*, defaults to `1.0`):
-            Weight of the ranking term. With `0` only the responses that are imitated are read, but for rows with
-            images.
+        rank_weight (`float`, *optional*, defaults to `0.3`):
+            Weight of the ranking term: what did best in docs/study.md, where the paper has 1. With `0` only the
+            responses that are imitated are read, but for rows with images.
         sft_weight (`float`, *optional*, defaults to `1.0`):
-            Weight of the imitation term. The paper uses 1 for both.
+            Weight of the imitation term, 1 in the paper too.
         sft_reduction (`str`, *optional*, defaults to `"mean"`):
             `"sum"` over the tokens of the imitated response, as the paper prints it, or their `"mean"`, on the scale
             of the length-normalised log-probabilities that the ranking term compares.
@@ -78,16 +78,18 @@ class RRTFConfig(DPOOptions):
             Which responses of a row are imitated: the `"best"`, as the paper does, or `"all"` whose scores are at
             least `sft_min_score`, which must be given then; the term is the mean over them.
         sft_min_score (`float`, *optional*):
-            Imitate only responses whose score is at least this. `None` imitates the best always, as the paper does,
-            even where every response failed.
+            Imitate only responses whose score is at least this. `None` takes the data set's `passing_score`, which
+            `rrtf_trl.rank` writes; scores of another origin say nothing of what passes, so without that column the
+            best is imitated always, as the paper does, even where every response failed. `-inf` does so with it too.
         pairs (`str`, *optional*, defaults to `"all"`):
             Which pairs are ranked: `"all"` with different scores, `"best_vs_rest"`, or `"teacher_student"` as the
             paper prints it, which needs a `sources` column.
         rank_min_score (`float`, *optional*):
-            Rank only pairs whose better response has at least this score. `None` ranks all, as the paper does, and so
-            also makes a response that failed likelier than one that failed worse. Rows that add nothing for want of
-            a response of this score, and of `sft_min_score`, are not trained on, which is counted and reported;
-            rows with images stay.
+            Rank only pairs whose better response has at least this score. `None` takes the data set's
+            `passing_score`; without that column it ranks all, as the paper does, and so also makes a response that
+            failed likelier than one that failed worse. Rows that add nothing for want of a response of this score,
+            and of `sft_min_score`, are not trained on, which is counted and reported; rows with images stay. `-inf`
+            ranks all always.
         pair_reduction (`str`, *optional*, defaults to `"mean"`):
             `"sum"` over the pairs of a row, as the paper prints it, or their `"mean"`, so that the weight of a row
             does not grow with the square of its responses.
@@ -141,7 +143,7 @@ class RRTFConfig(DPOOptions):
     pad_token: str | None = field(default=None, metadata={"help": "Token to pad with."})
 
     loss_type: str = field(default="rrtf", metadata={"help": "`rrtf`, `rrhf`, or the name of a registered loss."})
-    rank_weight: float = field(default=1.0, metadata={"help": "Weight of the ranking term."})
+    rank_weight: float = field(default=0.3, metadata={"help": "Weight of the ranking term."})
     sft_weight: float = field(default=1.0, metadata={"help": "Weight of the imitation term."})
     sft_reduction: str = field(
         default="mean",

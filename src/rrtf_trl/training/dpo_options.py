@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from trl.trainer.base_config import _BaseConfig
 
-from rrtf_trl.plugins import plugins
+from rrtf_trl import registry
 
 from .losses import find_loss
 
@@ -96,8 +97,7 @@ def resolve_loss_type(loss_type: str | list[str]) -> str:
             f"`loss_type` must be one loss, got {names}. RRTF adds imitation to ranking by itself: leave `loss_type` "
             "and `loss_weights` out, and weigh the two terms with `rank_weight` and `sft_weight`."
         )
-    losses = plugins().registered("loss")
-    if names[0] in losses:
+    with suppress(KeyError):
         find_loss(names[0])
         return names[0]
     if names[0] == "sigmoid":
@@ -110,9 +110,10 @@ def resolve_loss_type(loss_type: str | list[str]) -> str:
             f'`loss_type="{names[0]}"` is a loss of TRL\'s DPOTrainer, which RRTFTrainer does not have. Leave '
             "`loss_type` out to train with RRTF, or keep DPOTrainer."
         )
+    losses = list(registry.names("loss"))
     near = difflib.get_close_matches(names[0], losses, n=1)
     raise ValueError(
         f"`loss_type` must be one of {', '.join(losses)}, got {names[0]!r}."
         + (f" Did you mean {near[0]!r}?" if near else "")
-        + " A loss of your own gets its name from a plugin, see `rrtf_trl.hookspecs.rrtf_losses`."
+        + " A loss of your own gets its name from a plugin, see docs/plugins.md."
     )

@@ -20,6 +20,8 @@ from transformers import (
 from transformers.utils import is_peft_available
 from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, get_config_model_id
 
+from rrtf_trl.assets import model_path
+
 from .config import RRTFConfig
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def load_model(
     """Return the model, loaded where it is given as a path or hub id.
 
     Args:
-        model: A path or hub id, or a model.
+        model: A path or hub id, ``embedded``, or a model.
         args: The options.
         quantization_config: bitsandbytes options, or ``None``.
         revision: Of a hub id, in place of that in ``args.model_init_kwargs``.
@@ -53,6 +55,7 @@ def load_model(
         if args.model_init_kwargs is not None:
             warnings.warn("The model is loaded already: `model_init_kwargs` is not used.", UserWarning, stacklevel=3)
         return model
+    model = model_path(model)
     assert not isinstance(args.model_init_kwargs, str), "the base class parses it"
     options = dict(args.model_init_kwargs or {})
     if quantization_config is not None:

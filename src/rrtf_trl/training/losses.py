@@ -22,15 +22,29 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from rrtf_trl.plugins import plugins
+from rrtf_trl import registry
 
-if TYPE_CHECKING:
-    from .config import RRTFConfig
+
+class LossOptions(Protocol):
+    """The options that losses read, of :class:`~rrtf_trl.training.config.RRTFConfig`."""
+
+    loss_type: str
+    rank_weight: float
+    sft_weight: float
+    sft_reduction: str
+    sft_responses: str
+    sft_min_score: float | None
+    pairs: str
+    rank_min_score: float | None
+    pair_reduction: str
+    score_weighting: bool
+    length_normalization: bool
+
 
 Loss: TypeAlias = "Callable[..., LossOutput]"
 """``(logps, lengths, scores, group_ids, config) -> LossOutput``, with the arguments of :func:`rrtf_loss`; a loss that
@@ -64,7 +78,7 @@ def find_loss(name: str) -> Loss:
         KeyError: If there is none of this name.
         TypeError: If a plugin's function does not take the arguments of a loss.
     """
-    loss: Loss = plugins().registered("loss")[name].load()
+    loss: Loss = registry.find("loss", name)
     try:
         inspect.signature(loss).bind(*[None] * 5, **dict.fromkeys(_extras(loss)))
     except (TypeError, ValueError) as error:
@@ -79,7 +93,7 @@ def batch_loss(
     lengths: Tensor,
     scores: Tensor,
     group_ids: Tensor,
-    config: RRTFConfig,
+    config: LossOptions,
     *,
     from_teacher: Tensor | None = None,
 ) -> LossOutput:
@@ -106,7 +120,7 @@ def _extras(loss: Loss) -> list[str]:
     return [name for name in ("from_teacher",) if name in inspect.signature(loss).parameters]
 
 
-def least_score(config: RRTFConfig) -> float | None:
+def least_score(config: LossOptions) -> float | None:
     """Return the score that a group's best response must have for the group to add to the loss; ``None`` for any.
 
     What a registered loss makes of a group only itself knows.
@@ -126,7 +140,7 @@ def rrtf_loss(
     lengths: Tensor,
     scores: Tensor,
     group_ids: Tensor,
-    config: RRTFConfig,
+    config: LossOptions,
     *,
     from_teacher: Tensor | None = None,
 ) -> LossOutput:
@@ -164,7 +178,7 @@ def imitation_loss(
     lengths: Tensor,
     scores: Tensor,
     group_ids: Tensor,
-    config: RRTFConfig,
+    config: LossOptions,
     *,
     from_teacher: Tensor | None = None,
 ) -> Tensor:
@@ -182,7 +196,7 @@ def imitation_loss(
 
 
 def imitated_responses(
-    scores: Tensor, group_ids: Tensor, config: RRTFConfig, from_teacher: Tensor | None = None
+    scores: Tensor, group_ids: Tensor, config: LossOptions, from_teacher: Tensor | None = None
 ) -> Tensor:
     """Return bool `[N]`: which responses the imitation term imitates.
 
@@ -241,7 +255,7 @@ def ordered_pairs(
     return better, worse
 
 
-def pair_weights(scores: Tensor, better: Tensor, worse: Tensor, config: RRTFConfig) -> Tensor:
+def pair_weights(scores: Tensor, better: Tensor, worse: Tensor, config: LossOptions) -> Tensor:
     """Return float `[P]`: the weight of each pair, its difference in scores, or 1 (RRHF, or ``score_weighting`` off).
 
     Args:

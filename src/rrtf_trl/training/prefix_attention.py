@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AttentionInterface
 
 from .prefix_flex import attend_by_blocks
+from .prefix_layout import PrefixLayout
 
 logger = logging.getLogger(__name__)
 
@@ -29,46 +26,6 @@ NAME = "rrtf_shared_prefix"
 
 No mask function is registered under it, so transformers builds no mask: of the whole row it would be `[T, T]`.
 """
-
-
-@dataclass(eq=False)
-class PrefixLayout:
-    """Where the groups of a packed row lie.
-
-    Args:
-        groups: For each group the length of its prompt and of each of its responses.
-        scored_positions: int `[S]`, the positions whose hidden states predict a token of a response.
-        masks: Masks made so far, see :meth:`mask`.
-        block_masks: FlexAttention's masks made so far, by window.
-        windows: The attention layers that have run, with their sliding windows.
-    """
-
-    groups: list[tuple[int, list[int]]]
-    scored_positions: Tensor
-    masks: dict[tuple[Any, ...], Tensor] = field(default_factory=dict, repr=False)
-    block_masks: dict[int | None, BlockMask] = field(default_factory=dict, repr=False)
-    windows: dict[nn.Module, int | None] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def of(cls, batch: Mapping[str, Tensor]) -> PrefixLayout:
-        """Return the layout of a batch of :class:`~rrtf_trl.training.packing.PackedCollator`."""
-        lengths = iter(batch["response_lengths"].tolist())
-        sizes = batch["group_ids"].bincount().tolist()
-        prompts = batch["prompt_lengths"].tolist()
-        groups = [(prompt, list(islice(lengths, size))) for prompt, size in zip(prompts, sizes, strict=True)]
-        return cls(groups, batch["scored_positions"])
-
-    def mask(self, queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
-        """Return bool `[queries, keys]`, True where the last ``queries`` of ``keys`` positions may look.
-
-        All layers of a kind share one, which is all that the backward pass keeps.
-        """
-        key = (queries, keys, window, device)
-        if key not in self.masks:
-            distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
-            visible = distance >= 0
-            self.masks[key] = visible if window is None else visible & (distance < window)
-        return self.masks[key]
 
 
 def shared_prefix_attention(

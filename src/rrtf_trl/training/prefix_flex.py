@@ -7,14 +7,13 @@ Its block mask leaves out the blocks in which no token looks at another, so the 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
-if TYPE_CHECKING:
-    from .prefix_attention import PrefixLayout
+from .prefix_layout import PrefixLayout
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
+from .config import RRTFConfig
 from .data import tokenize_row
 
 logger = logging.getLogger(__name__)
@@ -166,3 +167,24 @@ def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int,
     if len(kept) == 0:
         raise ValueError(f"{message} No row is left: raise `max_length`.")
     logger.warning(message)
+
+
+def take_passing_score(dataset: Dataset | IterableDataset, args: RRTFConfig) -> None:
+    """Imitate, and rank above others, only what passes, where a data set says which score does.
+
+    What :func:`rrtf_trl.rank` returns has a column ``passing_score``, the same in each row. An option that is set
+    holds; ``-inf`` imitates the best response whatever it is.
+
+    Raises:
+        ValueError: If the column has several values.
+    """
+    if "passing_score" not in (dataset.column_names or ()):
+        return
+    scores = dataset.unique("passing_score") if isinstance(dataset, Dataset) else []
+    if len(scores) > 1:
+        raise ValueError(
+            f"`train_dataset` has several values in `passing_score`: {scores[:5]}. Scores of one scale are needed."
+        )
+    score = next(iter(scores), None)
+    args.sft_min_score = score if args.sft_min_score is None else args.sft_min_score
+    args.rank_min_score = score if args.rank_min_score is None else args.rank_min_score

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from .prefix_attention import PrefixLayout
+from .prefix_layout import PrefixLayout
 
 _OF_THE_LOSS = {"completion_mask", "scores", "group_ids", "from_teacher"}
 

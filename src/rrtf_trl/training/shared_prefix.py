@@ -18,7 +18,8 @@ from accelerate.utils import is_peft_model
 from torch import Tensor, nn
 
 from .packing import PackedCollator
-from .prefix_attention import NAME, PrefixLayout
+from .prefix_attention import NAME
+from .prefix_layout import PrefixLayout
 
 logger = logging.getLogger(__name__)
 

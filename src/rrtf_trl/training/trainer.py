@@ -47,7 +47,7 @@ from .loading import (
 from .losses import LossOutput, batch_loss, least_score
 from .metrics import Metrics
 from .packing import PackedCollator
-from .prepare import prepare_dataset
+from .prepare import prepare_dataset, take_passing_score
 from .scoring import ScoredResponses, model_inputs, score_responses
 from .shared_prefix import share_prefixes
 from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows
@@ -117,6 +117,7 @@ class RRTFTrainer(_BaseTrainer):
             raise TypeError(
                 f"`train_dataset` must be a `Dataset` or `IterableDataset`, got `{type(train_dataset).__name__}`."
             )
+        take_passing_score(train_dataset, args)
         # Accelerate's dispatch mode, its default for streams, cuts batches up as if each row were a sequence.
         args.accelerator_config.dispatch_batches = False
         if ref_model is not None:

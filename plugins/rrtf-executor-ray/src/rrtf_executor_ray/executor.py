@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rrtf_trl.executors import LocalExecutor
 from rrtf_trl.feedback import Feedback
+from rrtf_trl.pipeline.executor import LocalExecutor
 from rrtf_trl.records import Candidate, Judgement, Problem, to_json
 from rrtf_trl.samplers import Sampler, Samples
 
@@ -16,7 +16,7 @@ from .shards import from_shard, to_shard
 
 
 class RayExecutor:
-    """An :class:`rrtf_trl.executors.Executor` whose workers are Ray actors, on all nodes of a cluster.
+    """An :class:`rrtf_trl.pipeline.executor.Executor` whose workers are Ray actors, on all nodes of a cluster.
 
     What asks a server, and counts what that costs, is done in this process: the account is here, and the work is not.
 

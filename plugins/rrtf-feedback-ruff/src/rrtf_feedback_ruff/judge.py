@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.feedback.base import FeedbackError
+from rrtf_trl.errors import FeedbackError
 from rrtf_trl.records import Candidate, Judgement, Problem
 
 _SELECT = ("F", "E7", "E9", "B", "C4", "PIE", "RET", "SIM")

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Literal, get_args
 
 from rrtf_trl.feedback import UnitTests
-from rrtf_trl.program import called_name, whole_program
+from rrtf_trl.programs.assemble import called_name, whole_program
 from rrtf_trl.records import AssertTests, Candidate, CaseTests, CheckTests, Judgement, Problem
 from rrtf_trl.sandbox import Job, Sandbox
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError
+from rrtf_trl.models.identity import model_identity
+from rrtf_trl.models.tokenize import encode_prompt
+from rrtf_trl.programs.extract import extract_code
 from rrtf_trl.records import Candidate, Problem, Source, content_hash
 from rrtf_trl.samplers.base import Samples
 from rrtf_trl.samplers.decoding import Decoding
-from rrtf_trl.samplers.extract import extract_code
-from rrtf_trl.samplers.tokenize import encode_prompt
-from rrtf_trl.samplers.weights import model_identity
 
 
 class VLLMSampler:

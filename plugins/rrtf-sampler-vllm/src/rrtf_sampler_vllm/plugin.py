@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rrtf_trl import hookimpl
-from rrtf_trl.hookspecs import Targets
+from rrtf_trl.plugins.hookspecs import Targets
 
 RRTF_CONTRACT = 1
 

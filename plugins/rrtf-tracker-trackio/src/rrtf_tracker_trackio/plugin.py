@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rrtf_trl import hookimpl
-from rrtf_trl.hookspecs import Targets
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.plugins.hookspecs import Targets
+from rrtf_trl.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 
 from rrtf_trl.records import content_hash
 from rrtf_trl.report import Section
-from rrtf_trl.run_folder import RunFolder
+from rrtf_trl.storage.run_folder import RunFolder
 
 FILE = "trackio.json"
 """In the run's folder: its project, name and Space at trackio, and what was logged."""

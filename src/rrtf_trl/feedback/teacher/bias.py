@@ -13,9 +13,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rrtf_trl.shares import Share
-
-from ..base import Judged
+from rrtf_trl.records import Judged
+from rrtf_trl.statistics.proportion import Share
 
 
 @dataclass

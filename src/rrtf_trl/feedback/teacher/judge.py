@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, Session, Templates
+from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, ChatSession, Templates, ask_concurrently
 from rrtf_trl.chat.structured import ask_for
 from rrtf_trl.chat.templates import fence, prompt_text
-from rrtf_trl.records import Candidate, Judgement, Problem
+from rrtf_trl.errors import FeedbackError
+from rrtf_trl.records import Candidate, Judged, Judgement, Problem
 
-from ..base import FeedbackError, Judged
 from .bias import Bias
 from .modes import MODES, Verdict, abstain
 
@@ -123,7 +123,7 @@ class Teacher:
         """
         groups = _by_problem(items) if self.compares else ((problem, [candidate]) for problem, candidate in items)
         try:
-            for judgements in self.client.run(self._judge_group, groups):
+            for judgements in ask_concurrently(self.client, self._judge_group, groups):
                 yield from judgements
         except ChatError as error:
             raise FeedbackError(str(error)) from error
@@ -140,7 +140,7 @@ class Teacher:
         return self.client.describe_spending()
 
     async def ask(
-        self, session: Session, template: str, problem: Problem, codes: list[str], form: type[Form], **values: Any
+        self, session: ChatSession, template: str, problem: Problem, codes: list[str], form: type[Form], **values: Any
     ) -> tuple[Form | None, str]:
         """Put a problem and answers to the judge; return its filled-in form, or in words why there is none."""
         task = prompt_text(problem.prompt)
@@ -149,7 +149,7 @@ class Teacher:
         request = ChatRequest(prompt, self.temperature, max_tokens=self.max_tokens, seed=self.seed)
         return await ask_for(session, request, form, self.templates)
 
-    async def _judge_group(self, session: Session, group: Group) -> list[Judgement]:
+    async def _judge_group(self, session: ChatSession, group: Group) -> list[Judgement]:
         """Judge the candidates of a problem; those with the same program get the same judgement."""
         problem, candidates = group
         shown = {c.code: c for c in reversed(candidates) if len(c.code) <= _LONGEST_ANSWER}

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from rrtf_trl.chat import Session
+from rrtf_trl.chat import ChatSession
 from rrtf_trl.chat.session import together
 from rrtf_trl.records import Candidate, Problem, content_hash
 
-if TYPE_CHECKING:
-    from .judge import Teacher
+if TYPE_CHECKING:  # pydantic is heavy
+    from pydantic import BaseModel
+
+    Form = TypeVar("Form", bound=BaseModel)
 
 Verdict = tuple[float | None, dict[str, Any]]
 """Score and detail of one candidate."""
 
 _POINTS = {"won": 1.0, "tie": 0.5, "lost": 0.0}
 _OPPOSITE = {"won": "lost", "lost": "won"}
+
+
+class Judge(Protocol):
+    """What the modes need of a judge, see :class:`.judge.Teacher`."""
+
+    scale: tuple[int, int]
+    opponents: int | None
+
+    async def ask(
+        self, session: ChatSession, template: str, problem: Problem, codes: list[str], form: type[Form], **values: Any
+    ) -> tuple[Form | None, str]:
+        """Return the judge's filled-in form, or in words why there is none."""
+        ...
 
 
 def abstain(why: str, **detail: Any) -> Verdict:
@@ -28,7 +43,9 @@ def abstain(why: str, **detail: Any) -> Verdict:
 # -- grade -------------------------------------------------------------------------------------------------
 
 
-async def grade(judge: Teacher, session: Session, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
+async def grade(
+    judge: Judge, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
+) -> list[Verdict]:
     """Ask for a grade of each candidate, from 0 for the scale's lowest to 1 for its highest."""
     from .forms import grade_form
 
@@ -51,7 +68,7 @@ async def grade(judge: Teacher, session: Session, problem: Problem, candidates: 
 
 
 async def compare(
-    judge: Teacher, session: Session, problem: Problem, candidates: Sequence[Candidate]
+    judge: Judge, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
 ) -> list[Verdict]:
     """Ask for the better one of each pair in both orders; the score is the share of comparisons won."""
     pairs = list(_pairs(candidates, judge.opponents))
@@ -80,7 +97,7 @@ async def compare(
     return [_share_won(rows) for rows in comparisons]
 
 
-async def _better(judge: Teacher, session: Session, problem: Problem, a: Candidate, b: Candidate) -> tuple[str, str]:
+async def _better(judge: Judge, session: ChatSession, problem: Problem, a: Candidate, b: Candidate) -> tuple[str, str]:
     """Return how ``a``, shown first, fared against ``b`` (won, lost, tie, abstained), and the judge's words."""
     from .forms import Pair
 
@@ -124,7 +141,7 @@ def _pairs(candidates: Sequence[Candidate], opponents: int | None) -> Iterator[t
 # -- rank --------------------------------------------------------------------------------------------------
 
 
-async def rank(judge: Teacher, session: Session, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
+async def rank(judge: Judge, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
     """Ask for an order of all, shown in a shuffled order and in its reverse; the score is the mean of both."""
     order = list(range(len(candidates)))
     random.Random(content_hash(problem.prompt, sorted(c.code for c in candidates))).shuffle(order)
@@ -144,7 +161,7 @@ async def rank(judge: Teacher, session: Session, problem: Problem, candidates: S
 
 
 async def _order(
-    judge: Teacher, session: Session, problem: Problem, shown: list[Candidate]
+    judge: Judge, session: ChatSession, problem: Problem, shown: list[Candidate]
 ) -> tuple[list[float] | None, str]:
     """Return the share of the others that stand below each, by place shown; and the judge's words."""
     from .forms import ranking_form
@@ -164,7 +181,7 @@ async def _order(
     return [scores[label] for label in labels], filled.reason
 
 
-MODES: dict[str, Callable[[Teacher, Session, Problem, Sequence[Candidate]], Awaitable[list[Verdict]]]] = {
+MODES: dict[str, Callable[[Judge, ChatSession, Problem, Sequence[Candidate]], Awaitable[list[Verdict]]]] = {
     "grade": grade,
     "pair": compare,
     "rank": rank,

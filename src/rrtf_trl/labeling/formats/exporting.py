@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.files.atomic import write_whole
 
 from ..aggregate import Method, Opinion, aggregate
 from ..items import Item, prompt_key
@@ -51,24 +50,25 @@ def export_labels(
     items = list(ledger.items.values()) if items is None else items
     if to in ("jsonl", "ranked", "trl", "trl-conversational", "csv") and not labels:
         raise UserError("there are no labels to export")
-    if to == "csv":
-        return _written(out, partial(ours.write_csv, ledger, labels))
-    if to.startswith("label-studio-"):
-        kind: Any = to.removeprefix("label-studio-")
-        count = _written(out, partial(_array, label_studio.tasks(items, labels, kind)))
-        config = label_studio.labeling_config(kind, max(len(item.answers) for item in items))
-        out.with_name(f"{out.name}.config.xml").write_text(config, encoding="utf-8")
-        return count
-    if to.startswith("argilla-"):
-        question: Any = to.removeprefix("argilla-")
-        return _written(out, partial(_array, argilla.records(items, labels, question)))
-    if to == "jsonl":
-        return _written(out, partial(_lines, ours.label_rows(ledger, labels)))
-    groups = _groups(labels, method)
-    if to == "ranked":
-        return _written(out, partial(_lines, ours.ranked_rows(ledger, groups)))
-    rows = trl.preference_rows(ledger, groups, conversational=to == "trl-conversational")
-    return _written(out, partial(_lines, rows))
+    with write_whole(out, errors="surrogatepass", newline="") as file:
+        if to == "csv":
+            return ours.write_csv(ledger, labels, file)
+        if to.startswith("label-studio-"):
+            kind: Any = to.removeprefix("label-studio-")
+            count = _array(label_studio.tasks(items, labels, kind), file)
+            config = label_studio.labeling_config(kind, max(len(item.answers) for item in items))
+            out.with_name(f"{out.name}.config.xml").write_text(config, encoding="utf-8")
+            return count
+        if to.startswith("argilla-"):
+            question: Any = to.removeprefix("argilla-")
+            return _array(argilla.records(items, labels, question), file)
+        if to == "jsonl":
+            return _lines(ours.label_rows(ledger, labels), file)
+        groups = _groups(labels, method)
+        if to == "ranked":
+            return _lines(ours.ranked_rows(ledger, groups), file)
+        rows = trl.preference_rows(ledger, groups, conversational=to == "trl-conversational")
+        return _lines(rows, file)
 
 
 def _groups(labels: list[Label], method: Method) -> Iterator[tuple[Item, list[Opinion]]]:
@@ -82,17 +82,6 @@ def _groups(labels: list[Label], method: Method) -> Iterator[tuple[Item, list[Op
         keys.setdefault(key, {}).update(dict.fromkeys(label.ranks))
     for key, item in first.items():
         yield item, sorted((opinions[answer] for answer in keys[key]), key=lambda o: (-o.score, o.answer_id))
-
-
-def _written(out: Path, write: Callable[[TextIO], int]) -> int:
-    part = out.with_name(f"{out.name}.part")
-    try:
-        with part.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-            count = write(file)
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
-    return count
 
 
 def _lines(rows: Iterable[dict[str, Any]], file: TextIO) -> int:

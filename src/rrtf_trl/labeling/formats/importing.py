@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.errors import UserError
-from rrtf_trl.problems import InputError
+from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.records import RecordError, content_hash
 
 from ..label_file import LabelFile

@@ -19,8 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from rrtf_trl.errors import UserError
-from rrtf_trl.problems import InputError
+from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.records import Prompt, RecordError
 
 from ..items import MAX_ANSWERS, Item, optional

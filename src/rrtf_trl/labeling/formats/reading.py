@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.problems import InputError, read_jsonl
+from rrtf_trl.errors import InputError
+from rrtf_trl.files.rows import read_jsonl
 
 CSV_FIELD_LIMIT = 2**31 - 1
 

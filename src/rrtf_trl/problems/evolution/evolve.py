@@ -12,24 +12,19 @@ from __future__ import annotations
 
 import importlib.util
 import random
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.chat import ChatClient, ChatRequest, Session, Templates
+from rrtf_trl.chat import ChatClient, ChatRequest, ChatSession, Templates
 from rrtf_trl.chat.structured import ask_for
 from rrtf_trl.chat.templates import fence
 from rrtf_trl.errors import UserError
 from rrtf_trl.records import CaseTests, Problem, content_hash
-from rrtf_trl.sandbox import Sandbox
 
 from ..decontamination import Decontaminator
-from .generations import Generations, Summary, eliminated_file
-from .seeds import Seed, read_seeds
-from .synthesis import ATOL, Checker, Material, Tested, write_material
-from .work import WorkFile
+from .seeds import Seed
+from .synthesis import ATOL, Material, Tested, write_material
 
 
 class Evolution:
@@ -113,48 +108,9 @@ class Evolution:
         self.decontaminator = decontaminator
         self._method_texts = {name: self.templates.messages(f"method-{name}")[-1]["content"] for name in methods}
 
-    def run(self, tasks: str | Path, out: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> Summary:
-        """Write problems to ``out``, and what was eliminated, and why, beside it as ``*.eliminated.jsonl``.
-
-        Both files appear when all is done. Killed at any moment, the same call goes on: replies come from the
-        client's cache, results of checks from a file beside ``out``, which is removed at the end.
-
-        Args:
-            tasks: File of tasks, see :func:`read_seeds`.
-            out: File to write.
-            on_progress: Called with how many more tasks are done.
-
-        Raises:
-            InputError: If the file cannot be read, before any work.
-            ChatError: If the server cannot be used, or the budget is exhausted.
-        """
-        out = Path(out)
-        told = eliminated_file(out)
-        parts = [path.with_name(path.name + ".part") for path in (out, told)]
-        with ExitStack() as stack:
-            work = WorkFile(out.with_name(out.name + ".work.sqlite"))
-            stack.callback(work.close)
-            sandbox = stack.enter_context(
-                Sandbox(workers=self.workers, timeout=self.limits["timeout"], memory_mb=int(self.limits["memory_mb"]))
-            )
-            kept, rejected = (stack.enter_context(part.open("w", encoding="utf-8")) for part in parts)
-            run = Generations(self, work, Checker(sandbox, work, self.limits), kept, rejected, on_progress)
-            for position, seed in enumerate(read_seeds(tasks)):
-                work.add_task(0, position, seed)
-                run.duplicates.add(seed.task_id, seed.task)
-                run.summary.seeds += 1
-            if not self.generations:
-                run.generation(0, evolve=False)
-            for generation in range(1, self.generations + 1):
-                run.generation(generation)
-        for part, path in zip(parts, (out, told), strict=True):
-            part.replace(path)
-        work.remove()
-        return run.summary
-
     # -- Asking --------------------------------------------------------------------------------------------------
 
-    async def make(self, session: Session, item: tuple[int, Seed, int, bool]) -> tuple[int, Seed | str, str]:
+    async def make(self, session: ChatSession, item: tuple[int, Seed, int, bool]) -> tuple[int, Seed | str, str]:
         """Return for (position, task, generation, evolve): position, the new task or why there is none, method."""
         position, seed, generation, evolve = item
         if not evolve and seed.signature is not None:
@@ -178,7 +134,7 @@ class Evolution:
             child = replace(child, task_id=name, generation=generation, method=method, parent=seed.task_id)
         return position, child, method
 
-    async def test(self, session: Session, item: tuple[int, Seed]) -> tuple[int, Material]:
+    async def test(self, session: ChatSession, item: tuple[int, Seed]) -> tuple[int, Material]:
         """Ask for answers and tests."""
         position, seed = item
         return position, await write_material(

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
+from rrtf_trl.chat import ask_concurrently
+from rrtf_trl.files.atomic import write_whole
 from rrtf_trl.records import to_json
+from rrtf_trl.sandbox import Sandbox
 
 from ..decontamination import Index
 from .duplicates import NearDuplicates
+from .evolve import Evolution
 from .rules import eliminated
-from .seeds import Seed
+from .seeds import Seed, read_seeds
 from .synthesis import Checker, Tested, choose_tests
 from .work import WorkFile
-
-if TYPE_CHECKING:
-    from .evolve import Evolution
 
 
 @dataclass
@@ -83,7 +85,7 @@ class Generations:
     def _batch(self, parents: list[Seed], generation: int, evolve: bool) -> None:
         client = self.evolution.client
         items = [(position, parent, generation, evolve) for position, parent in enumerate(parents)]
-        made = sorted(client.run(self.evolution.make, items), key=lambda entry: entry[0])
+        made = sorted(ask_concurrently(client, self.evolution.make, items), key=lambda entry: entry[0])
         survivors: dict[int, Seed] = {}
         for position, child, method in made:
             self.summary.made += 1
@@ -92,7 +94,9 @@ class Generations:
                 self._eliminate(parents[position], child, method, why)
             elif isinstance(child, Seed):
                 survivors[position] = child
-        materials = sorted(client.run(self.evolution.test, survivors.items()), key=lambda entry: entry[0])
+        materials = sorted(
+            ask_concurrently(client, self.evolution.test, survivors.items()), key=lambda entry: entry[0]
+        )
         tested = choose_tests(
             [material for _, material in materials],
             self.checker,
@@ -158,3 +162,46 @@ def _batches(seeds: Iterator[Seed], size: int) -> Iterator[list[Seed]]:
             batch = []
     if batch:
         yield batch
+
+
+def evolve(
+    evolution: Evolution, tasks: str | Path, out: str | Path, on_progress: Callable[[int], None] = lambda _: None
+) -> Summary:
+    """Write problems to ``out``, and what was eliminated, and why, beside it as ``*.eliminated.jsonl``.
+
+    Both files appear when all is done. Killed at any moment, the same call goes on: replies come from the
+    client's cache, results of checks from a file beside ``out``, which is removed at the end.
+
+    Args:
+        evolution: How.
+        tasks: File of tasks, see :func:`read_seeds`.
+        out: File to write.
+        on_progress: Called with how many more tasks are done.
+
+    Raises:
+        InputError: If the file cannot be read, before any work.
+        ChatError: If the server cannot be used, or the budget is exhausted.
+    """
+    out = Path(out)
+    with ExitStack() as stack:
+        work = WorkFile(out.with_name(out.name + ".work.sqlite"))
+        stack.callback(work.close)
+        sandbox = stack.enter_context(
+            Sandbox(
+                workers=evolution.workers,
+                timeout=evolution.limits["timeout"],
+                memory_mb=int(evolution.limits["memory_mb"]),
+            )
+        )
+        kept, rejected = (stack.enter_context(write_whole(path)) for path in (out, eliminated_file(out)))
+        run = Generations(evolution, work, Checker(sandbox, work, evolution.limits), kept, rejected, on_progress)
+        for position, seed in enumerate(read_seeds(tasks)):
+            work.add_task(0, position, seed)
+            run.duplicates.add(seed.task_id, seed.task)
+            run.summary.seeds += 1
+        if not evolution.generations:
+            run.generation(0, evolve=False)
+        for generation in range(1, evolution.generations + 1):
+            run.generation(generation)
+    work.remove()
+    return run.summary

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rrtf_trl.chat.templates import prompt_text
+from rrtf_trl.errors import InputError
+from rrtf_trl.files.rows import read_jsonl
 from rrtf_trl.records import RecordError
 
 from ..formats import problem_from_row
-from ..rows import InputError, read_jsonl
 
 
 @dataclass(frozen=True)

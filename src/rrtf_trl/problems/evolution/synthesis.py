@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rrtf_trl.chat import ChatRequest, Refused, Session, Templates
+from rrtf_trl.chat import ChatRequest, ChatSession, Refused, Templates
 from rrtf_trl.chat.session import together
 from rrtf_trl.chat.templates import fence
 from rrtf_trl.errors import UserError
@@ -78,7 +78,7 @@ class Tested:
 
 
 async def write_material(
-    session: Session,
+    session: ChatSession,
     templates: Templates,
     seed: Seed,
     *,

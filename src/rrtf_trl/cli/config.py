@@ -1,0 +1,87 @@
+"""`rrtf config`: show a configuration, list the options, tell what differs between two runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from rrtf_trl.config import search_path
+from rrtf_trl.config.diff import differences
+from rrtf_trl.config.instantiate import quiet_libraries
+from rrtf_trl.config.options import choices
+from rrtf_trl.config.overrides import spelled_out, with_quickstart
+from rrtf_trl.config.show import as_markdown, as_text
+from rrtf_trl.plugins import plugins
+from rrtf_trl.plugins.folders import config_dir
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(prog="rrtf config", description="What can be set, and what was.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    show = commands.add_parser("show", help="the whole configuration that some settings make")
+    show.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for `rrtf run`")
+    show.add_argument(
+        "--config-name", "-cn", default="config", help="config (`rrtf run`), evaluate, quantize or evolve"
+    )
+    options = commands.add_parser("options", help="every option: type, default and what it does")
+    options.add_argument("groups", nargs="*", metavar="GROUP", help="only these groups; config is the whole run's")
+    options.add_argument("--markdown", action="store_true", help="as the page of the documentation")
+    for command in (show, options):
+        command.add_argument("--config-dir", "-cd", metavar="FOLDER", help="a folder of configuration of your own")
+    diff = commands.add_parser("diff", help="what differs between two runs")
+    diff.add_argument("runs", nargs=2, metavar="RUN", help="folder of a run or of a sweep's job, or its config.yaml")
+    chosen = parser.parse_args(arguments)
+    search_path.install()
+    if chosen.command == "show":
+        return _show(chosen.overrides, chosen.config_name, chosen.config_dir)
+    if chosen.command == "options":
+        return _options(chosen.groups, chosen.markdown, chosen.config_dir)
+    return _diff(*map(Path, chosen.runs))
+
+
+def _show(said: list[str], name: str, user_dir: str | None) -> int:
+    folders = [*plugins().config_folders(), *([Path(user_dir)] if user_dir else [])]
+    overrides = [value for argument in said for value in spelled_out(argument, folders)]
+    if name == "config":
+        overrides = with_quickstart(overrides)
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose(name, [*overrides, *_search_path(user_dir)])
+    print(OmegaConf.to_yaml(OmegaConf.create(OmegaConf.to_container(config, resolve=True))), end="")
+    return 0
+
+
+def _options(groups: list[str], markdown: bool, user_dir: str | None) -> int:
+    folders = plugins().config_folders()
+    quiet_libraries()
+    found = choices([*folders, *([Path(user_dir)] if user_dir else [])], groups)
+    for line in as_markdown(found) if markdown else as_text(found):
+        print(line)
+    return 0
+
+
+def _search_path(user_dir: str | None) -> list[str]:
+    return [f"hydra.searchpath=[file://{Path(user_dir).resolve()}]"] if user_dir else []
+
+
+def _diff(one: Path, other: Path) -> int:
+    console = Console(soft_wrap=True)
+    rows = differences(one, other)
+    if not rows:
+        console.print("the two have the same configuration", highlight=False)
+        return 0
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for path in (one, other):
+        table.add_column(path.name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, markup=False, highlight=False)
+    return 0

@@ -1,0 +1,57 @@
+"""A run under `accelerate launch` or `torchrun`: one process runs it, all of them train.
+
+The first process composes the configuration and goes through the stages. The others compose nothing: they get the
+resolved configuration from it, wait until it trains, train with it, and end when the run ends. What they are told goes
+through the key-value store at which the launcher lets its processes meet.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+_FOREVER = timedelta(days=365)  # the launcher ends the others when the first one dies
+
+
+def processes() -> int:
+    """Return how many processes the launcher started, this one included."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Return whether this process is the one that runs."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def tell(**message: Any) -> None:
+    """Tell the others what to do; nothing where there are none.
+
+    Args:
+        message: ``do``, which is ``build``, ``train`` or ``end``, with what belongs to it.
+    """
+    if processes() > 1:
+        number = _store().add("rrtf/messages", 1)
+        _store().set(f"rrtf/{number}", json.dumps(message))
+
+
+def messages() -> Iterator[dict[str, Any]]:
+    """Yield what the first process tells, as it comes."""
+    for number in itertools.count(1):
+        _store().wait([f"rrtf/{number}"], _FOREVER)
+        yield json.loads(_store().get(f"rrtf/{number}"))
+
+
+@cache
+def _store() -> Any:
+    # torch is heavy, and most runs have one process
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    # torchrun and accelerate keep the store in a process of their own; else the first process does.
+    hosts = is_first() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return TCPStore(address, port, processes(), hosts, timedelta(minutes=5), False, True)

@@ -1,0 +1,86 @@
+"""What a run is going to do, in a few lines, before it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from rrtf_trl.assets import model_path
+from rrtf_trl.models.size import ModelSize, model_size
+
+_GIB = 2**30
+
+
+def plan(config: DictConfig) -> Iterator[str]:
+    """Yield lines that say which model, how many samples and tokens, which precision, and what memory they need.
+
+    Memory is that of weights, gradients and the optimizer, from the sizes in the model's files; activations and the
+    key-value cache come on top, and grow with the batch.
+
+    Args:
+        config: The run's configuration.
+    """
+    size = model_size(model_path(config.model.path))
+    parts = [_parameters(size)] if size else []
+    parts.append(_training_mode(config))
+    yield f"model: {config.model.path} ({', '.join(parts)})"
+    yield f"samples: {', '.join(_samplers(config)) or 'none'}; judged by {', '.join(config.feedback)}"
+    trainer = config.trainer
+    step = trainer.per_device_train_batch_size * trainer.gradient_accumulation_steps
+    yield (
+        f"training: {trainer.num_train_epochs:g} epochs in steps of {step} problems, at most {trainer.max_length} "
+        f"tokens a sequence, learning rate {trainer.learning_rate:g}"
+    )
+    if size is not None:
+        yield f"memory: {_memory(config, size)}"
+
+
+def _parameters(size: ModelSize) -> str:
+    for unit, name in ((1e9, "billion"), (1e6, "million")):
+        if size.parameters >= unit:
+            return f"{size.parameters / unit:.1f} {name} parameters in {size.dtype}"
+    return f"{size.parameters:,} parameters in {size.dtype}"
+
+
+def _training_mode(config: DictConfig) -> str:
+    precision = "bfloat16" if OmegaConf.select(config, "trainer.bf16") else "float32"
+    if config.quantization is not None:
+        return f"an adapter on quantized weights is trained, computing in {precision}"
+    return f"{'an adapter' if config.adapter is not None else 'all weights'} trained, computing in {precision}"
+
+
+def _samplers(config: DictConfig) -> Iterator[str]:
+    for name, node in config.sampler.items():
+        options: Any = OmegaConf.to_container(node, resolve=False)
+        if "_target_" not in options:
+            continue  # set by an experiment, and not chosen
+        n, tokens = options.get("n"), options.get("max_new_tokens")
+        temperatures = options.get("temperatures")
+        if not isinstance(n, int):
+            yield str(name)
+            continue
+        draws = n * (len(temperatures) if isinstance(temperatures, list) else 1)
+        cap = f" of at most {tokens} tokens" if isinstance(tokens, int) else ""
+        yield f"{draws} a problem{cap} by {name}"
+
+
+def _memory(config: DictConfig, size: ModelSize) -> str:
+    """Weights in float32 with gradients and AdamW's two moments where all are trained; else as they are stored."""
+    sampling = size.bytes / _GIB
+    if config.quantization is not None:
+        bits = 4 if "load_in_4bit" in config.quantization else 8
+        training = size.parameters * bits / 8 / _GIB
+    elif config.adapter is not None:
+        training = 4 * size.parameters / _GIB
+    else:
+        training = 16 * size.parameters / _GIB
+    return (
+        f"about {_rounded(sampling)} of weights for sampling, {_rounded(training)} for training "
+        "(weights, gradients, AdamW), and what activations and the batch take"
+    )
+
+
+def _rounded(gib: float) -> str:
+    return f"{gib:.1f} GiB" if gib >= 0.1 else f"{1024 * gib:.0f} MiB"

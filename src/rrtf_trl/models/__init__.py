@@ -1,0 +1,1 @@
+"""Models: which one it is, and how a prompt becomes its tokens."""

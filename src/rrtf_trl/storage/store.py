@@ -1,0 +1,283 @@
+"""A run's durable memory: what was sampled and judged, from what, in one SQLite file.
+
+Everything is keyed by content. A *unit* of work (a batch of problems through one sampler) is written with
+its results in one transaction, so that after a kill at any moment it is there as a whole or not at all; a
+verdict is keyed by feedback, problem and code, so that the same code is never judged twice. Runs share a
+store: one that differs only in training finds all its samples and verdicts here. Concurrent runs claim the
+work that they are about to do (:mod:`rrtf_trl.storage.work_locks`), so that none does what another is doing.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from rrtf_trl.errors import StoreError
+from rrtf_trl.records import Candidate, Judgement, Problem, content_hash, to_json
+
+from .work_locks import Presence, is_on_network, who
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS units (
+    key TEXT PRIMARY KEY,
+    identity TEXT NOT NULL,
+    skipped TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS candidates (
+    unit TEXT NOT NULL REFERENCES units (key),
+    position INTEGER NOT NULL,
+    task_id TEXT NOT NULL,
+    row TEXT NOT NULL,
+    PRIMARY KEY (unit, position)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS verdicts (
+    key TEXT PRIMARY KEY,
+    feedback TEXT NOT NULL,
+    state TEXT,
+    score REAL,
+    detail TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+# What concerns living processes alone: it may be lost, and changes no format.
+_CLAIMS = """
+CREATE TABLE IF NOT EXISTS users (
+    number INTEGER PRIMARY KEY,
+    who TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS claims (
+    key TEXT PRIMARY KEY,
+    user INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_VERSION = 2
+
+# Version 1 knew no abstentions: its scores could not be null.
+_FROM_VERSION_1 = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE verdicts RENAME TO verdicts_1;
+{_SCHEMA}
+INSERT INTO verdicts SELECT * FROM verdicts_1;
+DROP TABLE verdicts_1;
+PRAGMA user_version={_VERSION};
+COMMIT;
+"""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What became of the wish to do some work.
+
+    Args:
+        state: ``ours``: it is to be done by who asked; ``there``: it is done; ``taken``: another is doing it.
+        holder: Who, where it is taken.
+    """
+
+    state: Literal["ours", "there", "taken"]
+    holder: str = ""
+
+
+class Store:
+    """The SQLite file; several processes may read and write it at once.
+
+    It is in WAL mode, but on a file system that machines share: there a log that needs shared memory would not hold.
+
+    Args:
+        path: The file; it and its folder are made where they are missing. ``None`` keeps all of it in memory.
+
+    Raises:
+        StoreError: If the file is no store, or one of another version.
+    """
+
+    def __init__(self, path: str | Path | None) -> None:
+        self.path = None if path is None else Path(path)
+        self._presence: Presence | None = None
+        try:
+            if self.path is None:
+                self._open(":memory:")
+            else:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._presence = Presence(self.path.with_name(self.path.name + ".lock"))
+                with self._presence.alone():
+                    self._open(self.path)
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{path} cannot be used as a store: {error}") from None
+
+    def _open(self, path: Path | str) -> None:
+        self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+        on_network = self.path is not None and is_on_network(self.path)
+        self._db.execute(f"PRAGMA journal_mode={'DELETE' if on_network else 'WAL'}")
+        self._db.execute(f"PRAGMA synchronous={'FULL' if on_network else 'NORMAL'}")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, 1, _VERSION):
+            raise StoreError(
+                f"{self.path} was written by another version of rrtf-trl (format {version}, not {_VERSION})"
+            )
+        if version == 1:
+            self._db.executescript(_FROM_VERSION_1)
+        self._db.executescript(_SCHEMA + _CLAIMS)
+        if version != _VERSION:
+            self._db.execute(f"PRAGMA user_version={_VERSION}")
+        for (number,) in self._db.execute("SELECT number FROM users").fetchall():
+            if self._presence is not None and not self._presence.is_alive(number):
+                self._db.execute("DELETE FROM claims WHERE user = ?", (number,))
+                self._db.execute("DELETE FROM users WHERE number = ?", (number,))
+
+    def close(self) -> None:
+        """Close the file; what was claimed is free again."""
+        self._db.close()
+        if self._presence is not None:
+            self._presence.leave()
+
+    # -- Samples -----------------------------------------------------------------------------------------
+
+    def has_unit(self, key: str) -> bool:
+        """Return whether a unit of sampling is there."""
+        return self._has("units", key)
+
+    def add_unit(
+        self, key: str, identity: dict[str, Any], candidates: list[Candidate], skipped: dict[str, str]
+    ) -> None:
+        """Write a unit with its candidates, all or nothing; a unit that is there already stays as it is."""
+        rows = [(key, i, c.task_id, json.dumps(to_json(c))) for i, c in enumerate(candidates)]
+        with self._transaction():
+            unit = (key, json.dumps(identity), json.dumps(skipped))
+            if self._db.execute("INSERT OR IGNORE INTO units VALUES (?, ?, ?)", unit).rowcount:
+                self._db.executemany("INSERT INTO candidates VALUES (?, ?, ?, ?)", rows)
+            self._free([key])
+
+    def candidates(self, key: str) -> list[Candidate]:
+        """Return a unit's candidates in the order in which they were drawn."""
+        rows = self._db.execute("SELECT row FROM candidates WHERE unit = ? ORDER BY position", (key,))
+        return [Candidate.from_json(json.loads(row)) for (row,) in rows]
+
+    def skipped(self, key: str) -> dict[str, str]:
+        """Return a unit's problems that could not be sampled: ``task_id`` to reason."""
+        row = self._db.execute("SELECT skipped FROM units WHERE key = ?", (key,)).fetchone()
+        return {} if row is None else dict(json.loads(row[0]))
+
+    # -- Verdicts ----------------------------------------------------------------------------------------
+
+    def add_verdicts(self, verdicts: Iterable[tuple[str, Judgement]]) -> None:
+        """Write judgements under their keys (see :func:`verdict_key`); one that is there already stays."""
+        rows = [(key, j.feedback, j.state, j.score, json.dumps(j.detail)) for key, j in verdicts]
+        with self._transaction():
+            self._db.executemany("INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?)", rows)
+            self._free([row[0] for row in rows])
+
+    def verdict(self, key: str, candidate_id: str) -> Judgement | None:
+        """Return the judgement under ``key`` as one of ``candidate_id``, or ``None`` if there is none yet."""
+        row = self._db.execute("SELECT feedback, state, score, detail FROM verdicts WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        feedback, state, score, detail = row
+        return Judgement(candidate_id, feedback, state, score, json.loads(detail))
+
+    # -- Claims --------------------------------------------------------------------------------------------
+
+    def claim(self, table: Literal["units", "verdicts"], pieces: Sequence[Sequence[str]]) -> list[Claim]:
+        """Ask for pieces of work, in one transaction; return what became of each.
+
+        A piece that is ``ours`` must be written, by :meth:`add_unit` or :meth:`add_verdicts`, or given back by
+        :meth:`release`. If this process ends before that, it is free again.
+
+        Args:
+            table: What the work makes.
+            pieces: Keys that are made together: each piece is done by one process as a whole.
+        """
+        if not pieces:
+            return []
+        if self._presence is None:  # nobody else sees what is in memory
+            return [Claim("there" if all(self._has(table, key) for key in keys) else "ours") for keys in pieces]
+        number = self._presence.number
+        alive = {number: True}
+        found: list[Claim] = []
+        with self._transaction():
+            self._db.execute("INSERT OR IGNORE INTO users VALUES (?, ?)", (number, who()))
+            for keys in pieces:
+                if all(self._has(table, key) for key in keys):
+                    found.append(Claim("there"))
+                    continue
+                holder = self._holder(keys, alive, self._presence)
+                if holder is None:
+                    self._db.executemany(
+                        "INSERT OR REPLACE INTO claims VALUES (?, ?)", [(key, number) for key in keys]
+                    )
+                found.append(Claim("ours") if holder is None else Claim("taken", holder))
+        return found
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Give back what was claimed and is not done."""
+        if keys:
+            with self._transaction():
+                self._free(keys)
+
+    def _has(self, table: str, key: str) -> bool:
+        return self._db.execute(f"SELECT 1 FROM {table} WHERE key = ?", (key,)).fetchone() is not None
+
+    def _holder(self, keys: Sequence[str], alive: dict[int, bool], presence: Presence) -> str | None:
+        """Return who else, alive, has claimed any of the keys."""
+        for key in keys:
+            row = self._db.execute("SELECT user FROM claims WHERE key = ?", (key,)).fetchone()
+            if row is None or row[0] == presence.number:
+                continue
+            if row[0] not in alive:
+                alive[row[0]] = presence.is_alive(row[0])
+            if alive[row[0]]:
+                name = self._db.execute("SELECT who FROM users WHERE number = ?", row).fetchone()
+                return str(name[0]) if name else "another process"
+        return None
+
+    def _free(self, keys: Sequence[str]) -> None:
+        if self._presence is not None and self._presence.is_shown:
+            user = self._presence.number
+            self._db.executemany("DELETE FROM claims WHERE key = ? AND user = ?", [(key, user) for key in keys])
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each table has."""
+        tables = ("units", "candidates", "verdicts")
+        return {name: self._db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def unit_key(identity: dict[str, Any], problems: Iterable[Problem]) -> str:
+    """Return the key of a batch of problems through a sampler with this identity."""
+    return content_hash("sample", identity, [(problem.content_key, problem.reference) for problem in problems])
+
+
+def verdict_key(identity: dict[str, Any], problem: Problem, candidate: Candidate) -> str:
+    """Return the key of a verdict: the feedback's identity, the problem, and the code.
+
+    The reference is part of both keys: a sampler may hand it out, and tests may call what it defines.
+    """
+    return content_hash("verdict", identity, problem.content_key, problem.reference, candidate.code)
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in lists of ``size``, in order; the same items always fall into the same lists."""
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
