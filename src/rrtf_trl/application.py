@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
+import argparse
+import contextlib
 import os
 import re
 import shlex
 import sys
 import time
 import warnings
+from collections.abc import Collection, Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
-import hydra
+import hydra.version
+from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -36,6 +39,9 @@ from rrtf_trl.sweeps.launch import Sweep, launcher_error
 # A run has a folder of its own that is found again: Hydra's dated one, and its log files, would stand beside it.
 _ONE_RUN = ["hydra.run.dir=.", "hydra.output_subdir=null"]
 _QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+ROUNDS_OWN = ("round", "model.path")
+"""What :func:`run_config` sets anew in each round."""
+
 _OVERRIDE = re.compile(r"~|\+{0,2}[^-=][^=]*=")
 
 
@@ -67,13 +73,28 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     warnings.filterwarnings(
         "ignore", message=r"\s*(hydra\.utils\.instantiate\(\) resolved|The version_base parameter)"
     )
-    said = list(sys.argv)
-    # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
-    said_values = [argument for argument in arguments if _OVERRIDE.match(argument)]
+    hydra.version.setbase("1.3")
     search_path.install()
-    folders = [*plugins().config_folders(), *user_config_dirs(arguments)]
-    values = [value for argument in said_values for value in spelled_out(argument, folders)]
+    # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
+    overrides = [argument for argument in arguments if _OVERRIDE.match(argument)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
+    parser = get_args_parser()
+    parser.prog = f"rrtf {command}"
+    chosen = parser.parse_args([*overrides, *flags])
+    if chosen.experimental_rerun is not None:
+        raise UserError("--experimental-rerun: nothing is kept for it; a run goes on with the command in its run.json")
+    folders = [*plugins().config_folders(), *user_config_dirs(chosen)]
+    values = [value for override in chosen.overrides for value in spelled_out(override, folders)]
+    sweep = Sweep.of(command, values, flags, folder_of, work)
+    if distributed.processes() > 1:
+        if sweep is not None:
+            raise UserError(
+                "a sweep starts its own processes: leave accelerate or torchrun away, or run its jobs alone"
+            )
+        if config_name != "config":
+            spelled = "evaluate benchmark=..." if command == "evaluate" else command
+            raise UserError(f"`rrtf {spelled}` works in one process: leave accelerate or torchrun away")
+    chosen.overrides = [*(_ONE_RUN if sweep is None else sweep.settings), *_QUIET, *values]
     failed: list[str] = []
     went_through = False
 
@@ -87,32 +108,23 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
             print(f"rrtf: {message}", file=sys.stderr)
             failed.append(message)
 
-    sweep = Sweep.of(command, values, flags, folder_of, work)
-    if distributed.processes() > 1:
-        if sweep is not None:
-            raise UserError(
-                "a sweep starts its own processes: leave accelerate or torchrun away, or run its jobs alone"
-            )
-        if config_name != "config":
-            said_as = "evaluate benchmark=..." if command == "evaluate" else command
-            raise UserError(f"`rrtf {said_as}` works in one process: leave accelerate or torchrun away")
-    settings = _ONE_RUN if sweep is None else sweep.settings
-    completes = bool(completion.FLAGS & set(flags))
-    if completes and "COMP_LINE" in os.environ:
-        os.environ["COMP_LINE"] = completion.without_command(os.environ["COMP_LINE"])
-    sys.argv = ["rrtf" if completes else f"rrtf {command}", *settings, *_QUIET, *values, *flags]
     try:
-        hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")(
-            alone if sweep is None else sweep.job
-        )()
+        with completion.as_one_command() if chosen.shell_completion else contextlib.nullcontext():
+            # What `hydra.main` does with the arguments of the process, which are not always these: it takes no others.
+            _run_hydra(
+                args=chosen,
+                args_parser=parser,
+                task_function=alone if sweep is None else sweep.job,
+                config_path=str(config_dir()),
+                config_name=config_name,
+            )
         went_through = True
     except Exception as error:
-        told = launcher_error(error) if sweep is not None else None
-        if told is None:
+        of_launcher = launcher_error(error) if sweep is not None else None
+        if of_launcher is None:
             raise
-        raise told from error
+        raise of_launcher from error
     finally:
-        sys.argv = said
         if sweep is not None:
             failed += sweep.tell(went_through)
     return 1 if failed else 0
@@ -123,17 +135,19 @@ def spelled_out(override: str, folders: list[Path]) -> list[str]:
     group, _, value = override.partition("=")
     choice = {"model": "hub", "benchmark": "files"}.get(group)
     is_path = "/" in value or Path(value).exists() or Path(value).suffix in (".jsonl", ".json", ".gz", ".parquet")
-    if choice is None or not is_path or any((folder / group / f"{value}.yaml").is_file() for folder in folders):
+    if (
+        choice is None
+        or not value
+        or not is_path
+        or any((folder / group / f"{value}.yaml").is_file() for folder in folders)
+    ):
         return [override]
     return [f"{group}={choice}", f"{group}.path={value}"]
 
 
-def user_config_dirs(arguments: list[str]) -> list[Path]:
-    """The folders that Hydra's ``--config-dir DIR`` and ``--config-path DIR`` name, in all their spellings."""
-    names = ("--config-dir", "-cd", "--config-path", "-cp")
-    apart = [following for flag, following in itertools.pairwise(arguments) if flag in names]
-    joined = [argument.partition("=")[2] for argument in arguments if argument.partition("=")[0] in names]
-    return [Path(folder) for folder in apart + joined if folder]
+def user_config_dirs(chosen: argparse.Namespace) -> list[Path]:
+    """The folders that Hydra's ``--config-dir DIR`` and ``--config-path DIR`` name."""
+    return [Path(folder) for folder in (chosen.config_dir, chosen.config_path) if folder]
 
 
 def run_folder(config: DictConfig) -> RunFolder:
@@ -155,7 +169,7 @@ def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage
     def one_round(number: int, model: str) -> RunFolder:
         round_config = OmegaConf.merge(config, {"rounds": 1, "round": number, "model": {"path": model}})
         within = RunFolder(folder / "rounds" / str(number))
-        told.stage(f"round {number}")
+        live.stage(f"round {number}")
         _run_in(within, cast(DictConfig, round_config), until, command, console)
         return within
 
@@ -165,25 +179,44 @@ def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage
     names = [f"round {number}" for number in range(1, config.rounds + 1)]
     with (
         folder.working(OmegaConf.to_yaml(resolved_but_for_rounds(config)), command=command, versions=versions()),
-        published(folder, names) as told,
+        published(folder, names) as live,
     ):
         run_rounds(folder, config.rounds, config.model.path, one_round, build_evaluation(config), stopping, console)
 
 
 def resolved_but_for_rounds(config: DictConfig) -> DictConfig:
-    """Resolve what is the same in all rounds; what follows their number or their policy is for each to resolve."""
-    here = OmegaConf.to_container(config, resolve=True)
-    another = OmegaConf.merge(config, {"round": config.round + 1, "model": {"path": f"{config.model.path}/another"}})
-    said = OmegaConf.to_container(config, resolve=False)
-    found: DictConfig = OmegaConf.create(_where_same(here, OmegaConf.to_container(another, resolve=True), said))
-    found.model.path = config.model.path
+    """Resolve what is the same in all rounds; what refers to a round's own keys is for each to resolve."""
+    written = dict(_leaves(OmegaConf.to_container(config, resolve=False)))
+    found = cast(DictConfig, OmegaConf.create(OmegaConf.to_container(config, resolve=True)))
+    following = set(ROUNDS_OWN)
+    while more := {key for key, value in written.items() if key not in following and _refers(key, value, following)}:
+        following |= more
+    for key in following.difference(ROUNDS_OWN):
+        OmegaConf.update(found, key, written[key], merge=False)
     return found
 
 
-def _where_same(one: Any, other: Any, else_: Any) -> Any:
-    if isinstance(one, dict) and isinstance(else_, dict):
-        return {key: _where_same(value, other[key], else_[key]) for key, value in one.items()}
-    return one if one == other else else_
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(node, dict):
+        yield path, node
+        return
+    for name, value in node.items():
+        yield from _leaves(value, f"{path}.{name}".lstrip("."))
+
+
+def _refers(key: str, value: Any, others: Collection[str]) -> bool:
+    """Whether the unresolved value of a key names one of some others, a node around it, or one within.
+
+    Each word of an interpolation counts as a name, for a resolver may look any up. One taken for a name that is none
+    does no harm: what refers to it is resolved later.
+    """
+    _, _, interpolated = str(value).partition("${")
+    for name in re.split(r"[\s${}:,'\"\[\]]+", interpolated):
+        dots = len(name) - len(name.lstrip("."))
+        whole = ".".join([*key.split(".")[:-dots], name[dots:]]) if dots else name
+        if any(f"{other}.".startswith(f"{whole}.") or f"{whole}.".startswith(f"{other}.") for other in others):
+            return True
+    return False
 
 
 def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, console: Console) -> None:
