@@ -108,8 +108,9 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
             print(f"rrtf: {message}", file=sys.stderr)
             failed.append(message)
 
+    completes = chosen.shell_completion or chosen.help or chosen.hydra_help  # help tells how to install completion
     try:
-        with completion.as_one_command() if chosen.shell_completion else contextlib.nullcontext():
+        with completion.as_one_command() if completes else contextlib.nullcontext():
             # What `hydra.main` does with the arguments of the process, which are not always these: it takes no others.
             _run_hydra(
                 args=chosen,
@@ -197,11 +198,11 @@ def resolved_but_for_rounds(config: DictConfig) -> DictConfig:
 
 
 def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if not isinstance(node, dict):
+    if isinstance(node, dict | list):
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(value, f"{path}.{name}".lstrip("."))
+    else:
         yield path, node
-        return
-    for name, value in node.items():
-        yield from _leaves(value, f"{path}.{name}".lstrip("."))
 
 
 def _refers(key: str, value: Any, others: Collection[str]) -> bool:
