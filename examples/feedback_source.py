@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rrtf_trl.cli.hydra_command import run_application
+from rrtf_trl.cli.run import run_application
 from rrtf_trl.records import Candidate, Judgement, Problem
 
 

@@ -49,7 +49,7 @@ def section(run: RunFolder) -> Section | None:
 
 
 if __name__ == "__main__":
-    from rrtf_trl.cli.hydra_command import run_application
+    from rrtf_trl.cli.run import run_application
     from rrtf_trl.plugins import register
 
     register(sys.modules[__name__], "stage_times")

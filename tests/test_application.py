@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+from hydra._internal.utils import get_args_parser
 
-from rrtf_trl.cli.hydra_command import spelled_out, user_config_dirs
+from rrtf_trl.config.overrides import spelled_out, user_config_dirs
 from rrtf_trl.plugins.folders import config_dir
 
 
@@ -30,7 +31,7 @@ def test_a_choice_of_the_users_own_comes_before_a_path(tmp_path: Path, monkeypat
     (tmp_path / "conf" / "model").mkdir(parents=True)
     assert spelled_out("model=mine", [config_dir()]) == ["model=hub", "model.path=mine"]
     (tmp_path / "conf" / "model" / "mine.yaml").write_text("path: x\n")
-    for arguments in (["--config-dir", "conf"], ["--config-dir=conf"], ["-cd", "conf"]):
-        folders = user_config_dirs(arguments)
+    for arguments in (["--config-dir", "conf"], ["--config-dir=conf"], ["-cd", "conf"], ["-cp", "conf"]):
+        folders = user_config_dirs(get_args_parser().parse_args(arguments))
         assert folders == [Path("conf")]
         assert spelled_out("model=mine", [config_dir(), *folders]) == ["model=mine"]

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from rrtf_trl.cli.hydra_command import resolved_but_for_rounds
+from rrtf_trl.config.round_values import resolved_but_for_rounds
 from rrtf_trl.errors import NothingToTrainOn, UserError
 from rrtf_trl.evaluation import Evaluation, Measured, Measurement, before_and_after
 from rrtf_trl.pipeline.pipeline import measured_in
@@ -140,6 +141,42 @@ def test_the_configuration_of_all_rounds_is_resolved_as_far_as_they_share_it(mon
     assert said["problems"]["train"]["seed"] == "${round}"
     assert said["sampler"]["transformers"]["model"] == "${model.path}"
     assert said["trainer"]["seed"] == 0
+    assert OmegaConf.to_container(found, resolve=True) == OmegaConf.to_container(config, resolve=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "follows"),
+    [
+        ("data-${round}.jsonl", True),
+        ("${oc.env:RRTF_ROUND_${round}}", True),
+        ("${oc.select:model.path,none}", True),
+        ("${model[path]}", True),
+        ("${model}", True),
+        ("${between}", True),
+        ("${around.it}", True),
+        ("${.beside}", True),
+        ("${..between}", True),
+        ("[0,'${..beside}']", True),
+        ("${seed}", False),
+        ("${rounds}", False),
+        ("${model.other}", False),
+        ("round", False),
+        ("${oc.select:sampler.transformers.n,8}", False),
+    ],
+)
+def test_what_follows_a_round_is_found_through_all_references(
+    value: str, follows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RRTF_ROUND_1", "one")
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose(
+            "config",
+            ["+model.other=x", "+between=${round}", "+around.it=${between}", "+around.beside=${.it}",
+             "+around.tried=0", "rounds=2"],
+        )  # fmt: skip
+    OmegaConf.update(config, "around.tried", yaml.safe_load(value) if value.startswith("[") else value)
+    found = resolved_but_for_rounds(config)
+    assert ("${" in str(OmegaConf.to_container(found, resolve=False)["around"]["tried"])) is follows  # type: ignore[index, call-overload]
     assert OmegaConf.to_container(found, resolve=True) == OmegaConf.to_container(config, resolve=True)
 
 

@@ -1,7 +1,9 @@
 """`rrtf config`, and what any Hydra application can do, by the command line."""
 
+import importlib
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,16 +82,19 @@ def test_options_of_a_folder_of_ones_own(tmp_path: Path, capsys: pytest.CaptureF
     assert "ranking=mine  Mine.\n    sets ordinal\n    ranking.tie_break=0.25  (float)  narrow\n" in output
 
 
-def test_a_class_of_anyones_tells_of_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = '''class Mine:
-    """Ranks.
-
-    Args:
-        weight: What it weighs.
-    """
-
-    def __init__(self, weight: float) -> None: ...
-'''
+@pytest.mark.parametrize(
+    "doc",
+    [
+        "Ranks.\n\nArgs:\n    weight: What it weighs. And more.",
+        "Ranks.\n\nArgs:\n    > A heading\n\n    weight (`float`, *optional*):\n        What it weighs. And more.",
+        "Ranks.\n\nParameters\n----------\nweight : float\n    What it weighs. And more.",
+        "Ranks.\n\n:param weight: What it weighs. And more.",
+    ],
+)
+def test_a_class_of_anyones_tells_of_its_options(doc: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = f"class Mine:\n    def __init__(self, weight: float) -> None: ...\n\nMine.__doc__ = {doc!r}\n"
+    monkeypatch.delitem(sys.modules, "their_rank", raising=False)
+    importlib.invalidate_caches()
     (tmp_path / "their_rank.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "conf" / "ranking").mkdir(parents=True)

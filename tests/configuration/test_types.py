@@ -3,7 +3,7 @@
 import functools
 import io
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +97,15 @@ def test_every_trainer_option_that_we_set_is_of_its_type() -> None:
         ([1, "2"], list[int], False),
         ({"a": 1}, dict[str, float], True),
         ("text", Path, True),
+        ("text", Callable[[str], int] | str, True),
+        ("text", RunFolder | None, True),
+        ("text", "a name of a type checker's", True),
+        ([1, 2], tuple[int, int], True),
+        ("text", Sequence[str], False),
+        (["text"], Sequence[str], True),
+        ({"a": None}, Mapping[str, float | None], True),
+        ({"a": "b"}, Mapping[str, float | None], False),
+        (True, Literal["auto", True], True),
         ([1], Any, True),
     ],
 )

@@ -5,11 +5,12 @@ What Hydra installs in a shell calls ``rrtf -sc query=SHELL`` with the line so f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 
-FLAGS = {"-sc", "--shell-completion"}
 _COMMANDS = ("run", "sample", "feedback", "rank", "train", "evaluate", "report", "quantize")
 """The commands whose settings are Hydra's, the usual first; of the others only the name is completed."""
 
@@ -34,6 +35,20 @@ def complete(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def without_command(line: str) -> str:
-    """Return a line without the sub-command: ``rrtf run seed=`` becomes ``rrtf seed=``."""
-    return re.sub(r"^(\s*\S+)\s+\w[\w-]*(?=\s|$)", r"\1", line)
+@contextlib.contextmanager
+def as_one_command() -> Iterator[None]:
+    """Let Hydra complete for ``rrtf``, and not for a sub-command.
+
+    It has the name of what it completes for from ``sys.argv`` and the line from ``COMP_LINE``, and takes neither from
+    elsewhere: ``rrtf run seed=`` becomes ``rrtf seed=`` for as long as this lasts.
+    """
+    arguments, line = sys.argv, os.environ.get("COMP_LINE")
+    sys.argv = ["rrtf"]
+    if line is not None:
+        os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+\w[\w-]*(?=\s|$)", r"\1", line)
+    try:
+        yield
+    finally:
+        sys.argv = arguments
+        if line is not None:
+            os.environ["COMP_LINE"] = line

@@ -8,18 +8,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 from hydra.utils import get_object
 
 from rrtf_trl.errors import UserError
 
+from .types import argument_types, dotted, written
+
 _PACKAGE = re.compile(r"^# @package (\S+)$")
 _PLACED = re.compile(r"(?:override )?/?([\w/]+)@([a-z][\w.]*)$")
-_LINE = re.compile(r"^( *)([\w@/.]+):(?: (.*))?$")
 _COMMENT = re.compile(r"(?:^|\s)#\s?(.*)$")
-_ENTRY = re.compile(r"\n[ \t]+(\w+)(?: \([^\n]*\))?:[ \n]\s*")
 
 _FOREIGN = ("transformers", "trl", "peft", "torch")
 """Libraries whose own documentation tells of their options, at length."""
@@ -82,17 +82,12 @@ def choices(folders: Sequence[Path], groups: Sequence[str] = ()) -> list[Choice]
         if not groups or (group or name) in groups
     ]
     # What one choice of a group says of an option goes for the others too.
-    told = {(choice.group, option.key): option.help for choice in found for option in choice.options if option.help}
-    return [
-        replace(
-            choice,
-            options=[
-                replace(option, help=option.help or told.get((choice.group, option.key), ""))
-                for option in choice.options
-            ],
-        )
-        for choice in found
-    ]
+    helps = {(choice.group, option.key): option.help for choice in found for option in choice.options if option.help}
+
+    def helped(choice: Choice, option: Option) -> Option:
+        return replace(option, help=option.help or helps.get((choice.group, option.key), ""))
+
+    return [replace(choice, options=[helped(choice, option) for option in choice.options]) for choice in found]
 
 
 def keys(folders: Sequence[Path]) -> list[str]:
@@ -105,8 +100,8 @@ def keys(folders: Sequence[Path]) -> list[str]:
         try:
             node: Any = yaml.safe_load(text) or {}
         except yaml.YAMLError:
-            continue  # it is told where the file is used
-        own = list(_keys(node, ""))
+            continue  # the user hears of it where the file is used
+        own = list(dotted(node))
         inside.setdefault(group, []).extend(own)
         around = itertools.accumulate(filter(None, package.split(".")), "{}.{}".format)
         found |= dict.fromkeys([*filter(None, [group]), *around, *(f"{package}.{key}".lstrip(".") for key in own)])
@@ -115,14 +110,6 @@ def keys(folders: Sequence[Path]) -> list[str]:
     for place, group in placed:
         found |= dict.fromkeys([place, *(f"{place}.{key}" for key in inside.get(group, []))])
     return list(found)
-
-
-def _keys(node: Mapping[str, Any], path: str) -> Iterator[str]:
-    for name, value in node.items():
-        if not str(name).startswith("_") and (name != "defaults" or path):
-            key = f"{path}.{name}".lstrip(".")
-            yield key
-            yield from _keys(value, key) if isinstance(value, dict) else ()
 
 
 def _files(folders: Sequence[Path]) -> dict[tuple[str, str], Path]:
@@ -136,51 +123,44 @@ def _files(folders: Sequence[Path]) -> dict[tuple[str, str], Path]:
     return files
 
 
-def _head(file: Path, group: str) -> tuple[str, list[str], str]:
+def _head(file: Path, group: str) -> tuple[str, str, str]:
     """Return a file's package, the comment that it begins with, and its text."""
     text = file.read_text(encoding="utf-8")
-    package, told = group.replace("/", "."), []
-    for line in text.splitlines():
+    package, comment = group.replace("/", "."), []
+    for line in itertools.takewhile(lambda line: line.startswith("#"), text.splitlines()):
         if match := _PACKAGE.match(line):
             package = "" if match[1] == "_global_" else match[1]
-        elif line.startswith("#"):
-            told.append(line.lstrip("# "))
         else:
-            break
-    return package, told, text
+            comment.append(line.lstrip("# "))
+    return package, " ".join(comment), text
 
 
 def _choice(file: Path, group: str) -> Choice:
-    package, told, text = _head(file, group)
-    node: Any = yaml.safe_load(text) or {}
-    chosen = [part for part in node.get("defaults", []) if part != "_self_"] if isinstance(node, dict) else []
-    sets = [f"{key.removeprefix('override ')}={value}" for part in chosen if isinstance(part, dict)
-            for key, value in part.items()]  # fmt: skip
-    sets += [part for part in chosen if isinstance(part, str)]
-    comments = _comments(text.splitlines())
-    options = list(_options(node, package, "", comments, {})) if isinstance(node, dict) else []
+    package, about, text = _head(file, group)
+    node: Any = yaml.safe_load(text)
+    node = node if isinstance(node, dict) else {}
+    sets: list[str] = []
+    for part in node.get("defaults", []):
+        chosen = part if isinstance(part, dict) else {}
+        sets += [f"{key.removeprefix('override ')}={value}" for key, value in chosen.items()]
+    sets += [part for part in node.get("defaults", []) if isinstance(part, str) and part != "_self_"]
+    comments = dict(_comments(yaml.compose(text, yaml.SafeLoader), text.splitlines()))
+    options = list(_options(node, package, "", comments, {}))
     if group and not package:  # an experiment sets options of others
         sets += [f"{option.key}={option.default}" for option in options]
         options = []
-    return Choice(group, file.stem, " ".join(told), sets, options)
+    return Choice(group, file.stem, about, sets, options)
 
 
-def _comments(lines: Sequence[str]) -> dict[str, str]:
-    """Return the comment beside each key, or in the line above it, by its dotted path."""
-    found: dict[str, str] = {}
-    path = [("", -1)]
-    for above, line in itertools.pairwise(["", *lines]):
-        match = _LINE.match(line)
-        if match is None:
-            continue
-        indent = len(match[1])
-        while path[-1][1] >= indent:
-            path.pop()
-        key = f"{path[-1][0]}.{match[2]}".lstrip(".")
-        path.append((key, indent))
-        if comment := _COMMENT.search(match[3] or "") or _COMMENT.match(above.strip()):
-            found[key] = comment[1]
-    return found
+def _comments(node: yaml.Node, lines: Sequence[str], path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each key, dotted, with the comment beside it or in the line above it."""
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        inside, line = f"{path}.{key.value}".lstrip("."), key.end_mark.line
+        end = value.end_mark if value.end_mark.line == line else key.end_mark
+        comment = _COMMENT.search(lines[line][end.column :]) or _COMMENT.match(lines[line - 1].strip() if line else "")
+        if comment:
+            yield inside, comment[1]
+        yield from _comments(value, lines, inside)
 
 
 def _options(
@@ -192,50 +172,36 @@ def _options(
         if name.startswith("_") or (name == "defaults" and not path):
             continue
         inside = f"{path}.{name}".lstrip(".")
-        kind, told = known.get(name, ("", ""))
+        kind, about = known.get(name, ("", ""))
         if isinstance(value, dict) and value and (not kind or "_target_" in value):
             yield from _options(value, package, inside, comments, {})
             continue
         key = f"{package}.{inside}".lstrip(".")
-        yield Option(key, kind or _type_of(value), _shown(value), comments.get(inside) or told)
+        yield Option(key, kind or _type_of(value), _shown(value), comments.get(inside) or about)
 
 
 def _arguments(target: str) -> dict[str, tuple[str, str]]:
     """Return the type and the description of each argument of a class or function, what others describe left out."""
     thing = get_object(target)
-    classes = [part for part in getattr(thing, "__mro__", [thing]) if part is not object]
-    types: dict[str, str] = {}
-    for part in classes:
-        for name, parameter in inspect.signature(part).parameters.items():
-            types.setdefault(name, written(parameter.annotation))
-    if isinstance(thing, type):
-        types |= {name: written(kind) for name, kind in get_type_hints(thing).items()}
     described: dict[str, str] = {}
-    for part in (part for part in classes if part.__module__.partition(".")[0] not in _FOREIGN):
-        described = {**_described(inspect.getdoc(part) or ""), **described}
-    return {name: (kind, described.get(name, "")) for name, kind in types.items()}
+    for part in reversed(getattr(thing, "__mro__", [thing])):
+        if part.__module__.partition(".")[0] not in _FOREIGN:
+            described |= _described(inspect.getdoc(part) or "")
+    return {name: (written(kind), described.get(name, "")) for name, kind in argument_types(target).items()}
 
 
 def _described(doc: str) -> dict[str, str]:
-    """Return the first sentence on each argument of a docstring, in Google's or Hugging Face's style."""
-    parts = _ENTRY.split(doc)
-    return {name: re.split(r"(?<=[.;]) |\n\n", _plain(text))[0].rstrip(".;") for name, text in
-            zip(parts[1::2], parts[2::2], strict=True)}  # fmt: skip
+    """Return the first sentence on each argument of a docstring of any usual style, Hugging Face's among them."""
+    from docstring_parser import parse  # only where options are listed
+
+    arguments = parse(re.sub(r"(?m)^\s*> .*$", "", doc)).params  # without Hugging Face's headings between arguments
+    return {each.arg_name: _first_sentence(each.description or "") for each in arguments}
 
 
-def _plain(text: str) -> str:
-    """Return a docstring's text on one line, without its markup."""
-    return re.sub(r":\w+:`~?([^`]*)`", r"\1", re.sub(r"\s+", " ", text)).replace("``", "`").strip()
-
-
-def written(annotation: Any) -> str:
-    """Return a type as it is written, with YAML's word for ``None``."""
-    if annotation is inspect.Parameter.empty:
-        return ""
-    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    text = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text)  # without the modules
-    text = re.sub(r"Optional\[(\w+)\]", r"\1 | None", text)
-    return text.replace("NoneType", "null").replace("None", "null")
+def _first_sentence(text: str) -> str:
+    """Return a docstring's first sentence on one line, without its markup."""
+    text = re.sub(r":\w+:`~?([^`]*)`", r"\1", re.sub(r"\s+", " ", text)).replace("``", "`").strip()
+    return re.split(r"(?<=[.;]) ", text)[0].rstrip(".;")
 
 
 def _type_of(value: Any) -> str:

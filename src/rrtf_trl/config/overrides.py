@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,17 +22,19 @@ def spelled_out(override: str, folders: list[Path]) -> list[str]:
     group, _, value = override.partition("=")
     choice = {"model": "hub", "benchmark": "files"}.get(group)
     is_path = "/" in value or Path(value).exists() or Path(value).suffix in (".jsonl", ".json", ".gz", ".parquet")
-    if choice is None or not is_path or any((folder / group / f"{value}.yaml").is_file() for folder in folders):
+    if (
+        choice is None
+        or not value
+        or not is_path
+        or any((folder / group / f"{value}.yaml").is_file() for folder in folders)
+    ):
         return [override]
     return [f"{group}={choice}", f"{group}.path={value}"]
 
 
-def user_config_dirs(arguments: list[str]) -> list[Path]:
-    """The folders that Hydra's ``--config-dir DIR`` and ``--config-path DIR`` name, in all their spellings."""
-    names = ("--config-dir", "-cd", "--config-path", "-cp")
-    apart = [following for flag, following in itertools.pairwise(arguments) if flag in names]
-    joined = [argument.partition("=")[2] for argument in arguments if argument.partition("=")[0] in names]
-    return [Path(folder) for folder in apart + joined if folder]
+def user_config_dirs(flags: argparse.Namespace) -> list[Path]:
+    """The folders that Hydra's ``--config-dir DIR`` and ``--config-path DIR`` name."""
+    return [Path(folder) for folder in (flags.config_dir, flags.config_path) if folder]
 
 
 def with_quickstart(overrides: list[str], flags: Sequence[str] = ()) -> list[str]:

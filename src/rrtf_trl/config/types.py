@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-import types
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NoReturn, get_type_hints
 
 import yaml  # type: ignore[import-untyped]
 from hydra.core.hydra_config import HydraConfig
@@ -16,8 +14,6 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from rrtf_trl.errors import UserError
-
-from .options import written
 
 _OWN = {"name": str, "seed": int, "runs_dir": str, "rounds": int, "round": int}
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
@@ -50,7 +46,7 @@ def check_own(config: DictConfig) -> None:
 
 def _typed(node: DictConfig, path: str) -> Iterator[tuple[str, Any, Any]]:
     """Yield each value under a node that is an argument of something, with its key and its type."""
-    kinds = _kinds(node["_target_"]) if "_target_" in node else {}
+    kinds = argument_types(node["_target_"]) if "_target_" in node else {}
     unresolved: Any = OmegaConf.to_container(node, resolve=False)
     for name in map(str, node):
         if OmegaConf.is_missing(node, name):
@@ -65,15 +61,16 @@ def _typed(node: DictConfig, path: str) -> Iterator[tuple[str, Any, Any]]:
             yield reference[1] if reference else f"{path}.{name}", plain, kinds[name]
 
 
-def _kinds(target: str) -> dict[str, Any]:
-    """Return the types of the arguments of a class or function, as far as they are known."""
+def argument_types(target: str) -> dict[str, Any]:
+    """Return the types of the arguments of a class or function; those that only the type checker knows, as written."""
     thing = get_object(target)
     found: dict[str, Any] = {}
-    for part in [*reversed(getattr(thing, "__mro__", [])[:-1]), thing] if isinstance(thing, type) else [thing]:
+    # The class itself for the fields of a dataclass: its bases' may name what only their own modules know.
+    for part in [thing, *(vars(base).get("__init__") for base in reversed(getattr(thing, "__mro__", [])))]:
         try:
-            found |= typing.get_type_hints(part.__init__ if inspect.isclass(part) else part)
+            found |= get_type_hints(part) if part else {}
         except (NameError, AttributeError):
-            continue  # a name that only the type checker imports
+            found = {**inspect.get_annotations(part), **found}
     return found
 
 
@@ -87,24 +84,27 @@ def _check(key: str, value: Any, kind: Any) -> None:
 
 def fits(value: Any, kind: Any) -> bool:
     """Return whether a plain value may be of a type; what cannot be told from the type alone fits."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        return any(fits(value, part) for part in arguments)
-    if origin is Literal:
-        return value in arguments
-    if origin is typing.Annotated:
-        return fits(value, arguments[0])
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return isinstance(value, dict) and all(fits(part, arguments[1]) for part in value.values())
-    if isinstance(origin, type) and issubclass(origin, Sequence):
-        return isinstance(value, list) and all(fits(part, arguments[0]) for part in value)
-    if kind is None or kind is type(None):
-        return value is None
-    if kind is float:
-        return isinstance(value, float | int) and not isinstance(value, bool)
-    if kind in (int, str, bool):
-        return type(value) is kind
+    import msgspec  # only where values are checked, not where a command's help is shown
+
+    try:
+        msgspec.convert(value, kind, dec_hook=_beyond_plain)
+    except msgspec.ValidationError:
+        return False
+    except (TypeError, NotImplementedError):  # a type of which no plain value can be
+        return True
     return True
+
+
+def _beyond_plain(kind: type, value: Any) -> NoReturn:
+    raise NotImplementedError(kind)
+
+
+def written(annotation: Any) -> str:
+    """Return a type as it is written, with YAML's word for ``None``."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    text = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text)  # without the modules
+    text = re.sub(r"Optional\[(\w+)\]", r"\1 | None", text)
+    return text.replace("NoneType", "null").replace("None", "null")
 
 
 def set_in(key: str) -> str:
@@ -128,15 +128,16 @@ def set_in(key: str) -> str:
 
 
 def _holds(file: Path, key: str) -> bool:
-    """Whether a file sets a key, given whole or from the file's place in the configuration on."""
-    node = yaml.safe_load(file.read_text(encoding="utf-8"))
+    """Whether a file sets a key, in full or from the file's place in the configuration on."""
     parts = key.split(".")
-    return any(_at(node, parts[start:]) for start in range(min(3, len(parts))))
+    ends = {".".join(parts[start:]) for start in range(min(3, len(parts)))}
+    return not ends.isdisjoint(dotted(yaml.safe_load(file.read_text(encoding="utf-8")) or {}))
 
 
-def _at(node: Any, parts: Sequence[str]) -> bool:
-    for part in parts:
-        if not isinstance(node, dict) or part not in node:
-            return False
-        node = node[part]
-    return bool(parts)
+def dotted(node: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the keys of a file of configuration, as on the command line, without Hydra's own."""
+    for name, value in node.items():
+        if not str(name).startswith("_") and (name != "defaults" or path):
+            key = f"{path}.{name}".lstrip(".")
+            yield key
+            yield from dotted(value, key) if isinstance(value, dict) else ()
