@@ -30,7 +30,7 @@ def check(arguments: Sequence[str]) -> int:
         "cheats passes, and each row says so",
     )
     parser.add_argument(
-        "--allow-unsafe", action="store_true", help="go on where this machine offers no walls (see `rrtf doctor`)"
+        "--allow-unsafe", action="store_true", help="go on where this machine offers no isolation (see `rrtf doctor`)"
     )
     options = parser.parse_args(arguments)
     from rrtf_trl.check import check_samples

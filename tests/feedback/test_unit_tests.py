@@ -55,9 +55,9 @@ def test_problems_that_cannot_be_judged_are_refused_at_once() -> None:
 def test_the_identity_names_what_decides_a_verdict_and_not_how_many_work_at_it() -> None:
     assert UnitTests(workers=1).identity() == UnitTests(workers=2).identity()
     assert UnitTests(timeout=1).identity() != UnitTests(timeout=2).identity()
-    elsewhere = [UnitTests(timeout=1, executor=Sandbox(workers=1, timeout=seconds)).identity() for seconds in (1, 2)]
+    elsewhere = [UnitTests(timeout=1, backend=Sandbox(workers=1, timeout=seconds)).identity() for seconds in (1, 2)]
     assert elsewhere[0] not in (elsewhere[1], UnitTests(timeout=1).identity())
-    assert elsewhere[0] == UnitTests(timeout=9, executor=Sandbox(workers=2, timeout=1)).identity()
+    assert elsewhere[0] == UnitTests(timeout=9, backend=Sandbox(workers=2, timeout=1)).identity()
 
 
 @pytest.mark.skipif(not os.environ.get("RRTF_DATA_DIR"), reason="RRTF_DATA_DIR does not name the folder of data")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rrtf_trl.sandbox.codec import MAX_DEPTH, MAX_INT_BITS, Malformed, Refused, decode, encode
-from rrtf_trl.sandbox.compare import same
+from rrtf_trl.sandbox.common.codec import MAX_DEPTH, MAX_INT_BITS, Malformed, NotPlainData, decode, encode
+from rrtf_trl.sandbox.common.compare import same
 
 scalars = (
     st.none()
@@ -115,19 +115,19 @@ def test_subclasses_are_flattened_without_asking_them() -> None:
 
 @pytest.mark.parametrize("value", [object(), iter([1]), print, memoryview(b"x"), {1: {2: object()}}, Exception])
 def test_other_values_are_refused(value: Any) -> None:
-    with pytest.raises(Refused, match="type"):
+    with pytest.raises(NotPlainData, match="type"):
         encode(value)
 
 
 def test_limits() -> None:
     assert decode(encode(1 << (MAX_INT_BITS - 1))) == 1 << (MAX_INT_BITS - 1)
-    with pytest.raises(Refused):
+    with pytest.raises(NotPlainData):
         encode(1 << MAX_INT_BITS)
     deep: list[Any] = []
     for _ in range(MAX_DEPTH):
         deep = [deep]
     assert decode(encode(deep)) == deep
-    with pytest.raises(Refused):
+    with pytest.raises(NotPlainData):
         encode([deep])
 
 

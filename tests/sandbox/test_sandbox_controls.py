@@ -44,13 +44,13 @@ MAY_BE_ABSENT = {
 # The attack runs in a fork of this process, as programs run in forks of the fork server, beside an open descriptor.
 RUNNER = """
 import os, socket, sys
-from rrtf_trl.sandbox import kernel
+from rrtf_trl.sandbox.isolation import linux
 ours, theirs = socket.socketpair()
 os.dup2(theirs.fileno(), 3)
 os.dup2(ours.fileno(), 200)
 if sys.argv[1] == "namespaces":
-    kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS)
-    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWUTS)
+    linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
 code = sys.stdin.read()
 child = os.fork()
 if child == 0:

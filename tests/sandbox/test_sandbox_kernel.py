@@ -10,7 +10,7 @@ import pytest
 
 _COUNT_FAULTS = """
 import ctypes, gc, os, random, resource, sys
-from rrtf_trl.sandbox import kernel
+from rrtf_trl.sandbox.isolation import linux
 
 chance = random.Random(0)
 kept = [bytes(chance.randrange(4000)) for _ in range(20000)]
@@ -18,7 +18,7 @@ chance.shuffle(kept)
 del kept[:10000]  # holes all over the heap, between what stays
 gc.collect()
 if sys.argv[1] == "tidy":
-    kernel.tidy_heap()
+    linux.tidy_heap()
 gc.freeze()
 child = os.fork()
 if child == 0:

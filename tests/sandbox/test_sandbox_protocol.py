@@ -25,7 +25,7 @@ from rrtf_trl.records import (
     StdioTests,
     Tests,
 )  # fmt: skip
-from rrtf_trl.sandbox import Job, JobExecutor, Outcome, Sandbox, check_job
+from rrtf_trl.sandbox import Job, Outcome, Sandbox, SandboxBackend, check_job
 
 KINDS: dict[str, tuple[Tests, str, str | None]] = {
     "check": (CheckTests("def check(candidate):\n    assert candidate(2) == 4\n"), "def f(x): return x * x", "f"),
@@ -80,7 +80,7 @@ class _Remote:
     def identity(self) -> dict[str, Any]:
         return {"executor": "remote"}
 
-    def __enter__(self) -> JobExecutor:
+    def __enter__(self) -> SandboxBackend:
         self._pool = ThreadPoolExecutor(2)
         return self
 
@@ -128,7 +128,7 @@ def test_unit_tests_by_an_executor_elsewhere(server: tuple[str, dict[str, Any]])
     problem = Problem("t", "p", CaseTests([{"args": [n], "expected": n * n} for n in (2, 3)]), "f")
     codes = ["def f(x): return x * x", "def f(x): return 4", "def f(x) return"]
     candidates = [Candidate(str(i), "t", "", code, "student", "m", {}, "stop") for i, code in enumerate(codes)]
-    feedback = UnitTests(executor=_Remote(url))
+    feedback = UnitTests(backend=_Remote(url))
     found = {each.candidate_id: each.state for each in feedback.judge((problem, c) for c in candidates)}
     assert found == {"0": "passed", "1": "partial", "2": "compile_error"}
     changes["trust"] = "weak"

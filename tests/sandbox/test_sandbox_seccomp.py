@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-import rrtf_trl.sandbox.seccomp
+import rrtf_trl.sandbox.isolation.seccomp
 
 ROOT = Path(__file__).parent.parent.parent
-FILTERS = Path(rrtf_trl.sandbox.seccomp.__file__).parent / "filters"
+FILTERS = Path(rrtf_trl.sandbox.isolation.seccomp.__file__).parent / "filters"
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 VARIANTS = ("namespaces", "landlock", "bare")

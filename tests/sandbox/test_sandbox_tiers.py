@@ -37,15 +37,15 @@ def run(**settings):
 REFUSE = """
 import ctypes, os, struct, sys
 def refuse(*calls, error):
-    from rrtf_trl.sandbox import kernel
+    from rrtf_trl.sandbox.isolation import linux
     numbers = dict(unshare=(272, 97), mount=(165, 40), setns=(308, 268), landlock=(444, 444))
     column = 1 if os.uname().machine == "aarch64" else 0
     lines = [(0x20, 0, 0, 0)]
     for call in calls:
         lines += [(0x15, 0, 1, numbers[call][column]), (0x06, 0, 0, 0x00050000 | error)]
     lines.append((0x06, 0, 0, 0x7FFF0000))
-    kernel.forbid_new_privileges()
-    kernel.install_filter(b"".join(struct.pack("<HBBI", *line) for line in lines))
+    linux.forbid_new_privileges()
+    linux.install_filter(b"".join(struct.pack("<HBBI", *line) for line in lines))
 """
 EXPECTED = {"right": "passed", "wrong": "partial", "file": "runtime_error", "net": "runtime_error"}
 
