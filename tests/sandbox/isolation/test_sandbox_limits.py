@@ -8,12 +8,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from sandbox_attacks import processes_named
 
 from rrtf_trl.records import AssertTests, CaseTests, StdioTests
 from rrtf_trl.sandbox import Job, Outcome, Sandbox, describe_isolation
 
 ONE = CaseTests([{"args": [], "expected": 1}])
-both_walls = pytest.mark.parametrize("walls", ["sandbox", "bare_sandbox"])
+with_and_without_namespaces = pytest.mark.parametrize("where", ["sandbox", "bare_sandbox"])
+hastily = pytest.mark.parametrize("where", ["hasty", "bare_and_hasty"])
 
 
 def judge(sandbox: Sandbox, code: str, tests: CaseTests | StdioTests = ONE) -> Outcome:
@@ -22,25 +24,12 @@ def judge(sandbox: Sandbox, code: str, tests: CaseTests | StdioTests = ONE) -> O
 
 
 @pytest.fixture
-def runner(walls: str, request: pytest.FixtureRequest) -> Sandbox:
-    found: Sandbox = request.getfixturevalue(walls)
+def runner(where: str, request: pytest.FixtureRequest) -> Sandbox:
+    found: Sandbox = request.getfixturevalue(where)
     return found
 
 
-def processes_named(mark: str) -> list[str]:
-    """Processes of this machine whose command line or name holds ``mark``."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            text = (folder / "cmdline").read_text() + (folder / "comm").read_text()
-        except OSError:
-            continue
-        if mark in text:
-            found.append(folder.name)
-    return found
-
-
-@both_walls
+@hastily
 def test_busy_loops_end(runner: Sandbox) -> None:
     stubborn = "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\ndef f():\n    while True: pass"
     programs = (stubborn, "while True: pass", "def f():\n    while True: pass")
@@ -66,19 +55,19 @@ def f():
 """
 
 
-@both_walls
+@with_and_without_namespaces
 def test_what_was_run_before_leaves_nothing(runner: Sandbox) -> None:
     fresh = [[True] * 3, [], [1, 2], [0, 1, 2, 3], False, {}, []]
     outcome = judge(runner, FRESH, CaseTests([{"args": [], "expected": fresh}]))
     assert outcome.state == "passed", outcome.got
 
 
-def test_sleeping_ends(sandbox: Sandbox) -> None:
+def test_sleeping_ends(hasty: Sandbox) -> None:
     jobs = [
         Job("call", "import time\ndef f(): time.sleep(1000)", ONE, "f"),
         Job("program", "import time\ntime.sleep(1000)", StdioTests([{"input": "", "output": ""}])),
     ]
-    assert {outcome.state for outcome in sandbox.run_many(jobs)} == {"timeout"}
+    assert {outcome.state for outcome in hasty.run_many(jobs)} == {"timeout"}
 
 
 def test_timeout_keeps_what_passed_before(sandbox: Sandbox) -> None:
@@ -87,13 +76,13 @@ def test_timeout_keeps_what_passed_before(sandbox: Sandbox) -> None:
     assert (outcome.state, outcome.passed, outcome.total) == ("timeout", 1, 3)
 
 
-@both_walls
+@with_and_without_namespaces
 def test_memory_bombs_end(runner: Sandbox) -> None:
     assert judge(runner, "x = 'x' * (1 << 40)").state == "memory"
     assert judge(runner, "def f():\n    x = []\n    while True: x.append(bytearray(1 << 20))").state == "memory"
 
 
-@both_walls
+@hastily
 def test_fork_bombs_end_and_leave_nothing(runner: Sandbox) -> None:
     bomb = """
 import ctypes, os, time
@@ -125,7 +114,7 @@ def f():
     assert processes_named("daemonmark") == []
 
 
-@both_walls
+@with_and_without_namespaces
 def test_no_network(runner: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
@@ -138,7 +127,7 @@ def test_no_network(runner: Sandbox) -> None:
             server.accept()
 
 
-@both_walls
+@with_and_without_namespaces
 def test_empty_environment(runner: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RRTF_SECRET", "s3cret")
     code = "import os\ndef f(): return len(os.environ) + 1"
@@ -146,7 +135,7 @@ def test_empty_environment(runner: Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
         assert judge(fresh, code).state == "passed"
 
 
-@both_walls
+@with_and_without_namespaces
 def test_files_outside_cannot_be_changed(runner: Sandbox, tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:-2]):
         folder.chmod(0o777)
@@ -209,18 +198,18 @@ def f():
     assert {name for name in set(os.listdir(tempfile.gettempdir())) - before if name.startswith("rrtf-")} == set()
 
 
-@both_walls
+@with_and_without_namespaces
 def test_file_bombs_end(runner: Sandbox) -> None:
     code = "def f():\n    with open('big', 'wb') as file:\n        while True: file.write(bytes(1 << 20))\n"
     assert judge(runner, code).state == "runtime_error"
 
 
-@both_walls
+@with_and_without_namespaces
 def test_output_floods_end(runner: Sandbox) -> None:
     assert judge(runner, "import os\ndef f():\n    while True: os.write(1, b'x' * 65536)\n").state == "timeout"
 
 
-@both_walls
+@with_and_without_namespaces
 def test_no_privileges(runner: Sandbox) -> None:
     code = """
 import ctypes, os

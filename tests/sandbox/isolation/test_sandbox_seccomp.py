@@ -15,7 +15,7 @@ import pytest
 
 import rrtf_trl.sandbox.isolation.seccomp
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 FILTERS = Path(rrtf_trl.sandbox.isolation.seccomp.__file__).parent / "filters"
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

@@ -234,9 +234,9 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("walls", ["sandbox", "bare_sandbox"])
-def test_right_programs_pass(walls: str, request: pytest.FixtureRequest) -> None:
-    sandbox: Sandbox = request.getfixturevalue(walls)
+@pytest.mark.parametrize("where", ["sandbox", "bare_sandbox"])
+def test_right_programs_pass(where: str, request: pytest.FixtureRequest) -> None:
+    sandbox: Sandbox = request.getfixturevalue(where)
     square = CaseTests([{"args": [2], "expected": 4}, {"args": [], "kwargs": {"x": 3}, "expected": 9}])
     jobs = [
         Job(
@@ -246,7 +246,7 @@ def test_right_programs_pass(walls: str, request: pytest.FixtureRequest) -> None
             "f",
         )
         for name, code in SQUARES.items()
-        if walls == "sandbox" or name not in INSIDE
+        if where == "sandbox" or name not in INSIDE
     ]
     jobs += [
         Job(name, code, CaseTests([{"args": [], "expected": value}]), "f") for name, (code, value) in VALUES.items()

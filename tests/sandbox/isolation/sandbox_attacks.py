@@ -13,7 +13,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ATTACKS = {
@@ -279,7 +278,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         # What another process's attacks leave on this machine would be taken for what ours left.
-        self.lock = os.open(f"{tempfile.gettempdir()}/rrtf-world-{os.getuid()}.lock", os.O_CREAT | os.O_RDWR)
+        self.lock = os.open(f"/tmp/rrtf-world-{os.getuid()}.lock", os.O_CREAT | os.O_RDWR)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         for parent in (folder, *folder.parents[:-2]):
             parent.chmod(0o777)
