@@ -1,4 +1,4 @@
-"""Build the sandbox's system call filters, which ship as BPF in ``src/rrtf_trl/sandbox/filters``.
+"""Build the sandbox's system call filters, which ship as BPF in ``src/rrtf_trl/sandbox/isolation/filters``.
 
     python scripts/build_seccomp.py [--check]
 
@@ -20,7 +20,7 @@ import struct
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).parent.parent / "src/rrtf_trl/sandbox/filters"
+FOLDER = Path(__file__).parent.parent / "src/rrtf_trl/sandbox/isolation/filters"
 
 # name, number on x86_64, number on aarch64 (- where the architecture has no such call)
 ALLOWED = """

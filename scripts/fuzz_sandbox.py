@@ -4,7 +4,7 @@
 
 ``codec`` feeds bytes to the decoder; ``session`` plays a hostile program on the other end of the channel, whose
 frames are the fuzzer's. Whatever they are, the judge may only answer with its own exceptions, and never takes
-bytes for more than plain data and handles.
+bytes for more than plain data and proxies.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["rrtf_trl.sandbox"]):
-    from rrtf_trl.sandbox import codec, protocol, session, trace
-    from rrtf_trl.sandbox.conversation import Conversation
-    from rrtf_trl.sandbox.faults import Broken, Diverged, Fault, Limits, LoadError
-    from rrtf_trl.sandbox.forkserver import Report
-    from rrtf_trl.sandbox.remote import Remote
+    from rrtf_trl.sandbox.common import codec, protocol
+    from rrtf_trl.sandbox.common.faults import Broken, Diverged, Fault, Limits, LoadError
+    from rrtf_trl.sandbox.common.report import Report
+    from rrtf_trl.sandbox.judge import session, trace
+    from rrtf_trl.sandbox.judge.conversation import Conversation
+    from rrtf_trl.sandbox.judge.proxies import Proxy
 
 _PLAIN = (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, type, type(None))
 
 
 class _Server:
-    """A fork server whose program has said already what it will say."""
+    """A fork server with a program that has sent already all that it will send."""
 
-    def __init__(self, said: bytes) -> None:
-        self._said = said
+    def __init__(self, sent: bytes) -> None:
+        self._sent = sent
 
     def run(self, files: tuple[int, ...] = ()) -> socket.socket:
         """Start."""
         ours, theirs = socket.socketpair()
         with theirs:
-            theirs.send(self._said[:60000])
+            theirs.send(self._sent[:60000])
             theirs.shutdown(socket.SHUT_WR)
             self._kept = theirs.dup()
         return ours
@@ -77,7 +78,7 @@ def fuzz_codec(data: bytes) -> None:
         data = json.dumps(_item(atheris.FuzzedDataProvider(data[1:]))).encode()
     with contextlib.suppress(codec.Malformed):
         value = codec.decode(data)
-        with contextlib.suppress(codec.Refused):
+        with contextlib.suppress(codec.NotPlainData):
             again = codec.decode(codec.encode(value))
             assert type(again) is type(value)
             assert again == value or "nan" in repr(value) or "array" in repr(value)
@@ -86,7 +87,7 @@ def fuzz_codec(data: bytes) -> None:
 def fuzz_session(data: bytes) -> None:
     """Load a program, call it, and use what it gives; its answers are pieces of the data."""
     provider = atheris.FuzzedDataProvider(data)
-    said = bytes(4)  # the greeting
+    sent = bytes(4)  # the greeting
     for number in range(provider.ConsumeIntInRange(0, 6)):
         if number == 0 and provider.ConsumeBool():
             body = b'[1,"l",{"f":["function","f",null,0]}]'
@@ -96,28 +97,28 @@ def fuzz_session(data: bytes) -> None:
             body = json.dumps([0 if kind in "ki" else number + 1, kind, payload]).encode()
         else:
             body = provider.ConsumeBytes(provider.ConsumeIntInRange(0, 200))
-        said += len(body).to_bytes(4, "big") + body
-    server: Any = _Server(said)
+        sent += len(body).to_bytes(4, "big") + body
+    server: Any = _Server(sent)
     limits = Limits(cpu=1.0, wall=1.0, memory_mb=100, output_bytes=100)
     numbers = itertools.count(1)
     Conversation.new_number = staticmethod(lambda: next(numbers))  # type: ignore[method-assign]  # guessed
-    one = session.Session(server, limits, trace.no_trace())
+    one = session.JudgeSession(server, limits, trace.no_trace())
     try:
         found = one.load("", ["f"])
         function = found.get("f")
         answer = function(1, [2], len) if callable(function) else None
-        assert isinstance(answer, (*_PLAIN, Remote)) or type(answer).__module__ in ("numpy", "decimal", "fractions",
+        assert isinstance(answer, (*_PLAIN, Proxy)) or type(answer).__module__ in ("numpy", "decimal", "fractions",
                                                                                      "datetime"), answer  # fmt: skip
-        if isinstance(answer, Remote):
+        if isinstance(answer, Proxy):
             list(answer)
             answer.name(3)
     except (Fault, LoadError, Diverged, Broken):
         pass
     except Exception as error:  # what a program may raise in a test: built-in exceptions, or a stand-in for its own
-        assert type(error).__module__ in ("builtins", "rrtf_trl.sandbox.raised"), error
+        assert type(error).__module__ in ("builtins", "rrtf_trl.sandbox.judge.exceptions"), error
         assert not isinstance(error, AssertionError)
     finally:
-        one.talk.end()
+        one.conversation.end()
         server._kept.close()
 
 

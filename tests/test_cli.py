@@ -326,7 +326,7 @@ def test_evaluate_says_what_it_cannot_do_and_takes_a_file_without_samples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rrtf_trl.pipeline.check import evaluate_functional_correctness
-    from rrtf_trl.sandbox import isolation
+    from rrtf_trl.sandbox.isolation import tiers
 
     row = {"task_id": "a", "prompt": "def f():\n", "entry_point": "f", "test": "def check(c):\n    assert c() is None"}
     (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
@@ -336,8 +336,8 @@ def test_evaluate_says_what_it_cannot_do_and_takes_a_file_without_samples(
         evaluate_functional_correctness(str(samples), n_workers=1, problem_file=problems, ignore_incomplete=True) == {}
     )
     samples.write_text(json.dumps({"task_id": "a", "completion": "    pass\n"}) + "\n")
-    monkeypatch.setattr(isolation, "tiers_to_try", lambda allow_unsafe: [])
-    with pytest.raises(UserError, match="no walls to put up here"):
+    monkeypatch.setattr(tiers, "tiers_to_try", lambda allow_unsafe: [])
+    with pytest.raises(UserError, match="cannot isolate programs here"):
         evaluate_functional_correctness(str(samples), n_workers=1, problem_file=problems)
 
 

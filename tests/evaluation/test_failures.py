@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,7 +54,26 @@ def judged(tests: Any, code: str) -> Judgement:
     ],
 )
 def test_state_exception_and_test_of_real_verdicts(tests: Any, code: str, expected: Failure | None) -> None:
-    assert Failure.of(judged(tests, code)) == expected
+    verdict = judged(tests, code)
+    assert Failure.of(verdict) == expected
+    # One that was stored before verdicts had fields for it.
+    old = {name: verdict.detail[name] for name in ("passed", "total", "message")}
+    assert Failure.of(replace(verdict, detail=old)) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("class Odd(ValueError): pass\nraise Odd('no')\n", Failure("runtime_error", "Odd", None)),
+        (ONCE + "return Holder(2)\nclass Holder(int):\n    pass\n", Failure("partial", WRONG_ANSWER, 1)),
+        (
+            "def f(x):\n    if x == 1: return 'ValueError in f(1)'\n    raise KeyError\n",
+            Failure("runtime_error", "", 0),
+        ),
+    ],
+)
+def test_what_a_message_alone_does_not_tell(code: str, expected: Failure) -> None:
+    assert Failure.of(judged(ASSERTS, code)) == expected
 
 
 @pytest.mark.parametrize(

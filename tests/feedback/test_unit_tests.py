@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from rrtf_trl.feedback import UnitTests
+from rrtf_trl.feedback import FeedbackError, UnitTests
 from rrtf_trl.problems import ProblemFile
 from rrtf_trl.records import AssertTests, Candidate, CaseTests, Judgement, Problem, PytestTests
-from rrtf_trl.sandbox import Sandbox
+from rrtf_trl.sandbox import Sandbox, describe_isolation
+from rrtf_trl.sandbox.isolation import tiers
 
 CASES = CaseTests([{"args": [n], "expected": 2 * n} for n in range(4)])
 PROBLEM = Problem("t", "def f(x):\n", CASES, "f")
@@ -55,9 +56,50 @@ def test_problems_that_cannot_be_judged_are_refused_at_once() -> None:
 def test_the_identity_names_what_decides_a_verdict_and_not_how_many_work_at_it() -> None:
     assert UnitTests(workers=1).identity() == UnitTests(workers=2).identity()
     assert UnitTests(timeout=1).identity() != UnitTests(timeout=2).identity()
-    elsewhere = [UnitTests(timeout=1, executor=Sandbox(workers=1, timeout=seconds)).identity() for seconds in (1, 2)]
+    elsewhere = [UnitTests(timeout=1, backend=Sandbox(workers=1, timeout=seconds)).identity() for seconds in (1, 2)]
     assert elsewhere[0] not in (elsewhere[1], UnitTests(timeout=1).identity())
-    assert elsewhere[0] == UnitTests(timeout=9, executor=Sandbox(workers=2, timeout=1)).identity()
+    assert elsewhere[0] == UnitTests(timeout=9, backend=Sandbox(workers=2, timeout=1)).identity()
+
+
+def test_verdicts_of_unsafe_runs_are_not_taken_for_those_of_isolated_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    isolated = UnitTests().identity()
+    if describe_isolation()["tier"] != "none":
+        assert UnitTests(allow_unsafe=True).identity() == isolated
+    assert UnitTests(backend=Sandbox(allow_unsafe=True, tier="unsafe")).identity()["executor"]["tier"] == "unsafe"
+    # As on a machine that offers nothing else.
+    monkeypatch.setattr(tiers, "tiers_to_try", lambda allow_unsafe: ["unsafe"] if allow_unsafe else [])
+    anything = UnitTests(timeout=1, workers=1, allow_unsafe=True)
+    assert anything.identity() == UnitTests(timeout=1).identity() | {"tier": "unsafe", "allow_unsafe": True}
+    (judgement,) = anything.judge(
+        [(PROBLEM, Candidate("0", "t", "", "def f(x): return 2 * x", "student", "m", {}, "stop"))]
+    )
+    assert (judgement.state, judgement.detail["tier"]) == ("passed", "unsafe")
+    assert UnitTests().identity() == isolated
+
+
+def test_what_was_found_isolated_is_not_judged_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = UnitTests(workers=1, allow_unsafe=True)
+    if "tier" in tests.identity():
+        pytest.skip("this machine offers no isolation")
+    monkeypatch.setattr(tiers, "tiers_to_try", lambda allow_unsafe: ["unsafe"] if allow_unsafe else [])
+    candidate = Candidate("0", "t", "", "def f(x): return 2 * x", "student", "m", {}, "stop")
+    with pytest.raises(FeedbackError, match="cannot isolate"):
+        list(tests.judge([(PROBLEM, candidate)]))
+
+
+def test_the_detail_says_which_test_failed_and_how() -> None:
+    found = judge(
+        "    return x if x else 0\n", "    return [][x]\n", "    return 2 * x\n", "    import os; os._exit(0)\n"
+    )
+    tier = found["0"].detail["tier"]
+    assert found["0"].detail == {
+        "passed": 1, "total": 4, "message": "case 1: f(1) returned 1; expected 2", "tier": tier,
+        "test": "case 1", "test_index": 1, "expected": "2", "got": "1",
+    }  # fmt: skip
+    assert found["1"].detail["exception"] == "IndexError"
+    assert found["1"].detail["test_index"] == 0
+    assert found["2"].detail == {"passed": 4, "total": 4, "message": "", "tier": tier}
+    assert found["3"].detail["exception"] == ""
 
 
 @pytest.mark.skipif(not os.environ.get("RRTF_DATA_DIR"), reason="RRTF_DATA_DIR does not name the folder of data")

@@ -1,17 +1,42 @@
-"""Sandboxes that the tests share: one behind all walls this machine offers, one without namespaces."""
+"""Sandboxes that the tests share: one with all isolation this machine offers, one without namespaces."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rrtf_trl.sandbox import Sandbox
+from rrtf_trl.sandbox import Job, Outcome, Sandbox
+
+JudgeAtOnce = Callable[[Iterable[tuple[Sandbox, list[Job]]]], list[list[Outcome]]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder() -> Iterator[None]:
+    """Where several processes test, what the others make in theirs is not what our programs left."""
+    with tempfile.TemporaryDirectory(prefix="rrtf-of-one-") as folder:
+        os.chmod(folder, 0o755)
+        before, tempfile.tempdir = tempfile.tempdir, folder
+        yield
+        tempfile.tempdir = before
+
+
+@pytest.fixture(scope="session")
+def judge_at_once() -> JudgeAtOnce:
+    """Have several sandboxes judge at the same time, each its own jobs: mostly they wait for limits of time."""
+
+    def judge(work: Iterable[tuple[Sandbox, list[Job]]]) -> list[list[Outcome]]:
+        with ThreadPoolExecutor() as threads:
+            return list(threads.map(lambda pair: list(pair[0].run_many(pair[1])), work))
+
+    return judge
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - the programs are as they are
-"""Jobs and outcomes as JSON, an executor on the other end of HTTP, and verdicts that are marked as weak."""
+"""Jobs and outcomes as JSON, a backend on the other end of HTTP, and verdicts that are marked as weak."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from rrtf_trl.records import (  # fmt: skip
     RecordError,
     StdioTests,
     Tests,
-)
-from rrtf_trl.sandbox import Job, JobExecutor, Outcome, Sandbox, check_job
+)  # fmt: skip
+from rrtf_trl.sandbox import Job, Outcome, Sandbox, SandboxBackend, check_job
 
 KINDS: dict[str, tuple[Tests, str, str | None]] = {
     "check": (CheckTests("def check(candidate):\n    assert candidate(2) == 4\n"), "def f(x): return x * x", "f"),
@@ -58,7 +58,7 @@ def test_what_is_wrong_with_a_row_is_named() -> None:
     ):
         with pytest.raises(RecordError, match=message):
             Job.from_json({**row, **change})
-    outcome = Outcome("id", "passed", 1, 1, "", 0.1, "walls").to_json()
+    outcome = Outcome("id", "passed", 1, 1, "", 0.1, "layers").to_json()
     for change, message in (
         ({"state": "good"}, "field state: expected one of"),
         ({"passed": 0}, "field passed: expected all tests"),
@@ -72,16 +72,16 @@ def test_what_is_wrong_with_a_row_is_named() -> None:
 
 
 class _Remote:
-    """An executor as a plugin would write it: each job goes out by HTTP."""
+    """A backend as a plugin would write it: each job goes out by HTTP."""
 
     def __init__(self, url: str, forget: str | None = None) -> None:
         self._url = url
         self._pool: ThreadPoolExecutor | None = None
 
     def identity(self) -> dict[str, Any]:
-        return {"executor": "remote"}
+        return {"backend": "remote"}
 
-    def __enter__(self) -> JobExecutor:
+    def __enter__(self) -> SandboxBackend:
         self._pool = ThreadPoolExecutor(2)
         return self
 
@@ -124,12 +124,12 @@ def server() -> Iterator[tuple[str, dict[str, Any]]]:
         http.server_close()
 
 
-def test_unit_tests_by_an_executor_elsewhere(server: tuple[str, dict[str, Any]]) -> None:
+def test_unit_tests_by_a_backend_elsewhere(server: tuple[str, dict[str, Any]]) -> None:
     url, changes = server
     problem = Problem("t", "p", CaseTests([{"args": [n], "expected": n * n} for n in (2, 3)]), "f")
     codes = ["def f(x): return x * x", "def f(x): return 4", "def f(x) return"]
     candidates = [Candidate(str(i), "t", "", code, "student", "m", {}, "stop") for i, code in enumerate(codes)]
-    feedback = UnitTests(executor=_Remote(url))
+    feedback = UnitTests(backend=_Remote(url))
     found = {each.candidate_id: each.state for each in feedback.judge((problem, c) for c in candidates)}
     assert found == {"0": "passed", "1": "partial", "2": "compile_error"}
     changes["trust"] = "weak"
@@ -141,7 +141,7 @@ def test_unit_tests_by_an_executor_elsewhere(server: tuple[str, dict[str, Any]])
 
 
 @pytest.mark.parametrize("kind", ["check", "asserts", "cases", "pytest"])
-def test_weak_trust_is_marked_and_runs_behind_the_same_walls(kind: str, sandbox: Sandbox) -> None:
+def test_weak_trust_is_marked_and_is_isolated_as_any(kind: str, sandbox: Sandbox) -> None:
     tests, code, entry = KINDS[kind]
     liar = "class A:\n    def __eq__(self, other): return True\ndef f(x): return A()\n"
     reader = "import os\ndef f(x):\n    assert not os.path.exists('/etc/hostname') and len(os.environ) < 5\n    return x * x\n"

@@ -13,7 +13,9 @@ from rrtf_trl.storage.run_folder import RunFolder
 from .types import check_own
 
 _FORMER_TARGETS = {"rrtf_trl.labeling.feedback.HumanLabels": "rrtf_trl.feedback.HumanLabels"}
-"""Classes that had another place: runs of then have it in their name."""
+"""Classes that had another place: it is in the names of runs of then, which are found so."""
+_FORMER_OPTIONS = {"rrtf_trl.feedback.UnitTests": {"backend": "executor"}}
+"""Options that had another name, by the class that has them."""
 
 
 def run_folder(config: DictConfig) -> RunFolder:
@@ -34,5 +36,6 @@ def run_name(config: dict[str, Any]) -> str:
 def _as_named(node: Any) -> Any:
     """Leave out what may be spent: a run that stopped for want of budget goes on, in its folder, with a larger one."""
     if isinstance(node, dict):
-        return {key: _as_named(value) for key, value in node.items() if key != "budget"}
+        former = _FORMER_OPTIONS.get(node.get("_target_", ""), {})
+        return {former.get(key, key): _as_named(value) for key, value in node.items() if key != "budget"}
     return _FORMER_TARGETS.get(node, node) if isinstance(node, str) else node

@@ -9,6 +9,7 @@ from typing import Any
 
 from rrtf_trl.records import Judgement
 
+# For verdicts that were stored before they had fields for it: in messages.
 _NAME = r"(?:\w*(?:Error|Exception|ExceptionGroup|Interrupt|Exit|Warning)|Stop(?:Async)?Iteration)"
 _EXCEPTION = re.compile(rf"\b({_NAME})\b(?=:| |$|,|\))")
 # The text of an assertion, or what a call returned, may name an exception; one that ended a call stands between the
@@ -51,22 +52,26 @@ class Failure:
             raise ValueError(f"{judgement.feedback} gives no state: failures are those of tests")
         if judgement.state == "passed":
             return None
-        message = str(judgement.detail.get("message", ""))
-        label = _TEST.match(str(judgement.detail.get("test") or message))
-        test = int(label[1]) if label else None
-        return cls(judgement.state, _exception(judgement.state, message), test)
+        state, detail = judgement.state, judgement.detail
+        message = str(detail.get("message", ""))
+        label = _TEST.match(str(detail.get("test") or message))
+        test = detail.get("test_index", int(label[1]) if label else None)
+        known = "test" in detail or "exception" in detail
+        exception = detail.get("exception") if known else _in_message(state, message)
+        if state in ("timeout", "memory", "refused"):
+            exception = ""
+        elif exception is None:
+            exception = WRONG_ANSWER if state == "partial" else ""
+        return cls(state, exception, test)
 
 
-def _exception(state: str, message: str) -> str:
-    if state in ("timeout", "memory", "refused"):
-        return ""
+def _in_message(state: str, message: str) -> str | None:
+    """The exception in the message of a verdict that was stored before verdicts had it in a field."""
     ended = _ENDED_A_CALL.match(message)
     if ended:
         return ended[1] or ""
-    if state == "partial":
-        return WRONG_ANSWER
-    found = _EXCEPTION.search(message)
-    return found[1] if found else ""
+    found = _EXCEPTION.search(message) if state != "partial" else None
+    return found[1] if found else None
 
 
 def count_failures(counts: Counter[Failure]) -> list[dict[str, Any]]:

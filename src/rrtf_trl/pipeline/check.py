@@ -42,7 +42,7 @@ def check_samples(
         timeout: Seconds of processor time a sample may take.
         memory_mb: Memory a sample may take, in MiB.
         workers: Checks at a time; by default one a core.
-        allow_unsafe: Whether to run samples on a machine that offers no walls.
+        allow_unsafe: Whether to run samples on a machine that offers no isolation.
         trust: ``weak`` runs tests in the samples' own process, where a sample that cheats passes.
 
     Returns:

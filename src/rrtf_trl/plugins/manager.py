@@ -14,7 +14,7 @@ from typing import Any
 
 import pluggy
 
-from . import choice, hookspecs
+from . import builtin, choice, hookspecs
 from .contract import check_target, hooks_of
 from .folders import choices_in, folder_of
 from .hookspecs import PROJECT
@@ -57,11 +57,8 @@ class Plugins:
         self._objects: list[tuple[Plugin, Any]] = []
         self._untold: list[str] = []
         self._forget()
-        from rrtf_trl import __version__
 
-        from . import builtin
-
-        self._add(Plugin("rrtf", BUILTIN, __version__), lambda: builtin)
+        self._add(Plugin("rrtf", BUILTIN, metadata.version("rrtf-trl")), lambda: builtin)
         wanted = choice.Choice(chosen)
         points = sorted(metadata.entry_points(group=PROJECT), key=lambda point: (point.name, point.value))
         for point in points:

@@ -1,7 +1,11 @@
 """Runs untrusted, model-written programs against tests and says what happened. Knows nothing of scores.
 
-The public names load on first use: what starts a program's process (:mod:`.forkserver`) imports as little as it can,
-since every page that it holds is copied for every program.
+The public names load on first use: what starts a program's process (:mod:`.guest.fork_server`) imports as little as
+it can, since every page that it holds is copied for every program.
+
+``common`` is what both sides share, ``isolation`` what a program is kept in, ``guest`` what runs it, and ``judge``
+what decides. Imports run one way: this level, then ``judge`` and ``guest``, which never meet, then ``isolation``,
+then ``common``.
 """
 
 from __future__ import annotations
@@ -11,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .describe import describe_isolation
-    from .job import Job, JobExecutor, Outcome, OutcomeState, check_job
+    from .job import Job, Outcome, OutcomeState, SandboxBackend, check_job
     from .pool import Sandbox
     from .worker_process import SandboxUnavailable
 
 _HOMES = {
-    "JobExecutor": "job",
     "Job": "job",
     "Outcome": "job",
     "OutcomeState": "job",
     "Sandbox": "pool",
+    "SandboxBackend": "job",
     "SandboxUnavailable": "worker_process",
     "check_job": "job",
     "describe_isolation": "describe",
@@ -28,10 +32,10 @@ _HOMES = {
 
 __all__ = [
     "Job",
-    "JobExecutor",
     "Outcome",
     "OutcomeState",
     "Sandbox",
+    "SandboxBackend",
     "SandboxUnavailable",
     "check_job",
     "describe_isolation",

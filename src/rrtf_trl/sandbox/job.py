@@ -1,6 +1,6 @@
 """What goes into a sandbox and what comes out, in memory and as JSON.
 
-The JSON is the protocol for executors elsewhere: see :class:`JobExecutor`.
+The JSON is the protocol for backends elsewhere: see :class:`SandboxBackend`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal, Protocol, get_args
 
 from rrtf_trl import records
 
-from . import codec, pytest_files
+from .common import codec
 
 OutcomeState = records.State | Literal["infrastructure"]
 """A state of the records, or ``infrastructure``: our own failure, to be retried and never scored."""
@@ -76,18 +77,21 @@ class Outcome:
 
     Args:
         job_id: The job.
-        state: See :mod:`rrtf_trl.sandbox.verdicts`; ``infrastructure`` says nothing of the program.
+        state: See :mod:`rrtf_trl.sandbox.judge.verdicts`; ``infrastructure`` says nothing of the program.
         passed: How many tests passed; a ``check`` is one test.
         total: How many there are.
         message: The first failure: which test, the call and its answer, the exception. Empty where all
             passed.
         seconds: Wall time of the judging.
-        isolation: The walls that held, for instance ``namespaces+landlock7+seccomp+nobody+rlimits``.
+        isolation: The layers that held, for instance ``namespaces+landlock7+seccomp+nobody+rlimits``.
         tier: What they amount to: ``full``, ``no-landlock``, ``no-namespaces`` or ``unsafe``.
         trust: ``weak`` where the program's own process ran the tests.
-        test: The test that failed first; None where none did.
-        expected: What it wanted, where that can be told.
+        test: The test that failed first; None where none did, or the program did not load.
+        test_index: Which of the tests it is, from 0; None for a ``check`` and for pytest files.
+        expected: What it wanted, where that is known.
         got: What it got instead.
+        exception: The type of the exception that ended this test, or the program before any; empty where its process
+            ended otherwise, None where the program answered.
     """
 
     job_id: str
@@ -100,8 +104,10 @@ class Outcome:
     tier: str = "unsafe"
     trust: Trust = "strict"
     test: str | None = None
+    test_index: int | None = None
     expected: str | None = None
     got: str | None = None
+    exception: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as JSON data."""
@@ -120,18 +126,18 @@ class Outcome:
         return cls(**body)
 
 
-class JobExecutor(Protocol):
+class SandboxBackend(Protocol):
     """What judges jobs: :class:`.pool.Sandbox` here, or a plugin that sends them elsewhere.
 
-    An executor is used in a ``with`` statement. It gives exactly one outcome a job, in any order, and reads
+    A backend is used in a ``with`` statement. It gives exactly one outcome a job, in any order, and reads
     jobs as it has room for them. Where it could not judge a job it tries again by itself, and only then says
     ``infrastructure``.
     """
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides a verdict, as plain JSON: the kind of executor, its version, its limits."""
+        """Return what decides a verdict, as plain JSON: the kind of backend, its version, its limits."""
 
-    def __enter__(self) -> JobExecutor:
+    def __enter__(self) -> SandboxBackend:
         """Get ready."""
 
     def __exit__(self, *error: Any) -> None:
@@ -150,7 +156,7 @@ def suite_body(job: Job) -> bytes:
     """What a job's problem is, apart from the program, as it goes to a worker; refuses one that cannot be judged."""
     tests = job.tests
     where = f"job {job.job_id}"
-    if isinstance(tests, records.PytestTests) and not pytest_files.is_installed():
+    if isinstance(tests, records.PytestTests) and find_spec("pytest") is None:
         raise ValueError(f"{where}: tests of kind 'pytest' need pytest (pip install pytest)")
     if isinstance(tests, records.CheckTests | records.CaseTests) and not job.entry_point:
         raise ValueError(f"{where}: tests of kind {tests.kind!r} need an entry_point")
@@ -162,7 +168,7 @@ def suite_body(job: Job) -> bytes:
     row = {"kind": tests.kind, "tests": body, "entry_point": job.entry_point, "context": job.context}
     try:
         return codec.encode({**row, "trust": job.trust})
-    except codec.Refused as error:
+    except codec.NotPlainData as error:
         raise ValueError(f"{where}: test data must be plain, but there is {error}") from None
 
 

@@ -8,17 +8,20 @@ import selectors
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, get_args
 
-from . import isolation
+from .isolation import tiers
 from .job import Job, Outcome
-from .worker_process import Pending, SandboxUnavailable, Suites, WorkerProcess
+from .worker_process import KnownSuites, Pending, SandboxUnavailable, WorkerProcess
 
 _ATTEMPTS = 5
 _STARTS, _PATIENCE = 10, 20.0
 """How often, and for how many seconds, a worker is started anew that does not come to life, before this is taken for
 more than bad luck: whoever kills workers may kill many before one has started."""
+UNSAFE = {"tier": "unsafe", "allow_unsafe": True}
+"""Marks verdicts of programs that ran without isolation: those of isolated ones never carry it."""
 _SILENCE = 10.0
 """Seconds beyond the wall time of a program in which a worker should have been heard of."""
 
@@ -45,7 +48,7 @@ class Sandbox:
         timeout: float = 5.0,
         memory_mb: int = 1024,
         output_kb: int = 1024,
-        tier: isolation.Tier | Literal["auto"] = "auto",
+        tier: tiers.Tier | Literal["auto"] = "auto",
         allow_unsafe: bool = False,
     ) -> None:
         if workers is not None and workers < 1:
@@ -54,10 +57,10 @@ class Sandbox:
             raise ValueError(f"timeout: expected a positive number of seconds, got {timeout}")
         if memory_mb < 64:
             raise ValueError(f"memory_mb: expected at least 64 (Python alone takes about 40), got {memory_mb}")
-        if not 0 < output_kb * 1024 <= isolation.FILE_BYTES:
-            raise ValueError(f"output_kb: expected 1 to {isolation.FILE_BYTES // 1024}, got {output_kb}")
-        if tier not in ("auto", *get_args(isolation.Tier)):
-            raise ValueError(f"tier: expected auto, {', '.join(get_args(isolation.Tier))}, got {tier!r}")
+        if not 0 < output_kb * 1024 <= tiers.FILE_BYTES:
+            raise ValueError(f"output_kb: expected 1 to {tiers.FILE_BYTES // 1024}, got {output_kb}")
+        if tier not in ("auto", *get_args(tiers.Tier)):
+            raise ValueError(f"tier: expected auto, {', '.join(get_args(tiers.Tier))}, got {tier!r}")
         if tier == "unsafe" and not allow_unsafe:
             raise ValueError("tier: unsafe needs allow_unsafe=True")
         self.workers = workers or _processors()
@@ -66,17 +69,29 @@ class Sandbox:
             "timeout": float(timeout),
             "memory_mb": memory_mb,
             "output_kb": output_kb,
-            "tiers": isolation.tiers_to_try(allow_unsafe) if tier == "auto" else [tier],
+            "tiers": tiers.tiers_to_try(allow_unsafe) if tier == "auto" else [tier],
         }
         self._pool: list[WorkerProcess] = []
         self._empty: tempfile.TemporaryDirectory[str] | None = None
-        self._suites = Suites()
+        self._suites = KnownSuites()
         self._running = False
         self._numbers = itertools.count(1)
+        self._may_be_unsafe = allow_unsafe and tier in ("auto", "unsafe")
+
+    @cached_property
+    def is_unsafe(self) -> bool:
+        """Whether programs run without isolation; where only trying tells, it is tried."""
+        if not self._may_be_unsafe or self._settings["tiers"] == ["unsafe"]:
+            return self._may_be_unsafe
+        if self._pool:
+            return self.tier == "unsafe"
+        with Sandbox(workers=1, allow_unsafe=True) as trial:
+            return trial.tier == "unsafe"
 
     def identity(self) -> dict[str, Any]:
-        """Return its limits, which decide a verdict."""
-        return {name: self._settings[name] for name in ("timeout", "memory_mb", "output_kb")}
+        """Return what decides a verdict: its limits, and that programs run without isolation, where they do."""
+        limits = {name: self._settings[name] for name in ("timeout", "memory_mb", "output_kb")}
+        return {**limits, **UNSAFE} if self.is_unsafe else limits
 
     def __enter__(self) -> Sandbox:
         if self._empty is None:
@@ -196,7 +211,7 @@ class Sandbox:
                 return [(index, True) for index in silent]
 
     def _take(self, index: int, silent: bool, again: list[Pending], alone: list[Pending]) -> Iterator[Outcome]:
-        """Receive what a worker says of its job; where it died, its jobs go to other ones, a few times."""
+        """Receive a worker's row about its job; where it died, its jobs go to other ones, a few times."""
         worker = self._pool[index]
         row = None if silent else worker.take()
         if row == {}:

@@ -14,12 +14,8 @@ import importlib
 import math
 import os
 import resource
-import select
-import shutil
-import signal
 import socket
 import sys
-import tempfile
 import time
 import traceback
 import warnings
@@ -27,13 +23,16 @@ from collections.abc import Callable
 from json import dumps, loads  # by name: tests may patch the module
 from typing import Any
 
-from . import codec, isolation, kernel, protocol, rehearsal, verdicts
-from .clock import Alarm
-from .faults import BadTests, Broken, Diverged, Fault, Limits
-from .housekeeping import Housekeeping
-from .problem import Problem, start_chance
-from .server import ForkServer, Unavailable
-from .verdicts import Verdict
+from .common import codec, protocol
+from .common.faults import BadTests, Broken, Diverged, Fault, Limits
+from .isolation import linux
+from .isolation.tiers import Tier
+from .judge import file_tests, own_process, rehearsal, verdicts
+from .judge.alarm import Alarm
+from .judge.compiled_tests import CompiledTests, start_chance
+from .judge.fork_client import ForkServerClient, Unavailable
+from .judge.housekeeping import Housekeeping
+from .judge.verdicts import Verdict
 
 _WARM = ("collections", "copy", "functools", "hashlib", "heapq", "itertools", "re", "string", "typing", "unicodedata")
 _ATTEMPTS = 5
@@ -43,7 +42,7 @@ _TEST_MEMORY_MB = 4096
 _MOST_KEPT_MB = 1024
 """What the tests of a job may leave allocated before the worker is replaced, MiB."""
 _GRACE = 3.0
-"""Seconds after the deadline in which a process of the tests should have said so itself."""
+"""Seconds after the deadline in which a process of the tests should have reported it."""
 
 
 def main(caller_fd: int) -> int:
@@ -52,7 +51,7 @@ def main(caller_fd: int) -> int:
     stream.set_inheritable(False)
     caller = protocol.Channel(stream)
     if sys.platform == "linux":
-        kernel.hide_memory()
+        linux.hide_memory()
     settings = loads(caller.receive())
     for name in _WARM:
         importlib.import_module(name)
@@ -88,7 +87,7 @@ class _Worker:
     def __init__(self, caller: protocol.Channel, settings: dict[str, Any]) -> None:
         self._caller = caller
         self._settings = settings
-        self._problems: dict[int, Problem | str] = {}
+        self._known_tests: dict[int, CompiledTests | str] = {}
         timeout: float = settings["timeout"]
         self._limits = Limits(
             cpu=timeout,
@@ -98,45 +97,45 @@ class _Worker:
         )
         self._pid = os.getpid()
         self._last_beat = time.monotonic()
-        self._server: ForkServer | None = None
+        self._server: ForkServerClient | None = None
         self._bench = self._start()
         self._housekeeping = Housekeeping()
         self._retire = False
 
     def hello(self) -> dict[str, Any]:
-        """The walls that hold, or held for the fork server that was ended last."""
-        return self._walls
+        """The isolation that holds, or held for the fork server that was ended last."""
+        return self._isolation
 
     def serve(self) -> None:
         while not self._retire:
             self._caller.wait(self._check_caller)
             frame = codec.parse(self._caller.receive(protocol.MAX_JOB_FRAME))
             for number in frame["forget"]:
-                self._problems.pop(number, None)
+                self._known_tests.pop(number, None)
             number = frame["suite"]
             if "body" in frame:
-                self._problems[number] = self._problem(frame["body"])
+                self._known_tests[number] = self._compile(frame["body"])
             start = self._last_beat = time.monotonic()
-            verdict = self._judge(self._problems[number], frame["code"])
+            verdict = self._judge(self._known_tests[number], frame["code"])
             row = {**verdict.to_json(), **self.hello(), "seq": frame["seq"], "seconds": time.monotonic() - start}
             del row["again"]  # was heeded here
             self._caller.send(dumps(row).encode())
 
-    def _problem(self, packed: Any) -> Problem | str:
+    def _compile(self, packed: Any) -> CompiledTests | str:
         try:
-            return Problem(codec.unpack(packed), hashlib.sha256(codec.dump(packed)).digest())
+            return CompiledTests(codec.unpack(packed), hashlib.sha256(codec.dump(packed)).digest())
         except BadTests as error:
             return f"the tests are broken: {error}"
 
-    def _judge(self, problem: Problem | str, code: str) -> Verdict:
+    def _judge(self, tests: CompiledTests | str, code: str) -> Verdict:
         """Judge a program; where our own side fails, again on a new fork server."""
-        if isinstance(problem, str):
-            return Verdict("infrastructure", 0, 0, problem)
+        if isinstance(tests, str):
+            return Verdict("infrastructure", 0, 0, tests)
         failure, killed = "", 0
         for _ in range(_ATTEMPTS):
             try:
                 self._bench = self._start()
-                verdict = self._attempt(problem, code)
+                verdict = self._attempt(tests, code)
             except BadTests as error:
                 return Verdict("infrastructure", 0, 0, f"the tests are broken: {error}")
             except (Broken, Unavailable) as error:
@@ -155,136 +154,83 @@ class _Worker:
                 return verdict
         return Verdict("infrastructure", 0, 0, failure)
 
-    def _attempt(self, problem: Problem, code: str) -> Verdict:
-        problem.runs += 1
-        if problem.weak:
-            return verdicts.judge_weakly(problem.kind, problem.tests, problem.entry, code, self._bench)
-        if problem.kind == "stdio":
-            return verdicts.judge_program(problem.tests, code, self._bench)
-        if problem.kind == "pytest" and problem.count < 0:
-            problem.count = self._count_of_reference(problem)
-        if problem.own_process:
-            return self._in_own_process(lambda folder: self._run(problem, code, folder))
-        first = problem.runs == 1
+    def _attempt(self, tests: CompiledTests, code: str) -> Verdict:
+        tests.runs += 1
+        if tests.weak:
+            return verdicts.judge_weakly(tests.kind, tests.data, tests.entry, code, self._bench)
+        if tests.kind == "stdio":
+            return verdicts.judge_program(tests.data, code, self._bench)
+        if tests.kind == "pytest" and tests.count < 0:
+            tests.count = self._count_of_reference(tests)
+        if tests.own_process:
+            return self._in_own_process(lambda folder: self._run(tests, code, folder))
+        first = tests.runs == 1
         if first:
             self._housekeeping.look()
         try:
-            return self._run(problem, code, "")
+            return self._run(tests, code, "")
         finally:
-            self._tidy(problem, first)
+            self._tidy(tests, first)
 
-    def _run(self, problem: Problem, code: str, folder: str) -> Verdict:
-        start_chance(problem.seed)
-        if problem.suite is None:
-            trace = rehearsal.trace_without_suite(problem.context_source)
-            files = problem.tests["files"]
-            return verdicts.judge_files(files, code, self._bench, trace, folder, problem.count)
-        ahead = problem.runs > 1
-        if ahead or (problem.suite.lends and problem.context_source):
-            self._rehearse(problem)
+    def _run(self, tests: CompiledTests, code: str, folder: str) -> Verdict:
+        start_chance(tests.seed)
+        if tests.suite is None:
+            trace = rehearsal.trace_without_suite(tests.context_source)
+            files = tests.data["files"]
+            return file_tests.judge_files(files, code, self._bench, trace, folder, tests.count)
+        ahead = tests.runs > 1
+        if ahead or (tests.suite.keeps_arguments and tests.context_source):
+            self._rehearse(tests)
         try:
-            trace = rehearsal.trace_of(problem.suite, problem.facts, ahead)
-            return verdicts.judge(problem.suite, code, self._bench, trace)
+            trace = rehearsal.trace_of(tests.suite, tests.facts, ahead)
+            return verdicts.judge(tests.suite, code, self._bench, trace)
         except Diverged:
-            start_chance(problem.seed)
-            trace = rehearsal.trace_of(problem.suite, problem.facts, ahead=False)
-            return verdicts.judge(problem.suite, code, self._bench, trace)
+            start_chance(tests.seed)
+            trace = rehearsal.trace_of(tests.suite, tests.facts, ahead=False)
+            return verdicts.judge(tests.suite, code, self._bench, trace)
 
-    def _rehearse(self, problem: Problem) -> None:
+    def _rehearse(self, tests: CompiledTests) -> None:
         self._bench.alarm.set(self._limits.wall, lambda fault: fault)
         try:
-            problem.facts()
+            tests.facts()
         except Fault:
             pass  # it takes too long: then each program is asked call by call
         finally:
             self._bench.alarm.clear()
 
-    def _tidy(self, problem: Problem, first: bool) -> None:
+    def _tidy(self, tests: CompiledTests, first: bool) -> None:
         """After a job: put right what can be, and be replaced where something cannot."""
         left = self._housekeeping.tidy(look_at_modules=first)
         if left:
-            problem.own_process = True
+            tests.own_process = True
             self._retire = True
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 > self._housekeeping.peak_mb + _MOST_KEPT_MB:
             self._retire = True
 
     # -- Tests in a process of their own ---------------------------------------------------------------
 
-    def _count_of_reference(self, problem: Problem) -> int:
-        reference = problem.reference()
+    def _count_of_reference(self, tests: CompiledTests) -> int:
+        reference = tests.reference()
         if reference is None:
             return 0
-        files = problem.tests["files"]
+        files = tests.data["files"]
         verdict = self._in_own_process(
-            lambda folder: Verdict("passed", verdicts.count_of_reference(files, reference, folder), 0)
+            lambda folder: Verdict("passed", file_tests.count_of_reference(files, reference, folder), 0)
         )
         if verdict.state != "passed":
             raise BadTests(f"the reference: {verdict.message}")
         return verdict.passed
 
     def _in_own_process(self, run: Callable[[str], Verdict]) -> Verdict:
-        if "pytest" not in sys.modules:
-            with contextlib.suppress(ImportError):
-                importlib.import_module("pytest")  # once here, and not in every child
-        folder = tempfile.mkdtemp(prefix="rrtf-tests-")
-        result, result_write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            self._own_process(run, folder, result_write)
-        os.close(result_write)
-        try:
-            data = self._await_verdict(result, time.monotonic() + 2 * self._limits.wall + _GRACE)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            os.close(result)
-            shutil.rmtree(folder, ignore_errors=True)
-        if data is None or not data.endswith(b"\n"):
-            self.stop()  # nobody knows what was said to the fork server
-            if data is None:
-                return Verdict("timeout", 0, 1, "the tests did not end in time")
-            raise Broken("the process that ran the tests ended early")
-        row = loads(data)
-        if "broken" in row:
-            raise Broken(row["broken"])
-        if "bad_tests" in row:
-            raise BadTests(row["bad_tests"])
-        return Verdict(**row)
+        verdict = own_process.judge_apart(run, 2 * self._limits.wall + _GRACE, self._while_waiting)
+        if verdict is None:
+            self.stop()  # nobody knows what it asked of the fork server
+            return Verdict("timeout", 0, 1, "the tests did not end in time")
+        return verdict
 
-    def _own_process(self, run: Callable[[str], Verdict], folder: str, result: int) -> None:
-        """Run tests and write the verdict to ``result``; never returns."""
-        try:
-            if sys.platform == "linux":
-                kernel.die_with_parent(signal.SIGKILL)
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for number in (0, 1, 2):
-                os.dup2(nothing, number)
-            try:
-                row = run(folder).to_json()
-            except BadTests as error:
-                row = {"bad_tests": str(error)}
-            except BaseException as error:
-                row = {"broken": f"{error}; {traceback.format_exc()[-600:]}"}
-            data = dumps(row).encode() + b"\n"
-            while data:
-                data = data[os.write(result, data) :]
-        finally:
-            os._exit(0)
-
-    def _await_verdict(self, result: int, deadline: float) -> bytes | None:
-        """Read the verdict until its writer closes; None where the deadline passes first."""
-        poll, data = select.poll(), b""
-        poll.register(result, select.POLLIN)
-        while (left := deadline - time.monotonic()) > 0:
-            self._check_caller()
-            self._beat()
-            if poll.poll(min(left, protocol.HEARTBEAT) * 1000):
-                part = os.read(result, 65536)
-                data += part
-                if not part:
-                    return data
-        return None
+    def _while_waiting(self) -> None:
+        self._check_caller()
+        self._beat()
 
     # -- Life --------------------------------------------------------------------------------------------
 
@@ -307,9 +253,9 @@ class _Worker:
     def _start(self) -> verdicts.Bench:
         if self._server is None:
             cpu_seconds = max(1, math.ceil(self._limits.cpu))
-            tiers: list[isolation.Tier] = self._settings["tiers"]
-            self._server = ForkServer(tiers, cpu_seconds, self._limits.memory_mb, self._settings["empty"])
-            self._walls = {"tier": self._server.tier, "isolation": self._server.isolation}
+            tiers: list[Tier] = self._settings["tiers"]
+            self._server = ForkServerClient(tiers, cpu_seconds, self._limits.memory_mb, self._settings["empty"])
+            self._isolation = {"tier": self._server.tier, "isolation": self._server.isolation}
             tiers[:] = [self._server.tier]  # type: ignore[list-item]  # what did not work once will not the next time
             alarm = Alarm(self._server.pid, self._limits.memory_mb, self._leave_with_caller)
             self._bench = verdicts.Bench(self._server, alarm, self._limits, self._beat)

@@ -13,19 +13,19 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from . import codec, isolation, protocol
+from .common import codec, protocol
+from .common.interpreter import ENVIRONMENT, python_command
 from .job import Job, suite_body
-from .server import ENVIRONMENT
 
 _KEPT_SUITES = 1024
 """Problems that a worker remembers, at most."""
 
 
 class SandboxUnavailable(RuntimeError):
-    """This machine does not offer the walls that were asked for; the message says why and what to do."""
+    """This machine does not offer the isolation that was asked for; the message says why and what to do."""
 
 
-class Suites:
+class KnownSuites:
     """Numbers the problems, so that each goes to a worker once and not with every program."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class WorkerProcess:
         code = f"from rrtf_trl.sandbox.worker import main; sys.exit(main({theirs.fileno()}))"
         with theirs:
             self._process = subprocess.Popen(
-                isolation.python_command(code),
+                python_command(code),
                 env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -92,7 +92,7 @@ class WorkerProcess:
         """Wait until it is ready; False where it died before.
 
         Raises:
-            SandboxUnavailable: If the machine does not offer the walls that were asked for.
+            SandboxUnavailable: If the machine does not offer the isolation that was asked for.
         """
         try:
             self.hello = json.loads(self.channel.receive())
@@ -124,7 +124,7 @@ class WorkerProcess:
         return True
 
     def take(self) -> dict[str, Any] | None:
-        """Receive what it says; nothing but ``{}`` where it only lives, None where it died."""
+        """Receive a row; nothing but ``{}`` where it only lives, None where it died."""
         try:
             row: dict[str, Any] = json.loads(self.channel.receive())
         except (protocol.Closed, OSError):
@@ -150,6 +150,6 @@ class WorkerProcess:
 
 def _advice(reason: str) -> str:
     return (
-        f"the sandbox has no walls to put up here: {reason}. `rrtf doctor` tells more. Untrusted programs run only "
+        f"the sandbox cannot isolate programs here: {reason}. `rrtf doctor` says more. Untrusted programs run only "
         "where you say allow_unsafe=True, and should then run on a machine that holds nothing of value."
     )

@@ -1,0 +1,15 @@
+"""How the sandbox starts Python: workers and fork servers are fresh interpreters."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}  # the same program gets the same verdict every time
+_SOURCES = str(Path(__file__).absolute().parents[3])
+
+
+def python_command(code: str) -> list[str]:
+    """Return the command line of a fresh interpreter that finds this package and runs ``code``."""
+    start = f"import sys; sys.path.insert(0, {_SOURCES!r})\n"
+    return [sys.executable, "-s", "-P", "-c", start + code]

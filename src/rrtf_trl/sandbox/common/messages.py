@@ -1,0 +1,26 @@
+"""Values and texts as people are shown them: short, and never built in full only to be cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .faults import Diverged, Fault
+
+
+def short(value: Any, limit: int = 150) -> str:
+    """Return a value's ``repr``, cut to ``limit`` characters without building all of a large one."""
+    brief = getattr(type(value), "__brief__", None)  # of a proxy, whose repr would ask the program
+    if brief is not None:
+        return str(brief(value))
+    if isinstance(value, str | bytes | list | tuple) and len(value) > limit:
+        return repr(value[:limit])[:limit] + "..."
+    try:
+        text = repr(value)
+    except (ValueError, Fault, Diverged):  # an integer of more digits than Python likes to print; an ended program
+        text = f"<{type(value).__name__} that cannot be printed>"
+    return cut(text, limit)
+
+
+def cut(text: str, limit: int = 300) -> str:
+    """Return at most ``limit`` characters of a text, marked where some are missing."""
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -1,0 +1,1 @@
+"""What decides: runs the tests, which are trusted, and never the program."""

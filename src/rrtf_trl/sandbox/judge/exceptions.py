@@ -1,0 +1,105 @@
+"""Exceptions of the program, as its tests meet them: a built-in by its name, or a stand-in for a class of its own."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from typing import Any
+
+from ..common import codec
+from ..common.faults import Fault, FaultKind, LoadError
+
+NEVER_RAISED = {
+    "AssertionError",
+    "StopIteration",
+    "StopAsyncIteration",
+    "GeneratorExit",
+    "SystemExit",
+    "KeyboardInterrupt",
+}
+"""Exceptions of the program that would mean something else inside a test: a verdict, or the end of a loop."""
+
+
+class ProgramExceptions:
+    """The exceptions of one program.
+
+    Args:
+        fail: Notes a fault of the program, and returns it to be raised.
+    """
+
+    def __init__(self, fail: Callable[[FaultKind, str], Fault]) -> None:
+        self._fail = fail
+        self._stand_ins: dict[int, type[Exception]] = {}
+
+    def number_of(self, value: Any) -> int | None:
+        """By which number the program knows an exception class that the tests have of it; None for other values."""
+        for number, stand_in in self._stand_ins.items():
+            if value is stand_in:
+                return number
+        return None
+
+    def stand_in(self, name: str, bases: Any, number: int) -> type[Exception]:
+        """A class of our own for an exception class of the program's, so that the tests can catch it."""
+        if number not in self._stand_ins:
+            base = Exception
+            for candidate in bases if isinstance(bases, list) else []:
+                kind = getattr(builtins, candidate, None) if isinstance(candidate, str) else None
+                if isinstance(kind, type) and issubclass(kind, Exception) and kind.__name__ not in NEVER_RAISED:
+                    base = kind
+                    break
+            self._stand_ins[number] = type(str(name), (base,), {})
+        return self._stand_ins[number]
+
+    def load_error(self, payload: Any) -> BaseException:
+        """What to raise for a program that did not load."""
+        if not (isinstance(payload, list) and len(payload) == 2):
+            return self._fail("refused", "a reply of the wrong shape")
+        names, text, _, _ = self._error(payload[1])
+        if "MemoryError" in names and payload[0] == "load":
+            return self._fail("memory", text)
+        return LoadError("compile" if payload[0] == "compile" else "load", text, _type_in(text))
+
+    def _error(self, error: Any) -> tuple[list[str], str, Any, list[Any]]:
+        if isinstance(error, list) and len(error) == 4:
+            names, text, args, classes = error
+            if isinstance(names, list) and isinstance(text, str) and isinstance(classes, list):
+                return [name for name in names[:20] if isinstance(name, str)], text[:300], args, classes[:50]
+        raise self._fail("refused", "a reply of the wrong shape")
+
+    def exception(self, payload: Any) -> BaseException:
+        """The exception to raise in the test for one that the program raised."""
+        names, text, packed, classes = self._error(payload)
+        if "MemoryError" in names:
+            return self._fail("memory", text)
+        try:
+            args = codec.unpack(packed)
+        except codec.Malformed:
+            args = None
+        if type(args) is not tuple:
+            args = (text.partition(": ")[2],)
+        if not NEVER_RAISED.intersection(names):
+            kinds: list[Any] = [self._stand_ins[number] for number in classes if number in self._stand_ins]
+            kinds += [getattr(builtins, name, None) for name in names]
+            for kind in kinds:
+                if isinstance(kind, type) and issubclass(kind, Exception):
+                    try:
+                        return kind(*args)
+                    except TypeError:  # a few take other arguments; their base class will do
+                        continue
+        fault = self._fail("raised", text)
+        fault.exception = _type_in(text)
+        return fault
+
+
+def _type_in(text: str) -> str:
+    """The type in ``ValueError: no``, as the program wrote it."""
+    name = text.partition(":")[0][:60]
+    return name if name.isidentifier() else ""
+
+
+def builtin_name(error: BaseException) -> str:
+    """The built-in class that names an exception of the tests to the program."""
+    for base in type(error).__mro__:
+        if base.__module__ == "builtins" and base.__name__ not in NEVER_RAISED:
+            return base.__name__
+    return "Exception"

@@ -1,0 +1,319 @@
+"""What the tests do with one program, and what its answers mean.
+
+All that an answer can say is plain data, an exception by the name of a built-in, or a reference to something of
+the program's own; how answers come is :mod:`.conversation`'s business.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from json import dumps  # by name: tests may patch the module
+from typing import Any
+
+from ..common import codec, protocol
+from ..common.faults import Fault, Limits, LoadError
+from ..common.messages import short
+from .conversation import Answer, Conversation
+from .exceptions import ProgramExceptions
+from .fork_client import ForkServerClient
+from .handed_over import HandedOver, standard_name
+from .proxies import BORROWED, EXPECTED, UNKNOWN, Proxy, ProxyCoroutine
+from .trace import Trace, call_frame, put_back
+
+_KINDS = {"function", "class", "iterator", "coroutine", "module", "object", "value", "exception"}
+_ARITHMETIC = {"add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow"}
+
+
+class JudgeSession:
+    """One program in one process, started on creation.
+
+    Args:
+        server: An idle fork server.
+        limits: What the program may use.
+        trace: Calls to make at once with the program, and what may come of its functions.
+        files: For a whole program, its stdin and stdout as open descriptors.
+    """
+
+    def __init__(self, server: ForkServerClient, limits: Limits, trace: Trace, files: tuple[int, ...] = ()) -> None:
+        self._trace = trace
+        self._module = Proxy(self, ["m", ""], "module", "module", EXPECTED)
+        self._answering: tuple[str, Any] = ("", None)
+        self._objects_seen: list[str] = []
+        self._last_call: tuple[str, Any, Any] | None = None
+        self._last_answer: tuple[Any] | None = None
+        self.calls = 0
+        self.conversation = Conversation(server, limits, self._serve, files)
+        """What is asked and answered, and how it ends."""
+        self._exceptions = ProgramExceptions(self.conversation.fail)
+        self._handed_over = HandedOver(self, self.conversation.fail)
+
+    # -- The program -----------------------------------------------------------------------------------
+
+    def load(self, code: str, names: list[str]) -> dict[str, Any]:
+        """Have the program executed as a module; return those of ``names`` that it defines, as the tests see them.
+
+        Raises:
+            LoadError: If it does not compile, or its module ends in an exception.
+            Fault: If the process ends, hangs or breaks the protocol.
+        """
+        conversation = self.conversation
+        conversation.ask_ahead(len(self._trace.frames))
+        request = b'{"id":%d,"names":%b,"calls":%b,"code":%b}'
+        named = dumps(names).encode("ascii")
+        conversation.send(request % (conversation.first, named, self._trace.calls, dumps(code).encode("ascii")))
+        kind, payload = conversation.answer(conversation.first)
+        if kind == "f":
+            raise self._exceptions.load_error(payload)
+        if kind != "l" or not isinstance(payload, dict):
+            raise conversation.fail("refused", "a reply of the wrong shape")
+        found: dict[str, Any] = {}
+        for name in names:
+            if name in payload:
+                value = self._global(name, payload[name])
+                # A module that the program imports is not of its making, and must not be had from its hands.
+                if not (isinstance(value, Proxy) and value._kind == "module"):
+                    found[name] = value
+        return found
+
+    def run_program(self, code: str) -> None:
+        """Have the program executed as ``__main__`` to its end; returns when its process has ended with 0.
+
+        Raises:
+            LoadError: If it does not compile, or ends in an exception or with another status.
+            Fault: If it hangs, is killed or breaks the protocol.
+        """
+        conversation = self.conversation
+        conversation.send(codec.dump({"id": conversation.first, "code": code}))
+        try:
+            kind, payload = conversation.receive(conversation.first)
+        except protocol.Closed:
+            fault = conversation.why_over()
+            if fault is None:
+                return
+            if fault.kind == "ended":
+                raise LoadError("load", fault.text, fault.exception) from None
+            raise conversation.remember(fault) from None
+        if kind != "f":
+            raise conversation.fail("refused", "a reply of the wrong shape")
+        raise self._exceptions.load_error(payload)
+
+    def run_weak(self, request: dict[str, Any]) -> Any:
+        """Have the program's own process run the tests, and return what it reports of them."""
+        conversation = self.conversation
+        conversation.send(codec.dump({"id": conversation.first, **request}))
+        kind, payload = conversation.answer(conversation.first)
+        if kind == "f":
+            raise self._exceptions.load_error(payload)
+        return payload
+
+    def expect_no_more(self) -> None:
+        """Note that the tests are done; raises Diverged if more was asked ahead than they wanted to know."""
+        if self.conversation.ahead:
+            raise self.conversation.diverge()
+
+    # -- Operations ------------------------------------------------------------------------------------
+
+    def ask(self, operation: str, target: Any, *args: Any, **kwargs: Any) -> Any:
+        """Have the program carry out an operation and return the answer, by value or as a proxy.
+
+        Raises:
+            Exception: A built-in exception that the program raised.
+            Fault: Anything else that kept it from answering.
+            Diverged: If this is not what was asked ahead.
+        """
+        conversation = self.conversation
+        conversation.check_going()
+        self.calls += 1
+        name = target._reference[1] if isinstance(target, Proxy) and target._reference[0] == "g" else ""
+        if operation == "call":
+            self._last_call, self._last_answer = (name or "the object", args, kwargs), None
+            if target._origin == BORROWED and (args or kwargs):
+                text = f"the test passes data to a method of an object that {self._why_unexpected()}"
+                raise self.conversation.fail("unsupported", f"{text}, which would be the program's word")
+        try:
+            if conversation.ahead:
+                answer = self._answer_ahead(operation, name, args, kwargs)
+            else:
+                changed = self._trace.changed.get(name, []) if operation == "call" else []
+                answer = self._ask_now(operation, target, args, kwargs, changed)
+        except codec.NotPlainData as error:
+            raise self.conversation.fail(
+                "refused", f"the test passes {error}, which cannot cross to the program"
+            ) from None
+        value = self._read(answer, operation, target)
+        if self._objects_seen:
+            if conversation.ahead:
+                raise conversation.diverge()  # what is done with it comes before the calls that were made already
+            if operation == "call" and name in self._trace.facts().plain:
+                seen = self._objects_seen[0]
+                raise self.conversation.fail(
+                    "unsupported", f"the answer is an object of class {seen}, which is not plain data"
+                )
+        self._last_answer = (value,)
+        return value
+
+    def attribute(self, name: str) -> Any:
+        """A name of the program's module: a proxy, a plain value, or a stand-in for an exception class."""
+        value = self.ask("getattr", self._module, name)
+        if isinstance(value, Proxy):
+            return self._proxy(value._kind, name, None, ["g", name], self._trace.origin(name, value._kind))
+        return value
+
+    def public_names(self) -> list[str]:
+        """The names that ``from solution import *`` brings.
+
+        They must not cover what the tests have of elsewhere: with a reference, they are those that it has too;
+        without one, no built-in's and no module's name, and nothing that looks like a test.
+        """
+        names = self.ask("public", self._module)
+        names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        known = self._trace.facts().names
+        if known:
+            return [name for name in names if name in known]
+        taken = sys.stdlib_module_names | {"pytest", "solution"}
+        return [
+            name
+            for name in names
+            if not hasattr(builtins, name) and name not in taken and not name.lower().startswith(("test", "pytest"))
+        ]
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        """Set a name of the program's module."""
+        self.ask("setattr", self._module, name, value)
+
+    def unsupported(self, text: str) -> Fault:
+        """Note that the test needs what cannot be judged, and return the fault to raise."""
+        return self.conversation.fail("unsupported", text)
+
+    def last_call(self) -> str:
+        """The latest call and its answer, for people; empty before the first call."""
+        if self._last_call is None:
+            return ""
+        name, args, kwargs = self._last_call
+        shown = [short(arg, 60) for arg in args] + [f"{key}={short(value, 60)}" for key, value in kwargs.items()]
+        answer = f" returned {short(self._last_answer[0])}" if self._last_answer is not None else ""
+        return f"{name}({', '.join(shown)}){answer}"
+
+    @property
+    def got(self) -> str | None:
+        """The latest answer, for people; None where there is none."""
+        return short(self._last_answer[0]) if self._last_answer is not None else None
+
+    def _answer_ahead(self, operation: str, name: str, args: Any, kwargs: Any) -> Answer:
+        conversation = self.conversation
+        foreseen = self._trace.frames[conversation.next_ahead]
+        try:
+            as_foreseen = operation == "call" and call_frame(name, args, kwargs) == foreseen
+        except codec.NotPlainData:
+            as_foreseen = False
+        if not as_foreseen:
+            raise conversation.diverge()
+        return conversation.answer_ahead()
+
+    def _ask_now(self, operation: str, target: Any, args: Any, kwargs: Any, changed: list[int]) -> Answer:
+        """Ask, and change those of the arguments in place that the tests want to see changed."""
+        number = self.conversation.new_number()
+        request = {
+            "id": number,
+            "op": operation,
+            "args": [codec.pack(item, self) for item in (target, *args)],
+            "kwargs": [[key, codec.pack(value, self)] for key, value in kwargs.items()],
+        }
+        if changed:
+            request["back"] = changed
+        self.conversation.send(codec.dump(request))
+        kind, payload = self.conversation.answer(number)
+        if kind == "b":
+            arguments = [args[place] for place in changed if place < len(args)]
+            if not (arguments and type(payload) is list and len(payload) == 1 + len(arguments)):
+                raise self.conversation.fail("refused", "a reply of the wrong shape")
+            kind, (payload, *values) = "v", payload
+            for argument, value in zip(arguments, values, strict=True):
+                became = self._read(("v", value), operation, target)
+                if self._objects_seen:  # the reference makes plain data of it
+                    seen = self._objects_seen[0]
+                    raise self.conversation.fail("unsupported", f"an argument now holds an object of class {seen}")
+                put_back(argument, became)
+        return kind, payload
+
+    def _serve(self, kind: str, payload: Any) -> bytes:
+        self._answering = ("", None)
+        return self._handed_over.serve(kind, payload)
+
+    def _read(self, answer: Answer, operation: str, target: Any) -> Any:
+        kind, payload = answer
+        if kind == "v":
+            self._answering = (operation, target)
+            self._objects_seen = []
+            try:
+                return codec.unpack(payload, self)
+            except codec.Malformed as error:
+                raise self.conversation.fail("refused", f"the program wrote to the judge's channel: {error}") from None
+            except MemoryError:
+                raise self.conversation.fail("refused", "an answer too large to read") from None
+        if kind == "r":
+            raise self.conversation.fail("unsupported", f"the answer is {str(payload)[:100]}, which is not plain data")
+        if kind == "x":
+            raise self._exceptions.exception(payload)
+        raise self.conversation.fail("refused", "a reply of the wrong shape")
+
+    # -- codec.References ------------------------------------------------------------------------------
+
+    def pack(self, value: Any) -> Any:
+        """Return a reference for the program: to its own object, or to a function or iterator of the tests."""
+        if isinstance(value, Proxy):
+            return value._reference
+        number = self._exceptions.number_of(value)
+        if number is not None:
+            return ["h", number]
+        by_name = standard_name(value)
+        return ["n", *by_name] if by_name is not None else self._handed_over.refer(value)
+
+    def unpack(self, payload: Any) -> Any:
+        """Return the proxy that a reference of the program stands for."""
+        if type(payload) is list and len(payload) == 2 and payload[0] == "k":
+            return self._handed_over.find(payload[1])
+        if type(payload) is list and len(payload) == 4:
+            kind, name, bases, number = payload
+            if kind in _KINDS and type(name) is str and type(number) is int and number >= 0:
+                if kind in ("object", "class", "function"):
+                    self._objects_seen.append(name[:60])
+                return self._proxy(kind, name[:60], bases, ["h", number], self._origin_of_answer())
+        raise codec.Malformed("an unknown reference")
+
+    def _origin_of_answer(self) -> int:
+        """How an object comes with the answer that is being read."""
+        operation, target = self._answering
+        if not isinstance(target, Proxy):
+            return UNKNOWN
+        origin: int = target._origin
+        if operation == "call" and target._reference[0] == "g" and target._kind != "class":
+            return EXPECTED if target._reference[1] in self._trace.facts().objects else UNKNOWN
+        if operation == "getattr" and origin == UNKNOWN:
+            return BORROWED
+        if operation in _ARITHMETIC or (operation == "call" and target._kind == "class"):
+            return origin
+        return min(origin, EXPECTED)
+
+    def _why_unexpected(self) -> str:
+        return "came where the reference gives plain data, or there is no reference to say that one should come"
+
+    def _global(self, name: str, payload: Any) -> Any:
+        if not (type(payload) is list and len(payload) == 4 and payload[0] in _KINDS and type(payload[1]) is str):
+            raise self.conversation.fail("refused", "a reply of the wrong shape")
+        kind, type_name, bases, number = payload
+        if kind == "value":
+            try:
+                return codec.unpack(bases, self)
+            except codec.Malformed:
+                raise self.conversation.fail("refused", "a reply of the wrong shape") from None
+        if kind == "exception" and type(number) is int:
+            return self._proxy(kind, name, bases, ["h", number], UNKNOWN)
+        return self._proxy(kind, type_name[:60], bases, ["g", name], self._trace.origin(name, kind))
+
+    def _proxy(self, kind: str, name: str, bases: Any, reference: list[Any], origin: int) -> Any:
+        if kind == "exception":
+            return self._exceptions.stand_in(name, bases, reference[1])
+        make = ProxyCoroutine if kind == "coroutine" else Proxy
+        return make(self, reference, kind, name, origin)
