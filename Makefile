@@ -26,6 +26,7 @@ lint: $(VENV)/test.done
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 docs: $(VENV)/test.done
 	$(VENV)/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html

@@ -7,7 +7,7 @@ Every stage reads and writes these and nothing else::
 
 Records are plain, frozen dataclasses. :func:`to_json` and the ``from_json`` class methods are the only
 way to and from disk; ``from_json`` names the field that is wrong, and the reader of a file adds the
-file and the line (see :mod:`rrtf_trl.problems.jsonl`).
+file and the line (see :mod:`rrtf_trl.files.rows`).
 """
 
 from __future__ import annotations

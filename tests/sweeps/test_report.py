@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rrtf_trl.sweeps.report import sweep_report
 
+from rrtf_trl.cli.sweep_report import sweep_report
 from rrtf_trl.errors import UserError
 from rrtf_trl.statistics.pass_at_k import mean_interval
 from rrtf_trl.storage.run_folder import RunFolder

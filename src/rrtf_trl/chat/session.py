@@ -1,6 +1,6 @@
 """Requests on their way: concurrency, retries, the budget, and what servers do not support.
 
-A session is one event loop's worth of requests; :meth:`rrtf_trl.chat.ChatClient.run` makes it.
+A session is one event loop's worth of requests; :func:`rrtf_trl.chat.ask_concurrently` makes it.
 """
 
 from __future__ import annotations

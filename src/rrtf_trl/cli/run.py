@@ -13,7 +13,6 @@ from rich.console import Console
 
 from rrtf_trl.config import helper_processes
 from rrtf_trl.config.instantiate import build_evaluation, build_pipeline
-from rrtf_trl.config.plan import plan
 from rrtf_trl.config.round_values import resolved_but_for_rounds
 from rrtf_trl.config.run_name import run_folder
 from rrtf_trl.errors import UserError
@@ -67,9 +66,6 @@ def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, c
     started = time.monotonic()
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
     pipeline = build_pipeline(config, folder, console, until)
-    if until in ("train", "report"):
-        for line in plan(config):
-            console.print(line, highlight=False, markup=False)
     try:
         with (
             folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),

@@ -29,6 +29,7 @@ from rrtf_trl.storage.store import Store
 
 from . import helper_processes
 from .overrides import override_key
+from .plan import plan
 from .types import check_types
 
 _TRAINING = ("train", "evaluate", "report")
@@ -67,6 +68,7 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
         executor=instantiate(config.executor, _convert_="all"),
         config=key,
         hooks=PluginHooks(),
+        plan=list(plan(config)) if until in ("train", "report") else (),
     )
 
 

@@ -19,15 +19,10 @@ def override_key(override: str) -> str:
 
 def spelled_out(override: str, folders: list[Path]) -> list[str]:
     """Take ``model=PATH_OR_HUB_ID`` and ``benchmark=FILE`` for what they mean, where no choice is named so."""
-    group, _, value = override.partition("=")
-    choice = {"model": "hub", "benchmark": "files"}.get(group)
+    group, equals, value = override.partition("=")
+    choice = {"model": "hub", "benchmark": "files"}.get(group) if equals else None
     is_path = "/" in value or Path(value).exists() or Path(value).suffix in (".jsonl", ".json", ".gz", ".parquet")
-    if (
-        choice is None
-        or not value
-        or not is_path
-        or any((folder / group / f"{value}.yaml").is_file() for folder in folders)
-    ):
+    if choice is None or not is_path or any((folder / group / f"{value}.yaml").is_file() for folder in folders):
         return [override]
     return [f"{group}={choice}", f"{group}.path={value}"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -70,6 +70,7 @@ class Pipeline:
         executor: Where answers are drawn and judged.
         config: The configuration that all this was built of, for the hooks.
         hooks: Called at the begin and end of each stage.
+        plan: Lines that say what the run is going to do, shown once the problems are read.
     """
 
     folder: RunFolder
@@ -87,6 +88,7 @@ class Pipeline:
     executor: Executor = field(default_factory=LocalExecutor)
     config: Mapping[str, Any] = field(default_factory=dict)
     hooks: Hooks = field(default_factory=NoHooks)
+    plan: Sequence[str] = ()
 
     @property
     def collector(self) -> Collector:
@@ -105,6 +107,8 @@ class Pipeline:
 
     def _run(self, until: Stage) -> None:
         self._stage("problems", self._read_problems)
+        for line in self.plan:
+            self.console.print(line, highlight=False, markup=False)
         if until == "problems":
             return
         if until in ("evaluate", "report"):
