@@ -264,7 +264,7 @@ def test_nothing_to_train_on_is_explained(tmp_path: Path) -> None:
 
 
 def test_help_and_version_load_nothing_heavy() -> None:
-    code = "import sys, rrtf_trl.cli.main as c\ntry: c.main({})\nexcept SystemExit: pass\nprint(*sorted(sys.modules))"
+    code = "import sys, rrtf_trl.cli as c\ntry: c.main({})\nexcept SystemExit: pass\nprint(*sorted(sys.modules))"
     for arguments in (["--help"], ["--version"]):
         done = subprocess.run(
             [sys.executable, "-c", code.format(arguments)], capture_output=True, text=True, check=True

@@ -84,7 +84,7 @@ def test_a_missing_extra_is_named_with_its_command(tmp_path: Path, arguments: li
 )
 def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     code = (
-        "import sys, rrtf_trl.cli.main as c\ntry: c.main(['label', *sys.argv[1:]])\nexcept SystemExit: pass\n"
+        "import sys, rrtf_trl.cli as c\ntry: c.main(['label', *sys.argv[1:]])\nexcept SystemExit: pass\n"
         "print(*sorted(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
