@@ -17,9 +17,9 @@ def test_problem_survives_json() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"task_id": 3}, "field task_id: expected a string, got 3"),
+        ({"task_id": 3}, "field task_id: expected a string that is not empty, got 3"),
         ({"prompt": ""}, "field prompt"),
-        ({"prompt": [{"role": "user"}]}, r"field prompt\[0\].content: expected a string, got null"),
+        ({"prompt": [{"role": "user"}]}, r"field prompt\[0\].content: missing"),
         ({"tests": {"kind": "vibes"}}, "field tests.kind: expected one of asserts, check, cases"),
         ({"tests": {"kind": "cases", "cases": []}}, "field tests.cases: expected a non-empty list"),
         ({"tests": {"kind": "cases", "cases": [{"args": 1, "expected": 1}]}}, r"field tests.cases\[0\].args"),

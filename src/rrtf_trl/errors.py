@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import re
-import sqlite3
 from collections.abc import Iterable
 
 _MACHINES_OWN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
@@ -22,6 +20,8 @@ class Pruned(UserError):
 
 def explain(error: BaseException) -> str | None:
     """Return an error as one message for the user, or ``None`` if it is a mistake of ours."""
+    import sqlite3
+
     from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -85,12 +85,16 @@ def _choices(group: str) -> list[str]:
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
+    import difflib
+
     match = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
 def _nearest_key(name: str) -> str:
     """Suggest the nearest key of our and the plugins' configuration; where its place is right, the nearest there."""
+    import difflib
+
     from rrtf_trl.configuration.options import keys
     from rrtf_trl.plugins import plugins
 
