@@ -143,6 +143,9 @@ def test_only_one_process_writes(tmp_path: Path) -> None:
     ("wrong", "message"),
     [
         ({"kind": "love"}, "field kind: expected one of labels, item, open"),
+        ({"kind": ["rank"]}, "field kind: expected one of labels, item, open"),
+        (row("rank", answer_id=IDS[0], seconds=float("nan")), "field seconds: expected what can be written as JSON"),
+        (row("open", shown=[1]), "field shown[0]: expected a string, got 1"),
         (row("rank", answer_id="x"), "field answer_id: the item has no answer 'x'"),
         (row("rank", answer_id=IDS[0], annotator=""), "field annotator: expected a string"),
         (row("rank", answer_id=IDS[0], time="noon"), "field time: expected ISO 8601, got 'noon'"),

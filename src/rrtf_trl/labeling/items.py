@@ -11,7 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from rrtf_trl.records import Prompt, RecordError, check, content_hash
+from rrtf_trl.forms import check
+from rrtf_trl.records import Prompt, RecordError, content_hash
 
 MAX_ANSWERS = 9
 """One a digit key."""

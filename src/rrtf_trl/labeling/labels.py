@@ -22,7 +22,8 @@ from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
 
-from rrtf_trl.records import Must, NonEmpty, RecordError, check, wrong
+from rrtf_trl.forms import Must, NonEmpty, check, wrong
+from rrtf_trl.records import RecordError
 
 from .draft import Draft, Refused
 from .items import Answer, Item

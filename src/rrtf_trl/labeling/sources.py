@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.forms import Open, check
 from rrtf_trl.problems import InputError, read_jsonl
-from rrtf_trl.records import STATES, Open, Prompt, RecordError, check, content_hash
+from rrtf_trl.records import STATES, Prompt, RecordError, content_hash
 from rrtf_trl.run_folder import RunFolder
 
 from .items import MAX_ANSWERS, Answer, Item

@@ -8,12 +8,13 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.records import SOURCES, Candidate, Open, Problem, Source, check
+from rrtf_trl.forms import Open, check
+from rrtf_trl.records import SOURCES, Candidate, Problem, Source
 
 from .base import Samples
 from .extract import extract_code
@@ -96,7 +97,9 @@ class ReplaySampler:
             if line.strip():
                 try:
                     row = json.loads(line)
-                    check(_Response if isinstance(row, dict) and "response" in row else _Completion, row)
+                    check(_Answer, row)
+                    text = "response" if "response" in row else "completion"
+                    check(str, row.get(text), text)
                 except (ValueError, RecursionError) as error:
                     raise UserError(f"{self.path}:{number}: {error}") from None
                 offsets.setdefault(str(row["task_id"]), []).append(offset)
@@ -133,16 +136,6 @@ class _Answer(Open):
     task_id: str | int
     source: Source = "teacher"
     sampling: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class _Completion(_Answer):
-    completion: str = field(kw_only=True)
-
-
-@dataclass(frozen=True)
-class _Response(_Answer):
-    response: str = field(kw_only=True)
 
 
 def _opened(path: Path) -> IO[bytes]:

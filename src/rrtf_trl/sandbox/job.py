@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
-from rrtf_trl import records
+from rrtf_trl import forms, records
 
 from . import codec, pytest_files
 
@@ -20,7 +20,7 @@ OutcomeState = Literal[records.State, "infrastructure"]
 Trust = Literal["strict", "weak"]
 """Whether the verdict is the judge's (``strict``), or was found in the program's own process (``weak``)."""
 
-_Count = Annotated[int, records.Must("a number of tests", ge=0)]
+_Count = Annotated[int, forms.Must("a number of tests", ge=0)]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Job:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Job:
         """Build a job from its JSON form; raises :class:`rrtf_trl.records.RecordError` naming the field."""
-        records.check(cls, row, utf8=False)
+        forms.check(cls, row, utf8=False)
         return cls(**{**row, "tests": records.build_tests(row["tests"])})
 
 
@@ -106,10 +106,10 @@ class Outcome:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Outcome:
         """Build an outcome from its JSON form; raises :class:`rrtf_trl.records.RecordError` naming the field."""
-        records.check(cls, row, utf8=False)
+        forms.check(cls, row, utf8=False)
         outcome = cls(**row)
         if outcome.state == "passed" and not outcome.passed == outcome.total > 0:
-            raise records.wrong("passed", "all tests, where the state is passed", outcome.passed)
+            raise forms.wrong("passed", "all tests, where the state is passed", outcome.passed)
         return outcome
 
 

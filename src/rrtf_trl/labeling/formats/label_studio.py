@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.forms import Open, check
 from rrtf_trl.problems import InputError
-from rrtf_trl.records import Open, Prompt, RecordError, check
+from rrtf_trl.records import Prompt, RecordError
 
 from ..items import MAX_ANSWERS, Item
 from ..labels import Label

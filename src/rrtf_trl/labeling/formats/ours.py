@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from rrtf_trl.records import Open, Prompt, RankedGroup, RecordError, check, check_prompt, to_json
+from rrtf_trl.forms import Open, check
+from rrtf_trl.records import Prompt, RankedGroup, RecordError, check_prompt, to_json
 
 from ..aggregate import Opinion
 from ..draft import dense

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import types
-from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -55,7 +54,7 @@ def check(form: Any, value: Any, name: str = "", utf8: bool = True) -> None:
     """
     if _is_open(form) and isinstance(value, dict):
         value = {key: value[key] for key in _fields(form) if key in value}
-    if not _fits(form, value, utf8):
+    if _fault(form, value, utf8):
         raise _refusal(form, value, name, utf8)
 
 
@@ -68,23 +67,19 @@ def wrong(name: str, expected: str, value: Any) -> RecordError:
     return RecordError(f"field {name or 'row'}: expected {expected}, got {shown}")
 
 
-def _fits(form: Any, value: Any, utf8: bool) -> bool:
+def _fault(form: Any, value: Any, utf8: bool) -> str:
+    """Return what was expected where a value stands; empty if that is what it is."""
     import msgspec
 
     shape = _shape(form)
     try:
         msgspec.convert(value, shape)
     except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for a lone surrogate where names are looked up
-        return False
-    return not _unwritable(value, utf8)
-
-
-def _unwritable(value: Any, utf8: bool) -> str:
-    """Return why a value cannot be written as JSON; empty where it can."""
+        return _words(form)
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="strict" if utf8 else "surrogatepass")
     except (TypeError, ValueError, RecursionError) as error:
-        return str(error)
+        return f"what can be written as JSON ({error})"
     return ""
 
 
@@ -145,41 +140,36 @@ def _refusal(form: Any, value: Any, name: str, utf8: bool) -> RecordError:
     bare, _ = _opened(form)
     if get_origin(bare) in _UNIONS:
         kinds = {part.kind: part for part in get_args(bare) if hasattr(part, "kind")}
-        if not kinds or not isinstance(value, dict):
-            alike = [part for part in get_args(bare) if isinstance(value, _python_type(part))]
-            return _refusal(alike[0], value, name, utf8) if alike else wrong(name, _words(form), value)
-        kind = value.get("kind")
-        if not isinstance(kind, str) or kind not in kinds:
-            return wrong(f"{name}.kind", f"one of {', '.join(kinds)}", kind)
-        bare, value = kinds[kind], {key: held for key, held in value.items() if key != "kind"}
-    if _is_row(bare) and isinstance(value, dict):
+        if kinds and isinstance(value, dict):
+            kind = value.get("kind")
+            if not isinstance(kind, str) or kind not in kinds:
+                return wrong(f"{name}.kind", f"one of {', '.join(kinds)}", kind)
+            return _refusal(kinds[kind], {key: held for key, held in value.items() if key != "kind"}, name, utf8)
+        alike = [part for part in get_args(bare) if isinstance(value, _python_type(part))]
+        return _refusal(alike[0], value, name, utf8) if alike else wrong(name, _words(form), value)
+    parts: list[tuple[str, Any, Any]] = []
+    if isinstance(value, dict) and _is_row(bare):
         known, inside = _fields(bare), f"{name}." if name else ""
         unknown = value.keys() - known
         if unknown and not _is_open(bare):
-            return RecordError(f"field {inside}{min(unknown)}: expected no such field; known are {', '.join(known)}")
-        for key, (_, needed) in known.items():
-            if needed and key not in value:
-                return RecordError(f"field {inside}{key}: missing")
-    for where, part, held in _parts(bare, value, name):
-        if not _fits(part, held, utf8):
-            return _refusal(part, held, where, utf8)
-    reason = _unwritable(value, utf8)
-    return wrong(name, f"what can be written as JSON ({reason})" if reason else _words(form), value)
-
-
-def _parts(form: Any, value: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (where, form, value) of each part of a value."""
-    if isinstance(value, dict) and _is_row(form):
-        for key, (kind, _) in _fields(form).items():
+            return RecordError(
+                f"field {inside}{min(unknown, key=str)}: expected no such field; known are {', '.join(known)}"
+            )
+        for key, (kind, needed) in known.items():
             if key in value:
-                yield f"{name}.{key}" if name else key, kind, value[key]
-    elif isinstance(value, dict) and get_origin(form) is dict:
-        of_key, of_value = get_args(form)
-        for key, held in value.items():
-            yield from ((name, of_key, key), (f"{name}[{key!r}]", of_value, held))
-    elif isinstance(value, list) and get_origin(form) is list:
-        for index, held in enumerate(value):
-            yield f"{name}[{index}]", get_args(form)[0], held
+                parts.append((inside + key, kind, value[key]))
+            elif needed:
+                return RecordError(f"field {inside}{key}: missing")
+    elif isinstance(value, dict) and get_origin(bare) is dict:
+        of_key, of_value = get_args(bare)
+        parts = [(name, of_key, key) for key in value]
+        parts += [(f"{name}[{key!r}]", of_value, held) for key, held in value.items()]
+    elif isinstance(value, list) and get_origin(bare) is list:
+        parts = [(f"{name}[{index}]", *get_args(bare), held) for index, held in enumerate(value)]
+    for where, part, held in parts:
+        if _fault(part, held, utf8):
+            return _refusal(part, held, where, utf8)
+    return wrong(name, _fault(form, value, utf8), value)
 
 
 def _words(form: Any) -> str:
@@ -188,11 +178,11 @@ def _words(form: Any) -> str:
     if must:
         return must.words
     if get_origin(form) in _UNIONS:
-        return " or ".join(map(_words, get_args(form)))
+        return " or ".join(dict.fromkeys(map(_words, get_args(form))))
     if get_origin(form) is Literal:
         choices = get_args(form)
         return " or ".join(choices) if len(choices) == 2 else f"one of {', '.join(choices)}"
-    return _WORDS[_python_type(form)]
+    return "an object with a 'kind'" if hasattr(form, "kind") else _WORDS[_python_type(form)]
 
 
 def _python_type(form: Any) -> Any:

@@ -1,13 +1,47 @@
-"""A problem and its tests."""
+"""The records that pass between the stages, and their JSON on disk.
+
+Every stage reads and writes these and nothing else::
+
+    problems -> sample -> feedback -> rank -> train -> evaluate -> report
+    Problem     Candidate  Judgement  RankedGroup
+
+Records are plain, frozen dataclasses. :func:`to_json` and the ``from_json`` class methods are the only
+way to and from disk; ``from_json`` names the field that is wrong, and the reader of a file adds the
+file and the line. What a field must be stands with its type (:mod:`rrtf_trl.forms`).
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import hashlib
+import json
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from .content import content_hash, to_json
-from .forms import Must, NonEmpty, Open, check, wrong
+from rrtf_trl.forms import Must, NonEmpty, Open, check, wrong
+from rrtf_trl.forms import RecordError as RecordError
+
+Source = Literal["student", "teacher", "reference", "human"]
+"""Who wrote a candidate: the policy being trained, a stronger model, the problem's own answer, a person."""
+
+State = Literal["compile_error", "runtime_error", "partial", "passed", "timeout", "memory", "refused"]
+"""What happened when a candidate met its tests. The paper's four states are ``compile_error <
+runtime_error < partial < passed``; ``timeout``, ``memory`` and ``refused`` (a forbidden act) are kinds of
+run-time failure that are worth telling apart."""
+
+SOURCES: tuple[str, ...] = get_args(Source)
+STATES: tuple[str, ...] = get_args(State)
+
+PROBLEM_REASONS = {
+    "no_order": "all answers score the same",
+    "too_few": "fewer than two different whole answers",
+    "teacher_below": "the teacher's best answer is below the student's",
+}
+"""Why a whole problem is dropped, each in words."""
+
+ANSWER_REASONS = {"repeated": "the same as another answer", "truncated": "cut off at max_new_tokens, or empty"}
+"""Why a single answer is dropped, each in words."""
 
 BASE_TESTS = "base_tests"
 """In a problem's metadata: how many of its tests, from the first on, are the benchmark's own, where others extend
@@ -18,6 +52,28 @@ PUBLISHED_PROMPT = "published_prompt"
 
 SIGNATURE = "signature"
 """In a problem's metadata: the head of the function or class that is asked for, as a hint."""
+
+
+def content_hash(*parts: Any) -> str:
+    """Return 16 hex digits that depend on the content of ``parts`` alone (SHA-256 over canonical JSON).
+
+    Args:
+        parts: Anything JSON can hold. Order matters, the order of keys in a dict does not.
+    """
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """Return a record as the dict that is written to disk; a test kind writes its name under ``kind``."""
+    row: dict[str, Any] = {}
+    kind = getattr(record, "kind", None)
+    if kind is not None:
+        row["kind"] = kind
+    for item in dataclasses.fields(record):
+        value = getattr(record, item.name)
+        row[item.name] = to_json(value) if dataclasses.is_dataclass(value) else value
+    return row
 
 
 @dataclass(frozen=True)
@@ -195,3 +251,95 @@ class Problem:
 def check_prompt(prompt: Any) -> None:
     """Raise :class:`RecordError` unless ``prompt`` is non-empty text or a non-empty list of chat messages."""
     check(Prompt, prompt, "prompt", utf8=False)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One response to one problem, with where it came from.
+
+    Args:
+        candidate_id: Content hash over everything else here; build with :meth:`create`.
+        task_id: The problem it answers.
+        response: The text as it came, unchanged.
+        code: The program extracted from it, complete with the prompt's part where the response continues it.
+        source: Who wrote it.
+        model: The model's name or path, or ``reference``.
+        sampling: ``temperature``, ``top_p``, ``seed``, ``max_new_tokens`` and ``index`` (the draw's number).
+        finish_reason: ``stop`` (it ended by itself) or ``length`` (it was cut off).
+    """
+
+    candidate_id: str
+    task_id: str
+    response: str
+    code: str
+    source: Source
+    model: str
+    sampling: dict[str, Any]
+    finish_reason: Literal["stop", "length"]
+
+    @classmethod
+    def create(cls, **fields: Any) -> Candidate:
+        """Build a candidate and give it the hash of its content as ``candidate_id``."""
+        return cls(candidate_id=content_hash(fields), **fields)
+
+    @classmethod
+    def from_json(cls, row: Any) -> Candidate:
+        """Build a candidate from its JSON form; raises :class:`RecordError` naming the field."""
+        check(cls, row)
+        return cls(**row)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one feedback source says of one candidate.
+
+    Args:
+        candidate_id: The candidate.
+        feedback: The name of the source, for instance ``unit_tests``.
+        state: For tests, what happened; ``None`` for sources that only score.
+        score: Larger is better. For tests the fraction of tests passed, in [0, 1]. ``None`` where the source
+            abstained; ``detail["abstained"]`` says why.
+        detail: Which test failed with what message, the judge's words, the annotator.
+    """
+
+    candidate_id: str
+    feedback: str
+    state: State | None
+    score: float | None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RankedGroup:
+    """A prompt with scored responses: one row of the trainer's data set.
+
+    Args:
+        prompt: As in :class:`Problem`.
+        responses: The texts, at least two.
+        scores: One finite number a response, larger is better.
+        sources: Who wrote each response, or ``None`` where it does not matter.
+        task_id: The problem, for the reader of the file.
+        candidate_ids: The candidate behind each response, for the reader of the file.
+    """
+
+    prompt: Prompt
+    responses: list[str]
+    scores: list[float]
+    sources: list[str] | None = None
+    task_id: str | None = None
+    candidate_ids: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Something that does not go into training, and why.
+
+    Args:
+        task_id: The problem.
+        reason: A key of ``PROBLEM_REASONS``, or of ``ANSWER_REASONS`` for single candidates.
+        candidate_ids: The candidates concerned.
+    """
+
+    task_id: str
+    reason: str
+    candidate_ids: list[str]
