@@ -7,22 +7,20 @@ Every stage reads and writes these and nothing else::
 
 Records are plain, frozen dataclasses. :func:`to_json` and the ``from_json`` class methods are the only
 way to and from disk; ``from_json`` names the field that is wrong, and the reader of a file adds the
-file and the line (see :mod:`rrtf_trl.files.rows`).
+file and the line. What a field must be stands with its type (:mod:`rrtf_trl.forms`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-Message = dict[str, Any]
-"""One chat message as in TRL: ``{"role": "user", "content": "..."}``."""
-
-Prompt = str | list[Message]
-"""Plain text that the response continues, or chat messages that it answers."""
+from rrtf_trl.forms import Must, NonEmpty, Open, check, wrong
+from rrtf_trl.forms import RecordError as RecordError
 
 Source = Literal["student", "teacher", "reference", "human"]
 """Who wrote a candidate: the policy being trained, a stronger model, the problem's own answer, a person."""
@@ -35,6 +33,15 @@ run-time failure that are worth telling apart."""
 SOURCES: tuple[str, ...] = get_args(Source)
 STATES: tuple[str, ...] = get_args(State)
 
+PROBLEM_REASONS = {
+    "no_order": "all answers score the same",
+    "too_few": "fewer than two different whole answers",
+    "teacher_below": "the teacher's best answer is below the student's",
+}
+"""Why a whole problem is dropped, each in words."""
+
+ANSWER_REASONS = {"repeated": "the same as another answer", "truncated": "cut off at max_new_tokens, or empty"}
+"""Why a single answer is dropped, each in words."""
 
 BASE_TESTS = "base_tests"
 """In a problem's metadata: how many of its tests, from the first on, are the benchmark's own, where others extend
@@ -45,10 +52,6 @@ PUBLISHED_PROMPT = "published_prompt"
 
 SIGNATURE = "signature"
 """In a problem's metadata: the head of the function or class that is asked for, as a hint."""
-
-
-class RecordError(ValueError):
-    """A record that cannot be read: the message names the field and what was expected there."""
 
 
 def content_hash(*parts: Any) -> str:
@@ -73,7 +76,43 @@ def to_json(record: Any) -> dict[str, Any]:
     return row
 
 
-# -- Tests: one dataclass a kind ---------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Message(Open):
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class _Case:
+    args: list[Any]
+    expected: Any
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Stdio(Open):
+    input: str
+    output: str
+
+
+Message = Annotated[dict[str, Any], _Message]
+"""One chat message as in TRL: ``{"role": "user", "content": "..."}``."""
+
+Prompt = (
+    Annotated[str, Must("text that is not empty", min_length=1)]
+    | Annotated[list[Message], Must("a non-empty list of chat messages", min_length=1)]
+)
+"""Plain text that the response continues, or chat messages that it answers."""
+
+_NotNegative = Annotated[float, Must("a number >= 0", ge=0)]
+_Inside = Annotated[
+    str,
+    Must("relative names that stay inside the folder", pattern=r"(?s)\A(?!/)(?!(.*/)?\.\.(/|\Z))."),
+]
+_Module = Annotated[
+    str,
+    Must("names of modules, as 'area.py' or 'geometry/area.py'", pattern=r"\A([^\W\d]\w*/)*[^\W\d]\w*\.py\Z"),
+]
 
 
 @dataclass(frozen=True)
@@ -86,7 +125,7 @@ class AssertTests:
     """
 
     kind: ClassVar[str] = "asserts"
-    asserts: list[str]
+    asserts: Annotated[list[str], Must("a non-empty list of strings", min_length=1)]
     setup: str = ""
 
 
@@ -113,8 +152,8 @@ class CaseTests:
     """
 
     kind: ClassVar[str] = "cases"
-    cases: list[dict[str, Any]]
-    atol: float = 0.0
+    cases: Annotated[list[Annotated[dict[str, Any], _Case]], Must("a non-empty list of objects", min_length=1)]
+    atol: _NotNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -130,9 +169,9 @@ class StdioTests:
     """
 
     kind: ClassVar[str] = "stdio"
-    stdio: list[dict[str, str]]
+    stdio: Annotated[list[Annotated[dict[str, str], _Stdio]], Must("a non-empty list of objects", min_length=1)]
     ignore_trailing_blanks: bool = True
-    float_tolerance: float = 0.0
+    float_tolerance: _NotNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +183,7 @@ class PytestTests:
     """
 
     kind: ClassVar[str] = "pytest"
-    files: dict[str, str]
+    files: Annotated[dict[_Inside, str], Must("an object of files", min_length=1)]
 
 
 Tests = AssertTests | CheckTests | CaseTests | StdioTests | PytestTests
@@ -157,45 +196,14 @@ def tests_from_json(row: Any) -> Tests:
     Raises:
         RecordError: If the kind is unknown or one of its fields is missing or of the wrong type.
     """
-    _expect(isinstance(row, dict), "tests", "an object with a 'kind'", row)
-    kind = row.get("kind")
-    _expect(kind in TEST_KINDS, "tests.kind", f"one of {', '.join(TEST_KINDS)}", kind)
-    body = {key: value for key, value in row.items() if key != "kind"}
-    tests: Tests = _build(TEST_KINDS[kind], body, "tests.")
-    if isinstance(tests, AssertTests):
-        _expect_list(tests.asserts, "tests.asserts", str, "strings")
-        _expect(isinstance(tests.setup, str), "tests.setup", "a string", tests.setup)
-    elif isinstance(tests, CheckTests):
-        _expect(isinstance(tests.check, str), "tests.check", "a string", tests.check)
-    elif isinstance(tests, CaseTests):
-        _expect_list(tests.cases, "tests.cases", dict, "objects")
-        for index, case in enumerate(tests.cases):
-            where = f"tests.cases[{index}]"
-            unknown = sorted(case.keys() - {"args", "kwargs", "expected"})
-            _expect(not unknown, where, "only args, kwargs and expected", unknown)
-            _expect(isinstance(case.get("args"), list), f"{where}.args", "a list", case.get("args"))
-            _expect(isinstance(case.get("kwargs", {}), dict), f"{where}.kwargs", "an object", case.get("kwargs"))
-            _expect("expected" in case, f"{where}.expected", "a value", "nothing")
-        _expect(isinstance(tests.atol, int | float) and tests.atol >= 0, "tests.atol", "a number >= 0", tests.atol)
-    elif isinstance(tests, StdioTests):
-        _expect_list(tests.stdio, "tests.stdio", dict, "objects")
-        for index, case in enumerate(tests.stdio):
-            for name in ("input", "output"):
-                _expect(isinstance(case.get(name), str), f"tests.stdio[{index}].{name}", "a string", case.get(name))
-        blanks, tolerance = tests.ignore_trailing_blanks, tests.float_tolerance
-        _expect(isinstance(blanks, bool), "tests.ignore_trailing_blanks", "true or false", blanks)
-        fine = isinstance(tolerance, int | float) and tolerance >= 0
-        _expect(fine, "tests.float_tolerance", "a number >= 0", tolerance)
-    else:
-        _expect(isinstance(tests.files, dict) and bool(tests.files), "tests.files", "an object of files", tests.files)
-        for name, text in tests.files.items():
-            inside = name and not name.startswith("/") and ".." not in name.split("/")
-            _expect(bool(inside), "tests.files", "relative names that stay inside the folder", name)
-            _expect(isinstance(text, str), f"tests.files[{name!r}]", "a string", text)
+    check(Tests, row, "tests")
+    return build_tests(row)
+
+
+def build_tests(row: dict[str, Any]) -> Tests:
+    """Build tests from their JSON form, which has been checked."""
+    tests: Tests = TEST_KINDS[row["kind"]](**{name: value for name, value in row.items() if name != "kind"})
     return tests
-
-
-# -- Problem, Candidate, Judgement, RankedGroup --------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -215,44 +223,34 @@ class Problem:
             site makes for its users.
     """
 
-    task_id: str
+    task_id: NonEmpty
     prompt: Prompt
     tests: Tests
     entry_point: str | None = None
     reference: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[_Module, str] = field(default_factory=dict)
     preamble: str = ""
 
     @classmethod
     def from_json(cls, row: Any) -> Problem:
         """Build a problem from its JSON form; raises :class:`RecordError` naming the field."""
-        _expect(isinstance(row, dict), "row", "an object", row)
-        body = dict(row)
-        if "tests" in body:
-            body["tests"] = tests_from_json(body["tests"])
-        problem: Problem = _build(cls, body)
-        _expect(isinstance(problem.task_id, str) and bool(problem.task_id), "task_id", "a string", problem.task_id)
-        check_prompt(problem.prompt)
-        for name in ("entry_point", "reference"):
-            value = getattr(problem, name)
-            _expect(value is None or isinstance(value, str), name, "a string or null", value)
-        _expect(isinstance(problem.metadata, dict), "metadata", "an object", problem.metadata)
-        _expect(isinstance(problem.files, dict), "files", "an object of files", problem.files)
-        for name, text in problem.files.items():
-            fine = name.endswith(".py") and all(part.isidentifier() for part in name.removesuffix(".py").split("/"))
-            _expect(fine, "files", "names of modules, as 'area.py' or 'geometry/area.py'", name)
-            _expect(isinstance(text, str), f"files[{name!r}]", "a string", text)
-        _expect(isinstance(problem.preamble, str), "preamble", "a string", problem.preamble)
-        needs_entry = isinstance(problem.tests, CheckTests | CaseTests)
-        _expect(not needs_entry or bool(problem.entry_point), "entry_point", "a function's name for these tests", None)
+        check(cls, row)
+        problem = cls(**{**row, "tests": build_tests(row["tests"])})
+        if isinstance(problem.tests, CheckTests | CaseTests) and not problem.entry_point:
+            raise wrong("entry_point", "a function's name for these tests", problem.entry_point)
         return problem
 
-    @property
+    @functools.cached_property
     def content_key(self) -> str:
         """A hash of all that decides a verdict or a sample; ``metadata`` is left out."""
         around = [self.files, self.preamble] if self.files or self.preamble else []
         return content_hash(self.task_id, self.prompt, to_json(self.tests), self.entry_point, *around)
+
+
+def check_prompt(prompt: Any) -> None:
+    """Raise :class:`RecordError` unless ``prompt`` is non-empty text or a non-empty list of chat messages."""
+    check(Prompt, prompt, "prompt", utf8=False)
 
 
 @dataclass(frozen=True)
@@ -287,14 +285,8 @@ class Candidate:
     @classmethod
     def from_json(cls, row: Any) -> Candidate:
         """Build a candidate from its JSON form; raises :class:`RecordError` naming the field."""
-        _expect(isinstance(row, dict), "row", "an object", row)
-        candidate: Candidate = _build(cls, row)
-        for name in ("candidate_id", "task_id", "response", "code", "model"):
-            _expect(isinstance(getattr(candidate, name), str), name, "a string", getattr(candidate, name))
-        _expect(candidate.source in SOURCES, "source", f"one of {', '.join(SOURCES)}", candidate.source)
-        _expect(candidate.finish_reason in ("stop", "length"), "finish_reason", "stop or length", row["finish_reason"])
-        _expect(isinstance(candidate.sampling, dict), "sampling", "an object", candidate.sampling)
-        return candidate
+        check(cls, row)
+        return cls(**row)
 
 
 @dataclass(frozen=True)
@@ -355,37 +347,16 @@ class RankedGroup:
     candidate_ids: list[str] | None = None
 
 
-# -- Checks ----------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Dropped:
+    """Something that does not go into training, and why.
 
+    Args:
+        task_id: The problem.
+        reason: A key of ``PROBLEM_REASONS``, or of ``ANSWER_REASONS`` for single candidates.
+        candidate_ids: The candidates concerned.
+    """
 
-def check_prompt(prompt: Any) -> None:
-    """Raise :class:`RecordError` unless ``prompt`` is non-empty text or a non-empty list of chat messages."""
-    if isinstance(prompt, str):
-        _expect(bool(prompt), "prompt", "text that is not empty", prompt)
-        return
-    _expect_list(prompt, "prompt", dict, "chat messages, or a string")
-    for index, message in enumerate(prompt):
-        for name in ("role", "content"):
-            _expect(isinstance(message.get(name), str), f"prompt[{index}].{name}", "a string", message.get(name))
-
-
-def _build(cls: type[Any], row: dict[str, Any], prefix: str = "") -> Any:
-    known = {item.name: item for item in dataclasses.fields(cls)}
-    unknown = sorted(row.keys() - known.keys())
-    _expect(not unknown, prefix + (unknown or [""])[0], f"no such field; known are {', '.join(known)}", unknown)
-    for name, item in known.items():
-        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if required and name not in row:
-            raise RecordError(f"field {prefix}{name}: missing")
-    return cls(**row)
-
-
-def _expect_list(value: Any, name: str, kind: type, what: str) -> None:
-    fine = isinstance(value, list) and bool(value) and all(isinstance(item, kind) for item in value)
-    _expect(fine, name, f"a non-empty list of {what}", value)
-
-
-def _expect(fine: bool, name: str, expected: str, got: Any) -> None:
-    if not fine:
-        shown = json.dumps(got, default=repr)
-        raise RecordError(f"field {name}: expected {expected}, got {shown[:80]}")
+    task_id: str
+    reason: str
+    candidate_ids: list[str]

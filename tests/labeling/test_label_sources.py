@@ -166,7 +166,7 @@ def test_a_labels_file_is_a_source_too(tmp_path: Path) -> None:
         ({"prompt": "p", "responses": ["a", 1]}, "a response is neither text nor one assistant message: 1"),
         ({"prompt": "p", "responses": ["a", [{"role": "user", "content": "b"}]]}, "a response is neither text nor"),
         ({"prompt": "p", "responses": ["a", "b"], "sources": ["x"]}, "field sources: expected a string for each"),
-        ({"prompt": "p", "responses": ["a", "b"], "task_id": 1}, "field task_id: expected a string, got 1"),
+        ({"prompt": "p", "responses": ["a", "b"], "task_id": 1}, "field task_id: expected a string or null, got 1"),
         ({"prompt": [{"role": "user"}], "responses": ["a", "b"]}, "field prompt[0].content"),
     ],
 )

@@ -67,8 +67,10 @@ def test_the_identity_follows_the_content(tmp_path: Path) -> None:
     ("row", "message"),
     [
         ("{", r"x\.jsonl:2: Expecting"),
-        ([1], r"x\.jsonl:2: expected a JSON object, got list"),
-        ({"completion": "x"}, r"x\.jsonl:2: field task_id: expected a string, got null"),
+        ("[" * 100_000, r"x\.jsonl:2: maximum recursion depth"),
+        ({"task_id": "a", "completion": "\ud800"}, r"x\.jsonl:2: field completion: expected what can be written"),
+        ([1], r"x\.jsonl:2: field row: expected an object, got \[1\]"),
+        ({"completion": "x"}, r"x\.jsonl:2: field task_id: missing"),
         ({"task_id": "b"}, r"x\.jsonl:2: field completion: expected a string, got null"),
         ({"task_id": "b", "response": 1}, r"x\.jsonl:2: field response"),
         ({"task_id": "b", "completion": "", "source": "me"}, r"x\.jsonl:2: field source: expected one of student"),

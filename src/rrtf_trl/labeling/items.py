@@ -11,7 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from rrtf_trl.records import Prompt, RecordError, check_prompt, content_hash
+from rrtf_trl.forms import check
+from rrtf_trl.records import Prompt, RecordError, content_hash
 
 MAX_ANSWERS = 9
 """One a digit key."""
@@ -79,21 +80,8 @@ class Item:
         Raises:
             RecordError: If a field is missing or wrong, or the ids are not those of the content.
         """
-        _fields(row, {"prompt", "answers", "item_id"}, {"task_id"}, "")
-        check_prompt(row["prompt"])
-        optional(row, "task_id", str)
-        if not isinstance(row["answers"], list):
-            raise RecordError("field answers: expected a list")
-        answers = []
-        for index, answer in enumerate(row["answers"]):
-            where = f"answers[{index}]"
-            if not isinstance(answer, dict):
-                raise RecordError(f"field {where}: expected an object")
-            _fields(answer, {"answer_id", "text"}, {"source", "model", "response", "tests"}, f"{where}.")
-            for name in ("answer_id", "text", "source", "model", "response"):
-                optional(answer, name, str, f"{where}.")
-            optional(answer, "tests", dict, f"{where}.")
-            answers.append(Answer(**answer))
+        check(cls, row, utf8=False)
+        answers = [Answer(**answer) for answer in row["answers"]]
         item = cls.create(row["prompt"], answers, row.get("task_id"))
         if row["item_id"] != item.item_id or any(a.answer_id != answer_id(item.prompt, a.text) for a in answers):
             raise RecordError("field item_id: the ids are not those of this prompt and these answers")
@@ -125,25 +113,3 @@ def prompt_key(prompt: Prompt) -> str:
 def answer_id(prompt: Prompt, text: str) -> str:
     """Return the id of an answer: a hash of the prompt and the text, white space at either end aside."""
     return content_hash("answer", prompt_key(prompt), text.strip())
-
-
-_KINDS: dict[type, str] = {str: "a string", list: "a list", dict: "an object", int: "a number", float: "a number"}
-
-
-def optional(row: dict[str, Any], name: str, kind: type | tuple[type, ...], prefix: str = "") -> None:
-    """Raise :class:`RecordError` if a field is there, is not null, and is of another type."""
-    value = row.get(name)
-    if value is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        words = " or ".join(dict.fromkeys(_KINDS[k] for k in kinds))
-        raise RecordError(f"field {prefix}{name}: expected {words}, got {json.dumps(value, default=repr)[:80]}")
-
-
-def _fields(row: dict[str, Any], required: set[str], allowed: set[str], prefix: str) -> None:
-    missing, unknown = sorted(required - row.keys()), sorted(row.keys() - required - allowed)
-    if missing:
-        raise RecordError(f"field {prefix}{missing[0]}: missing")
-    if unknown:
-        raise RecordError(
-            f"field {prefix}{unknown[0]}: no such field; known are {', '.join(sorted(required | allowed))}"
-        )

@@ -24,7 +24,7 @@ def is_labels_file(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             row = json.loads(file.readline())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(row, dict) and row.get("kind") == "labels"
 
@@ -52,7 +52,7 @@ def _read(path: Path, ledger: Ledger) -> int:
             for number, line in enumerate(file, start=1):
                 try:
                     row = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     if not line.endswith(b"\n"):
                         break
                     raise InputError(f"{path}:{number}: not JSON: {error}") from None

@@ -17,32 +17,47 @@ What holds now is what these rows add up to (:class:`Ledger`), today as after a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
+from rrtf_trl.forms import Must, NonEmpty, check, wrong
 from rrtf_trl.records import RecordError
 
 from .draft import Draft, Refused
-from .items import Answer, Item, optional
+from .items import Answer, Item
 
 HEADER = {"kind": "labels", "version": 1}
-LOOKS = ("tests", "diff", "response")
-_COMMON = {"kind", "id", "time", "annotator", "item_id", "seconds"}
-_OWN: dict[str, set[str]] = {
-    "open": {"shown"},
-    "rank": {"answer_id"},
-    "unrank": {"answer_id"},
-    "tie": set(),
-    "rest": set(),
-    "look": {"what"},
-    "submit": {"ranks", "shown", "item_seconds", "origin"},
-    "skip": {"shown", "origin"},
-    "revisit": set(),
-    "undo": {"undoes"},
+_Look = Literal["tests", "diff", "response"]
+LOOKS: tuple[str, ...] = get_args(_Look)
+
+
+@dataclass(kw_only=True)
+class _Action:
+    kind: str
+    id: NonEmpty
+    time: str
+    annotator: NonEmpty
+    item_id: str | None = None
+    seconds: float | None = None
+
+
+_RANKS = dict[str, Annotated[int, Must("a whole number from 1", ge=1)]]
+_FROM_ELSEWHERE: list[Any] = [("shown", list[str] | None, None), ("origin", str | None, None)]
+_OWN: dict[str, list[Any]] = {
+    "open": [("shown", list[str])],
+    "rank": [("answer_id", str)],
+    "unrank": [("answer_id", str)],
+    "tie": [],
+    "rest": [],
+    "look": [("what", _Look)],
+    "submit": [("ranks", _RANKS), ("item_seconds", float | None, None), *_FROM_ELSEWHERE],
+    "skip": _FROM_ELSEWHERE,
+    "revisit": [],
+    "undo": [("undoes", str)],
 }
+_ACTIONS = {kind: make_dataclass(kind, own, bases=(_Action,), kw_only=True) for kind, own in _OWN.items()}
 _DRAFT = {"rank", "unrank", "tie", "rest"}
 
 Row = dict[str, Any]
@@ -168,7 +183,7 @@ class Ledger:
         Raises:
             RecordError: If it is none, or does not follow from the rows before; the message names the field.
         """
-        kind = row.get("kind")
+        kind = str(row.get("kind"))
         if kind == "labels":
             if row != HEADER:
                 raise RecordError(f"field version: this file was written by another version of rrtf-trl: {row}")
@@ -179,43 +194,33 @@ class Ledger:
                 known = self._answers.setdefault(answer.answer_id, answer)
                 if known.source is None:
                     self._answers[answer.answer_id] = answer
-        elif kind in _OWN:
+        elif kind in _ACTIONS:
             self._check(row)
             if row["id"] not in self.seen:
                 self.seen.add(row["id"])
                 self._act(row)
         else:
-            raise RecordError(f"field kind: expected one of labels, item, {', '.join(_OWN)}, got {kind!r}")
+            raise wrong("kind", f"one of labels, item, {', '.join(_ACTIONS)}", row.get("kind"))
 
     def _check(self, row: Row) -> None:
-        unknown = sorted(row.keys() - _COMMON - _OWN[row["kind"]])
-        if unknown:
-            raise RecordError(f"field {unknown[0]}: a row of kind {row['kind']} has no such field")
-        for name in ("id", "time", "annotator"):
-            if not isinstance(row.get(name), str) or (not row[name] and name != "time"):
-                raise RecordError(f"field {name}: expected a string, got {json.dumps(row.get(name))}")
+        kind = row["kind"]
+        check(_ACTIONS[kind], row, utf8=False)
         parse_time(row["time"])
-        for name in ("seconds", "item_seconds"):
-            optional(row, name, (int, float))
-        optional(row, "origin", str)
-        if row["kind"] == "revisit":
+        if kind == "revisit":
             return
         item = self.items.get(row.get("item_id") or "")
         if item is None:
             raise RecordError(f"field item_id: no item {row.get('item_id')!r} in the rows above")
         known = {answer.answer_id for answer in item.answers}
         shown, ranks = row.get("shown") or [], row.get("ranks", {})
-        if not isinstance(shown, list) or (shown and set(map(str, shown)) != known) or len(set(shown)) != len(shown):
+        if shown and sorted(shown) != sorted(known):
             raise RecordError("field shown: expected each answer of the item once")
-        whole = isinstance(ranks, dict) and all(type(rank) is int and rank > 0 for rank in ranks.values())
-        if not whole or not ranks.keys() <= known or (row["kind"] == "submit" and len(ranks) < 2):
+        if not ranks.keys() <= known or (kind == "submit" and len(ranks) < 2):
             raise RecordError("field ranks: expected a whole number from 1 for at least two answers of the item")
-        if row["kind"] in ("rank", "unrank") and row.get("answer_id") not in known:
-            raise RecordError(f"field answer_id: the item has no answer {row.get('answer_id')!r}")
-        if row["kind"] in ("open", "submit", "skip") and not shown and not row.get("origin"):
+        if row.get("answer_id", item.answers[0].answer_id) not in known:
+            raise RecordError(f"field answer_id: the item has no answer {row['answer_id']!r}")
+        if kind in ("open", "submit", "skip") and not shown and not row.get("origin"):
             raise RecordError("field shown: missing")
-        if row["kind"] == "look" and row.get("what") not in LOOKS:
-            raise RecordError(f"field what: expected one of {', '.join(LOOKS)}, got {row.get('what')!r}")
 
     def _act(self, row: Row) -> None:
         person, kind = self.annotator(row["annotator"]), row["kind"]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.files.folder import Folder
 from rrtf_trl.files.rows import read_jsonl
-from rrtf_trl.records import STATES, Problem, Prompt, RecordError, check_prompt, content_hash
+from rrtf_trl.forms import Open, check
+from rrtf_trl.records import STATES, Problem, Prompt, RecordError, content_hash
 
-from .items import MAX_ANSWERS, Answer, Item, optional
+from .items import MAX_ANSWERS, Answer, Item
 from .label_file import is_labels_file, read_labels
 
 
@@ -120,11 +122,18 @@ def read_responses(path: Path) -> Iterator[_Group]:
     yield from together.values()
 
 
+@dataclass(frozen=True)
+class _Row(Open):
+    prompt: Prompt
+    task_id: str | None = None
+    sources: list[str | None] | None = None
+    models: list[str | None] | None = None
+    model: str | None = None
+
+
 def _row(row: dict[str, Any]) -> _Group:
-    prompt = row.get("prompt")
-    check_prompt(prompt)
-    assert isinstance(prompt, str | list)
-    optional(row, "task_id", str)
+    check(_Row, row, utf8=False)
+    prompt = row["prompt"]
     if "responses" in row:
         texts, count = row["responses"], 0
         if not isinstance(texts, list) or not texts:
@@ -132,15 +141,13 @@ def _row(row: dict[str, Any]) -> _Group:
         count = len(texts)
         columns = {}
         for name in ("sources", "models"):
-            optional(row, name, list)
             columns[name] = row.get(name) or [None] * count
-            if len(columns[name]) != count or not all(v is None or isinstance(v, str) for v in columns[name]):
+            if len(columns[name]) != count:
                 raise RecordError(f"field {name}: expected a string for each of the {count} responses")
         made = zip(texts, columns["sources"], columns["models"], strict=True)
     elif "chosen" in row and "rejected" in row:
         made = zip([row["chosen"], row["rejected"]], [None] * 2, [None] * 2, strict=True)
     elif "completion" in row:
-        optional(row, "model", str)
         made = zip([row["completion"]], [None], [row.get("model")], strict=True)
     else:
         raise RecordError("field responses: missing (or `chosen` and `rejected`, or one `completion` a row)")

@@ -4,8 +4,10 @@ candidates, each with its judgements ──▶ trainable ──▶ standings ─
                                         trainable.py   combine.py    rule.py
 """
 
+from rrtf_trl.records import Dropped
+
 from .combine import Conflict, Standing
 from .rule import Ranked, Ranking
-from .trainable import Dropped, training_text
+from .trainable import training_text
 
 __all__ = ["Conflict", "Dropped", "Ranked", "Ranking", "Standing", "training_text"]

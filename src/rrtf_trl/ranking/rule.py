@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.records import Candidate, Judgement, Problem, RankedGroup
+from rrtf_trl.records import Candidate, Dropped, Judgement, Problem, RankedGroup
 
 from .combine import SAMPLE, TESTS, Conflict, Opinions, Standing, conflicts, lexicographic, paper, weighted
-from .trainable import Dropped, JudgedByAll, trainable, training_text
+from .trainable import JudgedByAll, trainable, training_text
 
 Combination = Literal["lexicographic", "weighted", "paper"]
 

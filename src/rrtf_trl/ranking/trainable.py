@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from rrtf_trl.records import Candidate, Judgement, Problem
+from rrtf_trl.records import ANSWER_REASONS, PROBLEM_REASONS, Candidate, Dropped, Judgement, Problem
 
-PROBLEM_REASONS = {
-    "no_order": "all answers score the same",
-    "too_few": "fewer than two different whole answers",
-    "teacher_below": "the teacher's best answer is below the student's",
-}
-"""Why a whole problem is dropped, each in words."""
-
-ANSWER_REASONS = {"repeated": "the same as another answer", "truncated": "cut off at max_new_tokens, or empty"}
-"""Why a single answer is dropped, each in words."""
+__all__ = ["ANSWER_REASONS", "PROBLEM_REASONS", "JudgedByAll", "trainable", "training_text"]
 
 JudgedByAll: TypeAlias = tuple[Candidate, Mapping[str, Judgement]]
 """A candidate with its judgements, by the name of their source."""
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """Something that does not go into training, and why.
-
-    Args:
-        task_id: The problem.
-        reason: A key of ``PROBLEM_REASONS``, or of ``ANSWER_REASONS`` for single candidates.
-        candidate_ids: The candidates concerned.
-    """
-
-    task_id: str
-    reason: str
-    candidate_ids: list[str]
 
 
 def training_text(problem: Problem, candidate: Candidate) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rrtf_trl.files.folder import Folder
-from rrtf_trl.ranking.trainable import ANSWER_REASONS, PROBLEM_REASONS
+from rrtf_trl.records import ANSWER_REASONS, PROBLEM_REASONS
 
 from .words import CURVES, STATES
 

@@ -8,12 +8,14 @@ import hashlib
 import json
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.forms import Open, check
 from rrtf_trl.programs.extract import extract_code
-from rrtf_trl.records import SOURCES, Candidate, Problem, RecordError, Source
+from rrtf_trl.records import SOURCES, Candidate, Problem, Source
 
 from .base import Samples
 
@@ -95,8 +97,10 @@ class ReplaySampler:
             if line.strip():
                 try:
                     row = json.loads(line)
-                    _check(row)
-                except (ValueError, RecordError) as error:
+                    check(_Answer, row)
+                    text = "response" if "response" in row else "completion"
+                    check(str, row.get(text), text)
+                except (ValueError, RecursionError) as error:
                     raise UserError(f"{self.path}:{number}: {error}") from None
                 offsets.setdefault(str(row["task_id"]), []).append(offset)
             offset += len(line)
@@ -127,18 +131,11 @@ class ReplaySampler:
         )
 
 
-def _check(row: Any) -> None:
-    if not isinstance(row, dict):
-        raise RecordError(f"expected a JSON object, got {type(row).__name__}")
-    if not isinstance(row.get("task_id"), str | int):
-        raise RecordError(f"field task_id: expected a string, got {json.dumps(row.get('task_id'))[:80]}")
-    name = "response" if "response" in row else "completion"
-    if not isinstance(row.get(name), str):
-        raise RecordError(f"field {name}: expected a string, got {json.dumps(row.get(name))[:80]}")
-    if row.get("source", SOURCES[0]) not in SOURCES:
-        raise RecordError(f"field source: expected one of {', '.join(SOURCES)}, got {json.dumps(row['source'])[:80]}")
-    if not isinstance(row.get("sampling") or {}, dict):
-        raise RecordError(f"field sampling: expected an object, got {json.dumps(row['sampling'])[:80]}")
+@dataclass(frozen=True)
+class _Answer(Open):
+    task_id: str | int
+    source: Source = "teacher"
+    sampling: dict[str, Any] | None = None
 
 
 def _opened(path: Path) -> IO[bytes]:

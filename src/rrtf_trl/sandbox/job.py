@@ -10,18 +10,18 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal, Protocol, get_args
+from typing import Annotated, Any, Literal, Protocol
 
-from rrtf_trl import records
+from rrtf_trl import forms, records
 
 from .common import codec
 
-OutcomeState = records.State | Literal["infrastructure"]
+OutcomeState = Literal[records.State, "infrastructure"]
 """A state of the records, or ``infrastructure``: our own failure, to be retried and never scored."""
 Trust = Literal["strict", "weak"]
 """Whether the verdict is the judge's (``strict``), or was found in the program's own process (``weak``)."""
 
-_STATES = (*records.STATES, "infrastructure")
+_Count = Annotated[int, forms.Must("a number of tests", ge=0)]
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,8 @@ class Job:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Job:
         """Build a job from its JSON form; raises :class:`rrtf_trl.records.RecordError` naming the field."""
-        body = _checked(cls, row, ("job_id", "code", "tests"))
-        body["tests"] = records.tests_from_json(body["tests"])
-        _expect(body.get("trust", "strict") in get_args(Trust), "trust", "strict or weak", body.get("trust"))
-        for name in ("job_id", "code"):
-            _expect(isinstance(body[name], str), name, "a string", body[name])
-        return cls(**body)
+        forms.check(cls, row, utf8=False)
+        return cls(**{**row, "tests": records.build_tests(row["tests"])})
 
 
 @dataclass(frozen=True)
@@ -96,8 +92,8 @@ class Outcome:
 
     job_id: str
     state: OutcomeState
-    passed: int
-    total: int
+    passed: _Count
+    total: _Count
     message: str
     seconds: float
     isolation: str
@@ -116,14 +112,11 @@ class Outcome:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Outcome:
         """Build an outcome from its JSON form; raises :class:`rrtf_trl.records.RecordError` naming the field."""
-        body = _checked(cls, row, ("job_id", "state", "passed", "total", "message", "seconds", "isolation"))
-        _expect(body["state"] in _STATES, "state", f"one of {', '.join(_STATES)}", body["state"])
-        _expect(body.get("trust", "strict") in get_args(Trust), "trust", "strict or weak", body.get("trust"))
-        for name in ("passed", "total"):
-            _expect(type(body[name]) is int and body[name] >= 0, name, "a number", body[name])
-        fine = body["state"] != "passed" or body["passed"] == body["total"] > 0
-        _expect(fine, "passed", "all tests, where the state is passed", body["passed"])
-        return cls(**body)
+        forms.check(cls, row, utf8=False)
+        outcome = cls(**row)
+        if outcome.state == "passed" and not outcome.passed == outcome.total > 0:
+            raise forms.wrong("passed", "all tests, where the state is passed", outcome.passed)
+        return outcome
 
 
 class SandboxBackend(Protocol):
@@ -174,18 +167,3 @@ def suite_body(job: Job) -> bytes:
 
 def _fields(record: Any) -> dict[str, Any]:
     return {item.name: getattr(record, item.name) for item in dataclasses.fields(record)}
-
-
-def _checked(cls: type[Any], row: Any, required: tuple[str, ...]) -> dict[str, Any]:
-    _expect(isinstance(row, dict), "row", "an object", row)
-    known = {item.name for item in dataclasses.fields(cls)}
-    unknown = sorted(row.keys() - known)
-    _expect(not unknown, (unknown or [""])[0], f"no such field; known are {', '.join(sorted(known))}", unknown)
-    for name in required:
-        _expect(name in row, name, "a value", None)
-    return dict(row)
-
-
-def _expect(fine: bool, name: str, expected: str, got: Any) -> None:
-    if not fine:
-        raise records.RecordError(f"field {name}: expected {expected}, got {json.dumps(got, default=repr)[:80]}")

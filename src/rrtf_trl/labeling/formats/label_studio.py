@@ -16,18 +16,26 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rrtf_trl.errors import InputError, UserError
+from rrtf_trl.forms import Open, check
 from rrtf_trl.records import Prompt, RecordError
 
-from ..items import MAX_ANSWERS, Item, optional
+from ..items import MAX_ANSWERS, Item
 from ..labels import Label
 from .ours import label_of
 
 Kind = Literal["pairwise", "ranker", "rating"]
 _TIES = {"tie", "tied", "equal", "same", "both"}
+
+
+@dataclass(frozen=True)
+class _Annotation(Open):
+    lead_time: float | None = None
+    created_at: str | None = None
 
 
 # -- Out -------------------------------------------------------------------------------------------------
@@ -199,8 +207,7 @@ class Importer:
         prompt: Any = data.get("messages") or data.get(self.prompt_field)
         if not prompt or not isinstance(prompt, str | list):
             raise RecordError(f"field data.{self.prompt_field}: missing; name the prompt's field with --prompt-field")
-        optional(annotation, "lead_time", (int, float))
-        optional(annotation, "created_at", str)
+        check(_Annotation, annotation, utf8=False)
         facts = {"seconds": annotation.get("lead_time"), "time": annotation.get("created_at") or ""}
         name = _who(annotation) or self.annotator
         task_id = data.get("task_id")

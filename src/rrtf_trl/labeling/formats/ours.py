@@ -11,13 +11,15 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, TextIO
 
+from rrtf_trl.forms import Open, check
 from rrtf_trl.records import Prompt, RankedGroup, RecordError, check_prompt, to_json
 
 from ..aggregate import Opinion
 from ..draft import dense
-from ..items import Answer, Item, optional
+from ..items import Answer, Item
 from ..labels import Label, Ledger, parse_time
 from ..sources import answer_text
 
@@ -75,6 +77,16 @@ def ranked_rows(ledger: Ledger, groups: Iterable[tuple[Item, list[Opinion]]]) ->
         )
 
 
+@dataclass(frozen=True)
+class _Row(Open):
+    prompt: Prompt
+    responses: list[Any]
+    task_id: str | None = None
+    annotator: str | None = None
+    seconds: float | None = None
+    time: str | None = None
+
+
 def label_from_row(row: dict[str, Any], annotator: str) -> Label:
     """Return the label of a label row or a ranked row.
 
@@ -90,24 +102,16 @@ def label_from_row(row: dict[str, Any], annotator: str) -> Label:
     unknown = sorted(row.keys() - known)
     if unknown:
         raise RecordError(f"field {unknown[0]}: no such field; known are {', '.join(sorted(known))}")
-    prompt = row.get("prompt")
-    check_prompt(prompt)
-    optional(row, "task_id", str)
-    optional(row, "annotator", str)
-    optional(row, "seconds", (int, float))
-    optional(row, "time", str)
+    check(_Row, row, utf8=False)
     parse_time(row.get("time") or "")
-    texts = row.get("responses")
-    if not isinstance(texts, list):
-        raise RecordError("field responses: expected a list")
-    texts = [answer_text(text) for text in texts]
+    texts = [answer_text(text) for text in row["responses"]]
     sources, models = (_column(row, name, len(texts), str) or [None] * len(texts) for name in ("sources", "models"))
     values = _column(row, "scores" if ranked else "ranks", len(texts), (int, float) if ranked else int)
     if values is None:
         raise RecordError("field ranks: missing (or `scores`)")
     made = list(zip(texts, sources, models, strict=True))
     return label_of(
-        prompt,  # type: ignore[arg-type]  # checked above
+        row["prompt"],
         [(text, {"source": source, "model": model}) for text, source, model in made],
         [None if value is None else float(-value if ranked else value) for value in values],
         annotator=row.get("annotator") or annotator,
