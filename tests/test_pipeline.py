@@ -68,6 +68,27 @@ class CountingTests(UnitTests):
             yield judgement
 
 
+class Labels:
+    """People's labels: the longer an answer, the better; without one for a program that crashes."""
+
+    name = "human"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def identity(self) -> dict[str, Any]:
+        return {"feedback": self.name}
+
+    def check(self, problem: Problem) -> None:
+        pass
+
+    def judge(self, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
+        for _, candidate in items:
+            self.asked += 1
+            score = None if candidate.response == CRASH else len(candidate.response) / 100
+            yield Judgement(candidate.candidate_id, self.name, None, score)
+
+
 def problems(count: int, split: str = "train") -> list[Problem]:
     tests = CaseTests([{"args": [n], "expected": n + 1} for n in range(3)])
     return [Problem(f"{split}/{i}", f"# {split} {i}\ndef f(x):\n", tests, "f") for i in range(count)]
@@ -181,6 +202,24 @@ def test_sources_are_ranked_together(tmp_path: Path) -> None:
     group = rows(tmp_path / "run" / "ranked.jsonl")[1]
     assert group["sources"] == ["student", "student", "reference"]
     assert group["scores"] == [3.0, 2.0, 3.5]
+
+
+def test_a_run_without_tests_is_ranked_by_people_and_evaluated_by_tests(tmp_path: Path) -> None:
+    tests = CountingTests()
+    pipeline(tmp_path, feedback={"human": Labels()}, tests=tests).run("evaluate")
+    group = rows(tmp_path / "run" / "ranked.jsonl")[0]
+    assert group["responses"] == [RIGHT, WRONG, CRASH, BROKEN]
+    assert group["scores"] == pytest.approx([1.0, 0.0, 2 / 3, 1 / 3])
+    assert {row["feedback"] for row in rows(tmp_path / "run" / "judgements.jsonl")} == {"human"}
+    heldout = {row["task_id"] for row in rows(tmp_path / "run" / "heldout.jsonl")}
+    assert len(tests.judged) > 0
+    assert {row["task_id"] for row in rows(tmp_path / "run" / "evaluation" / "base.greedy.jsonl")} == heldout
+
+
+def test_evaluation_goes_by_the_tests_of_the_feedback_or_by_ones_of_its_own(tmp_path: Path) -> None:
+    run = pipeline(tmp_path)
+    assert run.evaluation_tests is run.feedback["unit_tests"]
+    assert isinstance(pipeline(tmp_path, feedback={"human": Labels()}).evaluation_tests, UnitTests)
 
 
 def test_results_hold_before_after_and_paired_gain(tmp_path: Path) -> None:

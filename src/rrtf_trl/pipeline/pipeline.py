@@ -20,7 +20,7 @@ from rich.console import Console
 
 from rrtf_trl.errors import InputError
 from rrtf_trl.evaluation import Evaluation, Measured, before_and_after
-from rrtf_trl.feedback import Feedback
+from rrtf_trl.feedback import Feedback, UnitTests
 from rrtf_trl.files.folder import json_line
 from rrtf_trl.monitoring.status_file import current_status
 from rrtf_trl.problems import Decontaminator
@@ -58,7 +58,7 @@ class Pipeline:
         store: The memory that it shares with other runs.
         problems: ``train`` and ``heldout`` problems; read once.
         samplers: The sources of candidates, by name.
-        feedback: The sources of judgements, by name; ranking needs ``unit_tests``.
+        feedback: The sources of judgements, by name.
         ranking: Turns judgements into groups.
         model: Path or hub id of the policy to train.
         train: Trains on ``ranked.jsonl``: called with the folder, returns the log.
@@ -70,6 +70,8 @@ class Pipeline:
         executor: Where answers are drawn and judged.
         config: The configuration that all this was built of, for the hooks.
         hooks: Called at the begin and end of each stage.
+        tests: Judges the answers to held-out problems; by default ``unit_tests`` of the feedback, and where that has
+            none, unit tests without options.
     """
 
     folder: RunFolder
@@ -87,6 +89,14 @@ class Pipeline:
     executor: Executor = field(default_factory=LocalExecutor)
     config: Mapping[str, Any] = field(default_factory=dict)
     hooks: Hooks = field(default_factory=NoHooks)
+    tests: Feedback | None = None
+
+    @property
+    def evaluation_tests(self) -> Feedback:
+        """What judges the answers to held-out problems."""
+        if self.tests is None:
+            self.tests = self.feedback.get("unit_tests") or UnitTests()
+        return self.tests
 
     @property
     def collector(self) -> Collector:
@@ -195,8 +205,11 @@ class Pipeline:
         return removed, dict(index.names)
 
     def _checked(self, split: str, seen: dict[str, str]) -> Iterator[dict[str, Any]]:
+        sources = list(self.feedback.values())
+        if split == "heldout" and self.evaluation_tests not in sources:
+            sources.append(self.evaluation_tests)
         for problem in self.problems[split]:
-            for source in self.feedback.values():
+            for source in sources:
                 try:
                     source.check(problem)
                 except ValueError as error:
@@ -309,7 +322,7 @@ class Pipeline:
             model,
             self.evaluation,
             self._problems("heldout.jsonl"),
-            self.feedback["unit_tests"],
+            self.evaluation_tests,
             self.collector,
             self.folder,
             f"evaluation/{which}.",
