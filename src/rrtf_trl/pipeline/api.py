@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,7 @@ def sample(
     with _collector(folder, progress) as collector:
         for number, sampler in enumerate(samplers):
             name = "" if len(samplers) == 1 else f"{number + 1} of {len(samplers)}"
-            collector.draw(name, sampler, lambda: iter(problems))
+            collector.draw(name, sampler, lambda: iter(problems), len(problems))
             skipped.update(collector.skipped(sampler, lambda: iter(problems)))
         drawn = collector.drawn_by_all(samplers, lambda: iter(problems))
         return [
@@ -204,11 +205,10 @@ def judge(
     ]
     with _collector(folder, progress) as collector:
         for source in sources:
-            collector.judge(
-                f"judge {source.name}", source, lambda: ((item.problem, item.candidates) for item in answers)
-            )
-            for item, known in zip(answers, judgements, strict=True):
-                verdicts = collector.verdicts(source, item.problem, item.candidates)
+            pairs = [(item.problem, item.candidates) for item in answers]
+            number = sum(len(item.candidates) for item in answers)
+            collector.judge(f"judge {source.name}", source, partial(iter, pairs), number)
+            for known, (_, _, (verdicts,)) in zip(judgements, collector.judged([source], pairs), strict=True):
                 for of_candidate, verdict in zip(known, verdicts, strict=True):
                     of_candidate[source.name] = verdict
     return [replace(item, judgements=known) for item, known in zip(answers, judgements, strict=True)]
@@ -298,6 +298,7 @@ def evaluate(
             collector,
             None if folder is None else Folder(folder),
             "samples/",
+            len(problems),
         )
     return Figures(figures(found, measurements), f"{model}: {len(problems)} problems, with 95% intervals")
 
