@@ -250,14 +250,15 @@ class Pipeline:
     def _problems(self, file: str) -> Problems:
         return lambda: self.folder.problems(file)
 
-    def _key(self, inputs: list[Any], file: str) -> str:
+    def _key(self, inputs: list[Any], *files: str) -> str:
         """Return a hash of what a stage read, of who did its work, and of what it wrote."""
-        return content_hash(inputs, self.folder.digest(file))
+        return content_hash(inputs, *map(self.folder.digest, files))
 
-    def _is_done(self, stage: str, names: Iterable[str], inputs: list[Any], file: str) -> bool:
-        """Return whether a stage has read the same before and its file is as it left it, and if so say it."""
+    def _is_done(self, stage: str, names: Iterable[str], inputs: list[Any], *files: str) -> bool:
+        """Return whether a stage has read the same before and its files are as it left them, and if so say it."""
         note = self.folder.stage(stage)
-        if not (self.folder / file).is_file() or note.get("key") != self._key(inputs, file):
+        are_there = all((self.folder / file).is_file() for file in files)
+        if not are_there or note.get("key") != self._key(inputs, *files):
             return False
         for name in names:
             number = sum(count for what, count in note.get(name, {}).items() if what != "skipped")
@@ -271,8 +272,7 @@ class Pipeline:
         inputs: list[Any] = [self.folder.digest("problems.jsonl"), self.folder.digest("candidates.jsonl")]
         inputs += [[name, source.identity()] for name, source in self.feedback.items()]
         summaries = [f"feedback/{name}.json" for name, source in self.feedback.items() if hasattr(source, "summarize")]
-        has_summaries = all((self.folder / file).is_file() for file in summaries)
-        if has_summaries and self._is_done("feedback", self.feedback, inputs, "judgements.jsonl"):
+        if self._is_done("feedback", self.feedback, inputs, "judgements.jsonl", *summaries):
             return {"worked": False}
         counts = {}
         number = self.folder.stage("sample")["candidates"]
@@ -282,7 +282,7 @@ class Pipeline:
         self.folder.write_jsonl("judgements.jsonl", map(to_json, self._verdicts_on_samples()))
         return {
             **counts,
-            "key": self._key(inputs, "judgements.jsonl"),
+            "key": self._key(inputs, "judgements.jsonl", *summaries),
             "worked": any(count["judged"] for count in counts.values()),
         }
 
