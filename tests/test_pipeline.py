@@ -68,6 +68,27 @@ class CountingTests(UnitTests):
             yield judgement
 
 
+class Labels:
+    """People's labels: the longer an answer, the better; without one for a program that crashes."""
+
+    name = "human"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def identity(self) -> dict[str, Any]:
+        return {"feedback": self.name}
+
+    def check(self, problem: Problem) -> None:
+        pass
+
+    def judge(self, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
+        for _, candidate in items:
+            self.asked += 1
+            score = None if candidate.response == CRASH else len(candidate.response) / 100
+            yield Judgement(candidate.candidate_id, self.name, None, score)
+
+
 def problems(count: int, split: str = "train") -> list[Problem]:
     tests = CaseTests([{"args": [n], "expected": n + 1} for n in range(3)])
     return [Problem(f"{split}/{i}", f"# {split} {i}\ndef f(x):\n", tests, "f") for i in range(count)]
@@ -183,6 +204,24 @@ def test_sources_are_ranked_together(tmp_path: Path) -> None:
     assert group["scores"] == [3.0, 2.0, 3.5]
 
 
+def test_a_run_without_tests_is_ranked_by_people_and_evaluated_by_tests(tmp_path: Path) -> None:
+    tests = CountingTests()
+    pipeline(tmp_path, feedback={"human": Labels()}, tests=tests).run("evaluate")
+    group = rows(tmp_path / "run" / "ranked.jsonl")[0]
+    assert group["responses"] == [RIGHT, WRONG, CRASH, BROKEN]
+    assert group["scores"] == pytest.approx([1.0, 0.0, 2 / 3, 1 / 3])
+    assert {row["feedback"] for row in rows(tmp_path / "run" / "judgements.jsonl")} == {"human"}
+    heldout = {row["task_id"] for row in rows(tmp_path / "run" / "heldout.jsonl")}
+    assert len(tests.judged) > 0
+    assert {row["task_id"] for row in rows(tmp_path / "run" / "evaluation" / "base.greedy.jsonl")} == heldout
+
+
+def test_evaluation_goes_by_the_tests_of_the_feedback_or_by_ones_of_its_own(tmp_path: Path) -> None:
+    run = pipeline(tmp_path)
+    assert run.evaluation_tests is run.feedback["unit_tests"]
+    assert isinstance(pipeline(tmp_path, feedback={"human": Labels()}).evaluation_tests, UnitTests)
+
+
 def test_results_hold_before_after_and_paired_gain(tmp_path: Path) -> None:
     pipeline(tmp_path).run("evaluate")
     results = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -253,6 +292,57 @@ def test_the_note_of_a_stage_that_had_nothing_to_do_stands(tmp_path: Path) -> No
     assert again["sample"] == stages["sample"]
     assert again["feedback"] == stages["feedback"]
     assert stages["feedback"]["unit_tests"] == {"judged": 12, "reused": 3}
+
+
+def test_where_nothing_changed_the_store_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline(tmp_path).run("rank")
+    files = ["candidates.jsonl", "judgements.jsonl", "ranked.jsonl", "standings.jsonl", "dropped.jsonl"]
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in files}
+    again = pipeline(tmp_path)
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the store was asked")
+
+    for name in ("candidates", "verdicts", "present", "skipped", "claim", "add_unit", "add_verdicts"):
+        monkeypatch.setattr(again.store, name, refuse)
+    again.run("rank")
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in files} == before
+    output = again.console.file.getvalue()  # type: ignore[attr-defined]
+    assert "sample answers: nothing to do, 15 re-used\nfeedback unit_tests: nothing to do, 15 re-used\n" in output
+
+
+@pytest.mark.parametrize("name", ["candidates.jsonl", "judgements.jsonl"])
+def test_a_file_that_was_changed_or_lost_is_written_anew(tmp_path: Path, name: str) -> None:
+    pipeline(tmp_path).run("rank")
+    file = tmp_path / "run" / name
+    before = file.read_bytes()
+    for spoil in (lambda: file.write_bytes(before[:-9]), file.unlink):
+        spoil()
+        tests = CountingTests()
+        pipeline(tmp_path, feedback={"unit_tests": tests}).run("rank")
+        assert file.read_bytes() == before
+        assert tests.judged == []
+
+
+def test_a_stage_that_others_did_the_work_of_is_known_by_its_own_key_afterwards(tmp_path: Path) -> None:
+    few, many = {"answers": Answers(RIGHT, WRONG)}, {"answers": Answers(RIGHT, WRONG, CRASH)}
+    for samplers in (few, many, few):
+        pipeline(tmp_path, samplers=samplers).run("rank")
+    stages = json.loads((tmp_path / "run" / "run.json").read_text())["stages"]
+    assert stages["sample"]["candidates"] == 6
+    pipeline(tmp_path, samplers=few).run("rank")
+    assert len(rows(tmp_path / "run" / "candidates.jsonl")) == len(rows(tmp_path / "run" / "judgements.jsonl")) == 6
+
+
+def test_a_problem_without_answers_is_dropped_in_its_place(tmp_path: Path) -> None:
+    skip = Problem("skip", "# skip\ndef f(x):\n", problems(1)[0].tests, "f")
+    train = [skip, *problems(2), Problem("skip", "# last\ndef f(x):\n", skip.tests, "f")]
+    feedback = {"unit_tests": CountingTests(), "human": Labels()}
+    pipeline(tmp_path, problems={"train": train, "heldout": problems(1, "heldout")}, feedback=feedback).run("rank")
+    standings = rows(tmp_path / "run" / "standings.jsonl")
+    assert [row["task_id"] for row in standings] == ["skip", "train/0", "train/1", "skip"]
+    assert [len(row["standings"]) for row in standings] == [0, 4, 4, 0]
+    assert standings[1]["standings"][2]["opinions"] == {"unit_tests": 1.0, "human": None, "sample": 0.0}
 
 
 def test_a_stages_own_error_comes_before_that_of_a_strict_plugin(

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.pipeline.api import Answers, rank
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.ranking.trainable import JudgedByAll
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem
@@ -248,3 +249,65 @@ def test_a_source_that_the_run_does_not_have_is_refused(options: dict[str, Any])
     with pytest.raises(UserError, match=r"people is no source of feedback of this run, which has unit_tests, human"):
         Ranking(**options).check(["unit_tests", "human"])
     Ranking(order=["human", "sample"]).check(["unit_tests", "human"])
+
+
+# -- Without tests -------------------------------------------------------------------------------------------
+
+
+def judged_without_tests(count: int, **opinions: list[float | None]) -> list[JudgedByAll]:
+    """Build candidates that other sources than tests have judged; the last is a teacher's."""
+    rows = judged(*[("passed", 1, "student")] * (count - 1), ("passed", 1, "teacher"), **opinions)
+    return [(candidate, {n: j for n, j in judgements.items() if n != "unit_tests"}) for candidate, judgements in rows]
+
+
+def test_people_alone_can_rank() -> None:
+    rows = judged_without_tests(4, human=[0.2, 0.9, None, 0.2])
+    # Two are level by people, of which the teacher's sample is above; who has no label stands in the middle.
+    assert scores_of(Ranking(), rows) == pytest.approx([0.0, 1.0, 2 / 3, 1 / 3])
+    assert scores_of(Ranking(order=["human"]), rows) == [0.0, 1.0, 0.5, 0.0]
+    ranked = Ranking(order=["human"]).rank(PROBLEM, rows)
+    assert ranked.standings[0].opinions == {"human": 0.2, "sample": 0.0}
+
+
+def test_without_tests_people_go_before_the_teacher_and_their_conflicts_are_found() -> None:
+    rows = judged_without_tests(3, teacher=[0.9, 0.1, 0.5], human=[0.5, 0.5, 1.0])
+    assert scores_of(Ranking(), rows) == [0.5, 0.0, 1.0]
+    assert [conflict.sources for conflict in Ranking().rank(PROBLEM, rows).conflicts] == [("teacher", "human")]
+
+
+def test_without_tests_nobodys_word_drops_a_problem_but_one_without_order_is() -> None:
+    rows = judged_without_tests(2, human=[1.0, 0.0])
+    assert scores_of(Ranking(), rows) == [1.0, 0.0]
+    level = judged_without_tests(2, human=[None, None])
+    ranked = Ranking(order=["human"]).rank(PROBLEM, level)
+    assert [item.reason for item in ranked.dropped] == ["no_order"]
+    assert {row.score for row in ranked.standings} == {0.0}
+
+
+def test_weights_go_without_tests_too() -> None:
+    ranking = Ranking(combine="weighted", weights={"human": 3.0, "teacher": 1.0})
+    rows = judged_without_tests(3, human=[1.0, 0.0, None], teacher=[0.0, 1.0, 0.5])
+    assert scores_of(ranking, rows) == pytest.approx([0.75, 0.25, 0.5])
+
+
+def test_the_papers_rule_needs_tests() -> None:
+    ranking = Ranking(combine="paper")
+    ranking.check(["unit_tests", "human"])
+    with pytest.raises(UserError, match=r"goes by what happened to answers in their tests: add unit_tests"):
+        ranking.check(["human"])
+    with pytest.raises(UserError, match="add unit_tests"):
+        ranking.rank(PROBLEM, judged_without_tests(2, human=[0.0, 1.0]))
+
+
+def test_tests_that_a_run_does_not_have_get_no_weight() -> None:
+    with pytest.raises(UserError, match="unit_tests is no source of feedback of this run, which has human"):
+        Ranking(combine="weighted", weights={"unit_tests": 1.0, "human": 1.0}).check(["human"])
+
+
+@pytest.mark.parametrize(("sources", "passing"), [(["labels"], None), (["unit_tests", "labels"], 3.0)])
+def test_only_tests_say_which_score_passes(sources: list[str], passing: float | None) -> None:
+    rows = judged(("passed",), ("partial",), labels=[0.0, 1.0])
+    named = [{name: judgements[name] for name in sources} for _, judgements in rows]
+    dataset = rank([Answers(PROBLEM, [candidate for candidate, _ in rows], named)])
+    assert dataset["passing_score"][0] == passing
+    assert dataset["scores"][0] == ([0.0, 1.0] if passing is None else [3.0, 2.0])

@@ -6,7 +6,7 @@ import pytest
 
 from rrtf_trl.errors import StoreError
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem
-from rrtf_trl.storage.store import Store, batches, unit_key, verdict_key
+from rrtf_trl.storage.store import Store, batches, unit_key, verdict_key, verdict_keys
 
 PROBLEMS = [Problem(f"t/{i}", f"def f{i}(x):\n", CaseTests([{"args": [1], "expected": i}]), f"f{i}") for i in range(5)]
 
@@ -52,6 +52,24 @@ def test_a_verdict_serves_every_candidate_with_the_same_code(tmp_path: Path) -> 
     store.add_verdicts([(key, Judgement("c1", "unit_tests", "passed", 1.0, {"total": 1}))])
     assert store.verdict(key, "c2") == Judgement("c2", "unit_tests", "passed", 1.0, {"total": 1})
     assert store.verdict("other", "c2") is None
+
+
+def test_many_verdicts_are_read_at_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    keys = [f"k{i}" for i in range(1201)]
+    store.add_verdicts((key, Judgement("c", "f", None, i / 7, {"i": i})) for i, key in enumerate(keys))
+    found = store.verdicts([*keys, "other", keys[0]])
+    assert set(found) == set(keys)
+    assert found["k1200"] == Judgement("", "f", None, 1200 / 7, {"i": 1200})
+    assert store.present("verdicts", ["k3", "other", *keys]) == set(keys)
+    assert store.present("units", keys) == set()
+    assert store.verdicts([]) == {}
+
+
+def test_keys_of_a_problems_verdicts_are_those_of_each_by_itself() -> None:
+    candidates = [candidate(1), candidate(2, code="other")]
+    alone = [verdict_key({"timeout": 5}, PROBLEMS[0], item) for item in candidates]
+    assert verdict_keys({"timeout": 5}, PROBLEMS[0], candidates) == alone
 
 
 def test_a_verdict_is_another_for_other_code_tests_or_limits() -> None:

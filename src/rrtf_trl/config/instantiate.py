@@ -19,6 +19,7 @@ from rich.console import Console
 from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation import Evaluation
+from rrtf_trl.feedback import Feedback
 from rrtf_trl.models.identity import model_identity
 from rrtf_trl.pipeline.pipeline import Pipeline, Stage
 from rrtf_trl.pipeline.train_stage import train_stage
@@ -69,7 +70,14 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
         config=key,
         hooks=PluginHooks(),
         plan=list(plan(config)) if until in ("train", "report") else (),
+        tests=feedback.get("unit_tests") or _tests_of_evaluation(config),
     )
+
+
+def _tests_of_evaluation(config: DictConfig) -> Feedback:
+    """Build the unit tests of a run whose feedback has none; what an experiment sets of theirs holds."""
+    options = OmegaConf.to_container(config.feedback.get("unit_tests") or OmegaConf.create(), resolve=True)
+    return cast(Feedback, instantiate({"_target_": "rrtf_trl.feedback.UnitTests", **options}, _convert_="all"))  # type: ignore[dict-item]
 
 
 def _train_stage(
@@ -166,13 +174,20 @@ def check_choices(config: DictConfig) -> None:
     for package, wanted in needed.items():
         if wanted is not None and importlib.util.find_spec(package) is None:
             raise UserError(f"{package} is not installed: pip install 'rrtf-trl[{EXTRAS[package]}]'")
-    if "_target_" not in (config.feedback.get("unit_tests") or {}):
-        raise UserError("feedback: unit_tests must be among them, since ranking and evaluation go by the tests")
+    has_tests = "_target_" in (config.feedback.get("unit_tests") or {})
+    if not has_tests and "trainer" not in config:
+        raise UserError("feedback: unit_tests must be among them, since evaluation goes by the tests")
     if "adapter" in config and config.quantization is not None and config.adapter is None:
         raise UserError("quantized weights cannot be trained themselves: add adapter=lora")
     limits = {
         f"trainer.{name}": OmegaConf.select(config, f"trainer.{name}") for name in ("sft_min_score", "rank_min_score")
     }
+    in_force = [name for name, limit in limits.items() if limit is not None]
+    if not has_tests and in_force:
+        raise UserError(
+            "feedback: unit_tests must be among them, or no limit set from which score on an answer is good enough, "
+            f"for without tests no score says so: {' '.join(f'{name}=null' for name in in_force)}"
+        )
     too_high = [f"{name}={limit:g}" for name, limit in limits.items() if limit is not None and limit > 1]
     if OmegaConf.select(config, "ranking.combine") == "weighted" and too_high:
         raise UserError(

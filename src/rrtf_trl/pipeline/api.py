@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,7 @@ def sample(
     with _collector(folder, progress) as collector:
         for number, sampler in enumerate(samplers):
             name = "" if len(samplers) == 1 else f"{number + 1} of {len(samplers)}"
-            collector.draw(name, sampler, lambda: iter(problems))
+            collector.draw(name, sampler, lambda: iter(problems), len(problems))
             skipped.update(collector.skipped(sampler, lambda: iter(problems)))
         drawn = collector.drawn_by_all(samplers, lambda: iter(problems))
         return [
@@ -204,11 +205,10 @@ def judge(
     ]
     with _collector(folder, progress) as collector:
         for source in sources:
-            collector.judge(
-                f"judge {source.name}", source, lambda: ((item.problem, item.candidates) for item in answers)
-            )
-            for item, known in zip(answers, judgements, strict=True):
-                verdicts = collector.verdicts(source, item.problem, item.candidates)
+            pairs = [(item.problem, item.candidates) for item in answers]
+            number = sum(len(item.candidates) for item in answers)
+            collector.judge(f"judge {source.name}", source, partial(iter, pairs), number)
+            for known, (_, _, (verdicts,)) in zip(judgements, collector.judged([source], pairs), strict=True):
                 for of_candidate, verdict in zip(known, verdicts, strict=True):
                     of_candidate[source.name] = verdict
     return [replace(item, judgements=known) for item, known in zip(answers, judgements, strict=True)]
@@ -219,32 +219,35 @@ def rank(judged: Iterable[Answers], ranking: Ranking | None = None) -> Dataset:
 
     The rows have ``prompt``, ``responses``, ``scores`` and ``sources``, and ``passing_score``: the trainer imitates
     only responses of at least that score, and ranks only what reaches it above others, unless its own options say
-    otherwise.
+    otherwise. Where answers were judged without unit tests it is ``None``, for no score says that one passes.
 
     Args:
         judged: What :func:`judge` returned.
         ranking: The rule; by default the paper's four states, one apart.
 
     Raises:
-        UserError: If an answer was not judged, or nothing is left.
+        UserError: If an answer was not judged, the rule needs tests and there are none, or nothing is left.
     """
     from datasets import Dataset  # heavy
 
     rule = ranking or Ranking()
     rows: list[dict[str, Any]] = []
     reasons: dict[str, int] = {}
+    passing_score = rule.passing_score
     for item in judged:
         if len(item.judgements) != len(item.candidates):
             raise UserError(f"{item.problem.task_id}: its answers are not judged: judge(answers) comes before rank")
         ranked = rule.rank(item.problem, list(zip(item.candidates, item.judgements, strict=True)))
         if ranked.group is not None:
-            rows.append({**to_json(ranked.group), "passing_score": rule.passing_score})
+            rows.append(to_json(ranked.group))
+            if not all("unit_tests" in judgements for judgements in item.judgements):
+                passing_score = None
         for dropped in ranked.dropped:
             reasons[dropped.reason] = reasons.get(dropped.reason, 0) + 1
     if not rows:
         why = ", ".join(f"{reason} {count}" for reason, count in reasons.items()) or "there were no answers"
         raise UserError(f"ranking left no problem to train on: {why}")
-    return Dataset.from_list(rows)
+    return Dataset.from_list([{**row, "passing_score": passing_score} for row in rows])
 
 
 def evaluate(
@@ -295,6 +298,7 @@ def evaluate(
             collector,
             None if folder is None else Folder(folder),
             "samples/",
+            len(problems),
         )
     return Figures(figures(found, measurements), f"{model}: {len(problems)} problems, with 95% intervals")
 

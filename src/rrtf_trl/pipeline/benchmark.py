@@ -78,6 +78,7 @@ class Benchmark:
             self.collector,
             self.folder,
             "samples/",
+            facts["problems"],
         )
         results = {
             "benchmark": {"name": self.name, **facts},

@@ -19,7 +19,7 @@ from rrtf_trl.monitoring.progress import Meter, meter
 from rrtf_trl.monitoring.status_file import current_status
 from rrtf_trl.records import Candidate, Judgement, Problem
 from rrtf_trl.samplers import Sampler
-from rrtf_trl.storage.store import Claim, Store, batches, unit_key, verdict_key
+from rrtf_trl.storage.store import Claim, Store, batches, unit_key, verdict_keys
 
 from .executor import Executor, LocalExecutor
 
@@ -31,6 +31,7 @@ Answers = tuple[Problem, list[Candidate]]
 
 _FLUSH_SECONDS = 0.1  # what a kill may cost of verdicts
 _CLAIMED_AT_ONCE = 32  # verdicts; what another process may have to wait for
+_READ_AT_ONCE = 32  # problems
 
 
 @dataclass
@@ -49,9 +50,16 @@ class Collector:
 
     # -- Samples -----------------------------------------------------------------------------------------
 
-    def draw(self, label: str, sampler: Sampler, problems: Problems) -> dict[str, int]:
-        """Draw what is not in the store yet; return how many problems were skipped, and why in the store."""
-        total = sum(1 for _ in problems()) * sampler.draws
+    def draw(self, label: str, sampler: Sampler, problems: Problems, number: int | None = None) -> dict[str, int]:
+        """Draw what is not in the store yet; return how many problems were skipped, and why in the store.
+
+        Args:
+            label: The sampler's name in what is shown of progress.
+            sampler: Draws.
+            problems: For which.
+            number: How many these are, where that is known; otherwise they are counted.
+        """
+        total = (sum(1 for _ in problems()) if number is None else number) * sampler.draws
         counts = {"drawn": 0, "reused": 0, "skipped": 0}
         with meter(self.console, f"sample {label}", total, "answers") as progress:
             units: Iterable[list[Problem]] = batches(problems(), sampler.batch_size)
@@ -95,9 +103,18 @@ class Collector:
 
     # -- Verdicts ----------------------------------------------------------------------------------------
 
-    def judge(self, label: str, source: Feedback, drawn: Callable[[], Iterator[Answers]]) -> dict[str, int]:
-        """Judge what has no verdict yet; the same code for the same problem is judged once."""
-        total = sum(len(candidates) for _, candidates in drawn())
+    def judge(
+        self, label: str, source: Feedback, drawn: Callable[[], Iterator[Answers]], number: int | None = None
+    ) -> dict[str, int]:
+        """Judge what has no verdict yet; the same code for the same problem is judged once.
+
+        Args:
+            label: Stands before what is shown of progress.
+            source: Judges.
+            drawn: What.
+            number: How many answers these are, where that is known; otherwise they are counted.
+        """
+        total = sum(len(candidates) for _, candidates in drawn()) if number is None else number
         counts = {"judged": 0, "reused": 0}
         with meter(self.console, label, total, "verdicts") as progress:
             answers: Iterable[Answers] = drawn()
@@ -113,11 +130,32 @@ class Collector:
 
     def verdicts(self, source: Feedback, problem: Problem, candidates: list[Candidate]) -> list[Judgement]:
         """Return a source's judgement of each candidate of a problem, all of which were judged."""
-        keys = _verdict_keys(source, problem, candidates)
-        found = [self.store.verdict(key, c.candidate_id) for key, c in zip(keys, candidates, strict=True)]
-        missing = [c.candidate_id for c, verdict in zip(candidates, found, strict=True) if verdict is None]
-        assert not missing, f"not judged by {source.name}: {', '.join(missing)}"
-        return [verdict for verdict in found if verdict is not None]
+        return self._verdicts(source, [(problem, candidates)])[0]
+
+    def judged(
+        self, sources: Iterable[Feedback], answers: Iterable[Answers]
+    ) -> Iterator[tuple[Problem, list[Candidate], list[list[Judgement]]]]:
+        """Yield each problem with its candidates and, for each source, its judgements of them."""
+        sources = list(sources)
+        for some in batches(answers, _READ_AT_ONCE):
+            columns = [self._verdicts(source, some) for source in sources]
+            for number, (problem, candidates) in enumerate(some):
+                yield problem, candidates, [column[number] for column in columns]
+
+    def _verdicts(self, source: Feedback, answers: list[Answers]) -> list[list[Judgement]]:
+        keys = [_verdict_keys(source, problem, candidates) for problem, candidates in answers]
+        found = self.store.verdicts(itertools.chain.from_iterable(keys))
+        columns = []
+        for of_problem, (_, candidates) in zip(keys, answers, strict=True):
+            missing = [c.candidate_id for c, key in zip(candidates, of_problem, strict=True) if key not in found]
+            assert not missing, f"not judged by {source.name}: {', '.join(missing)}"
+            columns.append(
+                [
+                    Judgement(c.candidate_id, (row := found[key]).feedback, row.state, row.score, row.detail)
+                    for c, key in zip(candidates, of_problem, strict=True)
+                ]
+            )
+        return columns
 
     def _tell_spending(self, label: str, source: Sampler | Feedback) -> None:
         words = source.describe_spending() if hasattr(source, "describe_spending") else ""
@@ -242,7 +280,9 @@ class _Judging:
     def _asked(self, pieces: Iterable[tuple[Answers, list[str]]]) -> Iterator[tuple[Answers, list[str], Claim]]:
         """Claim pieces, some at a time so that it costs little, and yield them in order."""
         for some in batches(pieces, _CLAIMED_AT_ONCE):
-            asked = list(dict.fromkeys(tuple(keys) for _, keys in some if not self._is_there(keys)))
+            there = self.store.present("verdicts", itertools.chain.from_iterable(keys for _, keys in some))
+            there |= self._held  # they will be there by this pass
+            asked = list(dict.fromkeys(tuple(keys) for _, keys in some if not there.issuperset(keys)))
             claims = dict(zip(asked, self.store.claim("verdicts", asked), strict=True))
             self._held.update(key for keys, claim in claims.items() if claim.state == "ours" for key in keys)
             for answers, keys in some:
@@ -250,10 +290,6 @@ class _Judging:
                 if claim.state == "ours":
                     claims[tuple(keys)] = Claim("there")  # for the same code again
                 yield answers, keys, claim
-
-    def _is_there(self, keys: list[str]) -> bool:
-        """Whether all verdicts are written, or will be by this pass."""
-        return all(key in self._held or self.store.verdict(key, "") is not None for key in keys)
 
     def _flush(self) -> None:
         self.store.add_verdicts(self._finished)
@@ -275,7 +311,7 @@ def _verdict_keys(source: Feedback, problem: Problem, candidates: list[Candidate
     identity = source.identity()
     if _compares(source):
         identity["together"] = sorted(candidate.candidate_id for candidate in candidates)
-    return [verdict_key(identity, problem, candidate) for candidate in candidates]
+    return verdict_keys(identity, problem, candidates)
 
 
 def _compares(source: Feedback) -> bool:

@@ -6,6 +6,7 @@ The evaluate stage of a run and ``rrtf evaluate benchmark=...`` both come throug
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from rrtf_trl.evaluation import Evaluation, Measured, Tally, measured_with, sample_row
 from rrtf_trl.feedback import Feedback
@@ -23,6 +24,7 @@ def measure(
     collector: Collector,
     folder: Folder | None,
     path: str,
+    number: int | None = None,
 ) -> dict[str, Measured]:
     """Measure a model; return what was found, by the name of the measurement.
 
@@ -39,19 +41,21 @@ def measure(
         collector: Draws and judges.
         folder: Where the samples are written; ``None`` writes none.
         path: The beginning of their files' name.
+        number: How many problems there are, where that is known; otherwise they are counted.
     """
     found: dict[str, Measured] = {}
     for name, measurement in evaluation.measurements.items():
         sampler = evaluation.sampler_for(measurement, model)
         title = f"{label} {name}".strip()
-        drawn = collector.draw(title, sampler, problems)["drawn"]
-        judged = collector.judge(f"evaluate {title}", tests, lambda s=sampler: collector.drawn(s, problems))["judged"]  # type: ignore[misc]
+        counts = collector.draw(title, sampler, problems, number)
+        answers = counts["drawn"] + counts["reused"] - counts["skipped"] * sampler.draws
+        drawn = partial(collector.drawn, sampler, problems)
+        judged = collector.judge(f"evaluate {title}", tests, drawn, answers)["judged"]
         tally = Tally(sampler.draws)
         with open(os.devnull, "w") if folder is None else folder.writing(f"{path}{name}.jsonl") as file:
-            for problem, candidates in collector.drawn(sampler, problems):
-                verdicts = collector.verdicts(tests, problem, candidates)
+            for problem, candidates, (verdicts,) in collector.judged([tests], drawn()):
                 tally.add(problem, verdicts)
                 for candidate, verdict in zip(candidates, verdicts, strict=True):
                     file.write(json_line(sample_row(problem, candidate, verdict)))
-        found[name] = measured_with(tally, sampler.identity(), worked=drawn > 0 or judged > 0)
+        found[name] = measured_with(tally, sampler.identity(), worked=bool(counts["drawn"] or judged))
     return found

@@ -20,12 +20,11 @@ from rich.console import Console
 
 from rrtf_trl.errors import InputError
 from rrtf_trl.evaluation import Evaluation, Measured, before_and_after
-from rrtf_trl.feedback import Feedback
+from rrtf_trl.feedback import Feedback, UnitTests
 from rrtf_trl.files.folder import json_line
 from rrtf_trl.monitoring.status_file import current_status
 from rrtf_trl.problems import Decontaminator
 from rrtf_trl.ranking import Ranking
-from rrtf_trl.ranking.trainable import JudgedByAll
 from rrtf_trl.records import Candidate, Judged, Judgement, Problem, content_hash, to_json
 from rrtf_trl.samplers import Sampler
 from rrtf_trl.storage.run_folder import RunFolder
@@ -35,9 +34,13 @@ from .collector import Collector, Problems
 from .executor import Executor, LocalExecutor
 from .hooks import Hooks, NoHooks
 from .measure import measure
-from .rank_stage import rank_stage
+from .rank_stage import answers_in, judged_in, rank_stage
 
 Stage = Literal["problems", "sample", "feedback", "rank", "train", "evaluate", "report"]
+
+
+_OF_FILES = ("key", "candidates")
+"""What a note says of the stage's inputs and files as they are, whoever did the work."""
 
 
 def stages(until: Stage) -> list[str]:
@@ -58,7 +61,7 @@ class Pipeline:
         store: The memory that it shares with other runs.
         problems: ``train`` and ``heldout`` problems; read once.
         samplers: The sources of candidates, by name.
-        feedback: The sources of judgements, by name; ranking needs ``unit_tests``.
+        feedback: The sources of judgements, by name.
         ranking: Turns judgements into groups.
         model: Path or hub id of the policy to train.
         train: Trains on ``ranked.jsonl``: called with the folder, returns the log.
@@ -71,6 +74,8 @@ class Pipeline:
         config: The configuration that all this was built of, for the hooks.
         hooks: Called at the begin and end of each stage.
         plan: Lines that say what the run is going to do, shown once the problems are read.
+        tests: Judges the answers to held-out problems; by default ``unit_tests`` of the feedback, and where that has
+            none, unit tests without options.
     """
 
     folder: RunFolder
@@ -89,6 +94,14 @@ class Pipeline:
     config: Mapping[str, Any] = field(default_factory=dict)
     hooks: Hooks = field(default_factory=NoHooks)
     plan: Sequence[str] = ()
+    tests: Feedback | None = None
+
+    @property
+    def evaluation_tests(self) -> Feedback:
+        """What judges the answers to held-out problems."""
+        if self.tests is None:
+            self.tests = self.feedback.get("unit_tests") or UnitTests()
+        return self.tests
 
     @property
     def collector(self) -> Collector:
@@ -138,7 +151,7 @@ class Pipeline:
             worked = facts.pop("worked", True)
             note.update({"seconds": round(time.monotonic() - start, 2), **facts})
             if not worked:
-                note.update(self.folder.stage(name))
+                note |= {**self.folder.stage(name), **{fact: facts[fact] for fact in _OF_FILES if fact in facts}}
 
     @contextmanager
     def _noted(self, stage: str) -> Iterator[dict[str, Any]]:
@@ -199,8 +212,11 @@ class Pipeline:
         return removed, dict(index.names)
 
     def _checked(self, split: str, seen: dict[str, str]) -> Iterator[dict[str, Any]]:
+        sources = list(self.feedback.values())
+        if split == "heldout" and self.evaluation_tests not in sources:
+            sources.append(self.evaluation_tests)
         for problem in self.problems[split]:
-            for source in self.feedback.values():
+            for source in sources:
                 try:
                     source.check(problem)
                 except ValueError as error:
@@ -215,38 +231,73 @@ class Pipeline:
     # -- Sample ------------------------------------------------------------------------------------------
 
     def _sample(self) -> dict[str, Any]:
+        inputs: list[Any] = [self.folder.digest("problems.jsonl")]
+        inputs += [[name, one.identity(), one.batch_size, one.draws] for name, one in self.samplers.items()]
+        if self._is_done("sample", self.samplers, inputs, "candidates.jsonl"):
+            return {"worked": False}
+        problems = self._problems("problems.jsonl")
+        number = self.folder.stage("problems")["train"]
         counts = {
-            name: self.collector.draw(name, sampler, self._problems("problems.jsonl"))
-            for name, sampler in self.samplers.items()
+            name: self.collector.draw(name, sampler, problems, number) for name, sampler in self.samplers.items()
         }
-        drawn = (candidate for _, candidates in self._all_drawn() for candidate in candidates)
-        self.folder.write_jsonl("candidates.jsonl", map(to_json, drawn))
-        return {**counts, "worked": any(count["drawn"] for count in counts.values())}
+        drawn = self.collector.drawn_by_all(self.samplers.values(), problems)
+        candidates = self.folder.write_jsonl(
+            "candidates.jsonl", (to_json(item) for _, found in drawn for item in found)
+        )
+        return {
+            **counts,
+            "candidates": candidates,
+            "key": self._key(inputs, "candidates.jsonl"),
+            "worked": any(count["drawn"] for count in counts.values()),
+        }
 
     def _problems(self, file: str) -> Problems:
         return lambda: self.folder.problems(file)
 
-    def _all_drawn(self) -> Iterator[tuple[Problem, list[Candidate]]]:
-        """Yield each training problem with its candidates from all samplers."""
-        return self.collector.drawn_by_all(self.samplers.values(), self._problems("problems.jsonl"))
+    def _key(self, inputs: list[Any], *files: str) -> str:
+        """Return a hash of what a stage read, of who did its work, and of what it wrote."""
+        return content_hash(inputs, *map(self.folder.digest, files))
+
+    def _is_done(self, stage: str, names: Iterable[str], inputs: list[Any], *files: str) -> bool:
+        """Return whether a stage has read the same before and its files are as it left them, and if so say it."""
+        note = self.folder.stage(stage)
+        are_there = all((self.folder / file).is_file() for file in files)
+        if not are_there or note.get("key") != self._key(inputs, *files):
+            return False
+        for name in names:
+            number = sum(count for what, count in note.get(name, {}).items() if what != "skipped")
+            reused = f", {number} re-used" if number else ""
+            self.console.print(f"{stage} {name}: nothing to do{reused}", highlight=False)
+        return True
 
     # -- Feedback ----------------------------------------------------------------------------------------
 
     def _judge_samples(self) -> dict[str, Any]:
+        inputs: list[Any] = [self.folder.digest("problems.jsonl"), self.folder.digest("candidates.jsonl")]
+        inputs += [[name, source.identity()] for name, source in self.feedback.items()]
+        summaries = [f"feedback/{name}.json" for name, source in self.feedback.items() if hasattr(source, "summarize")]
+        if self._is_done("feedback", self.feedback, inputs, "judgements.jsonl", *summaries):
+            return {"worked": False}
         counts = {}
+        number = self.folder.stage("sample")["candidates"]
         for name, source in self.feedback.items():
-            counts[name] = self.collector.judge(f"feedback {name}", source, self._all_drawn)
+            counts[name] = self.collector.judge(f"feedback {name}", source, self._answers, number)
             self._summarize(name, source)
         self.folder.write_jsonl("judgements.jsonl", map(to_json, self._verdicts_on_samples()))
-        return {**counts, "worked": any(count["judged"] for count in counts.values())}
+        return {
+            **counts,
+            "key": self._key(inputs, "judgements.jsonl", *summaries),
+            "worked": any(count["judged"] for count in counts.values()),
+        }
+
+    def _answers(self) -> Iterator[tuple[Problem, list[Candidate]]]:
+        """Yield each training problem with its candidates from all samplers."""
+        return answers_in(self.folder)
 
     def _verdicts_on_samples(self) -> Iterator[Judgement]:
         """Yield each candidate's verdicts, one a source."""
-        for problem, candidates in self._all_drawn():
-            for judgements in zip(
-                *(self.collector.verdicts(source, problem, candidates) for source in self.feedback.values()),
-                strict=True,
-            ):
+        for _, _, columns in self.collector.judged(self.feedback.values(), self._answers()):
+            for judgements in zip(*columns, strict=True):
                 yield from judgements
 
     def _summarize(self, name: str, source: Feedback) -> None:
@@ -256,9 +307,9 @@ class Pipeline:
 
         def groups() -> Iterator[list[Judged]]:
             tests = self.feedback.get("unit_tests")
-            for problem, candidates in self._all_drawn():
-                verdicts = self.collector.verdicts(source, problem, candidates)
-                passed = self.collector.verdicts(tests, problem, candidates) if tests else [None] * len(candidates)
+            sources = [source, tests] if tests else [source]
+            for _, candidates, (verdicts, *by_tests) in self.collector.judged(sources, self._answers()):
+                passed = by_tests[0] if by_tests else [None] * len(candidates)
                 yield [
                     Judged(candidate, verdict, test.state, test.score) if test else Judged(candidate, verdict)
                     for candidate, verdict, test in zip(candidates, verdicts, passed, strict=True)
@@ -271,18 +322,7 @@ class Pipeline:
     # -- Rank --------------------------------------------------------------------------------------------
 
     def _rank(self) -> dict[str, Any]:
-        return rank_stage(self.folder, self.ranking, self._judged_by_all(), self.console)
-
-    def _judged_by_all(self) -> Iterator[tuple[Problem, list[JudgedByAll]]]:
-        """Yield each training problem with its candidates, each with its judgements by all sources."""
-        for problem, candidates in self._all_drawn():
-            judgements: list[dict[str, Judgement]] = [{} for _ in candidates]
-            for name, source in self.feedback.items():
-                for given, judgement in zip(
-                    judgements, self.collector.verdicts(source, problem, candidates), strict=True
-                ):
-                    given[name] = judgement
-            yield problem, list(zip(candidates, judgements, strict=True))
+        return rank_stage(self.folder, self.ranking, judged_in(self.folder, list(self.feedback)), self.console)
 
     # -- Train -------------------------------------------------------------------------------------------
 
@@ -313,10 +353,11 @@ class Pipeline:
             model,
             self.evaluation,
             self._problems("heldout.jsonl"),
-            self.feedback["unit_tests"],
+            self.evaluation_tests,
             self.collector,
             self.folder,
             f"evaluation/{which}.",
+            self.folder.stage("problems")["heldout"],
         )
         self.folder.write_json(f"evaluation/{which}.json", {name: asdict(found) for name, found in measured.items()})
         return {"worked": any(found.worked for found in measured.values())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,7 @@ from rrtf_trl.errors import NothingToTrainOn
 from rrtf_trl.files.folder import json_line
 from rrtf_trl.ranking import Conflict, Ranked, Ranking
 from rrtf_trl.ranking.trainable import ANSWER_REASONS, PROBLEM_REASONS, JudgedByAll
-from rrtf_trl.records import Problem, to_json
+from rrtf_trl.records import Candidate, Judgement, Problem, to_json
 from rrtf_trl.storage.run_folder import RunFolder
 
 
@@ -62,6 +62,39 @@ def rank_stage(
     names = ["groups", "responses", *PROBLEM_REASONS, *ANSWER_REASONS]
     told = {"conflicts": {name: dict(found) for name, found in conflicts.items()}} if conflicts else {}
     return {**{name: counts[name] for name in names}, **told, "key": folder.digest("ranked.jsonl")}
+
+
+def answers_in(folder: RunFolder) -> Iterator[tuple[Problem, list[Candidate]]]:
+    """Yield each problem of ``problems.jsonl`` with its answers in ``candidates.jsonl``, which are in its order."""
+    candidates = map(Candidate.from_json, folder.read_jsonl("candidates.jsonl"))
+    ahead = next(candidates, None)
+    for problem in folder.problems("problems.jsonl"):
+        answers: list[Candidate] = []
+        while ahead is not None and ahead.task_id == problem.task_id:
+            answers.append(ahead)
+            ahead = next(candidates, None)
+        yield problem, answers
+    assert ahead is None, f"candidates.jsonl goes on after the last problem, with an answer to {ahead.task_id}"
+
+
+def judged_in(folder: RunFolder, sources: Sequence[str]) -> Iterator[tuple[Problem, list[JudgedByAll]]]:
+    """Yield each problem with its answers and their judgements by all sources, from the run's files, read once.
+
+    Args:
+        folder: Has ``problems.jsonl``, ``candidates.jsonl`` and ``judgements.jsonl``, all in the same order.
+        sources: The names of the sources, in the order in which they stand in ``judgements.jsonl``.
+    """
+    rows = (Judgement(**row) for row in folder.read_jsonl("judgements.jsonl"))
+    for problem, candidates in answers_in(folder):
+        judged: list[JudgedByAll] = []
+        for candidate in candidates:
+            judgements = {name: next(rows) for name in sources}
+            of_others = [row.candidate_id for row in judgements.values() if row.candidate_id != candidate.candidate_id]
+            assert not of_others, f"judgements.jsonl: {of_others[0]} stands where {candidate.candidate_id} should"
+            judged.append((candidate, judgements))
+        yield problem, judged
+    surplus = next(rows, None)
+    assert surplus is None, "judgements.jsonl goes on after the last candidate"
 
 
 def _count(counts: Counter[str], ranked: Ranked) -> None:

@@ -1,8 +1,8 @@
 """How the opinions of several sources become one score an answer.
 
 An opinion is a number, larger is better, or ``None`` where a source abstained. Two of them are particular:
-``unit_tests`` is the score of the answer's state, and ``sample`` is no source of feedback but says whose sample the
-answer is, 1 for a teacher's and 0 for the student's.
+``unit_tests`` is the score of the answer's state, where tests are among the sources, and ``sample`` is no source of
+feedback but says whose sample the answer is, 1 for a teacher's and 0 for the student's.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ def lexicographic(answers: Sequence[Opinions], order: Sequence[str], tie_break: 
     that abstained on some of them leaves those at the mean of the others, as rank aggregation does with what a voter
     left out: neither praised nor blamed.
 
+    Without tests the other sources alone make the order, and the scores are its steps, scaled to [0, 1]: the lowest
+    answers get 0, the highest 1, and those between stand in equal distances. Where nobody tells any two answers
+    apart, all get 0.
+
     Args:
         answers: The opinions on each answer of a problem.
         order: Names of the sources that break ties, most important first.
@@ -66,6 +70,10 @@ def lexicographic(answers: Sequence[Opinions], order: Sequence[str], tie_break: 
     Returns:
         One score an answer; the lowest of a level keeps the score of the tests.
     """
+    if not tested(answers):
+        keys = _keys(answers, order)
+        steps = sorted(set(keys))
+        return [steps.index(key) / max(len(steps) - 1, 1) for key in keys]
     tests = [_of_tests(opinions) for opinions in answers]
     scores = list(tests)
     for level in set(tests):
@@ -81,7 +89,12 @@ def lexicographic(answers: Sequence[Opinions], order: Sequence[str], tie_break: 
     return scores
 
 
-def _keys(answers: list[Opinions], order: Sequence[str]) -> list[tuple[float, ...]]:
+def tested(answers: Sequence[Opinions]) -> bool:
+    """Return whether the tests have judged all answers."""
+    return all(TESTS in answer for answer in answers)
+
+
+def _keys(answers: Sequence[Opinions], order: Sequence[str]) -> list[tuple[float, ...]]:
     columns = []
     for source in order:
         given = [opinion for answer in answers if (opinion := answer.get(source)) is not None]
@@ -97,12 +110,13 @@ def weighted(answers: Sequence[Opinions], weights: Mapping[str, float], scale: t
     Args:
         answers: The opinions on each answer of a problem; all but those of the tests lie in [0, 1].
         weights: The weight of each source; a source without one has no say.
-        scale: The lowest and highest score of the tests, which stand for 0 and 1.
+        scale: The lowest and highest score of the tests, which stand for 0 and 1. Where there are no tests, they
+            have no say.
     """
     low, high = scale
     scores: list[float | None] = []
     for answer in answers:
-        opinions = {**answer, TESTS: (_of_tests(answer) - low) / (high - low)}
+        opinions = {**answer, TESTS: (_of_tests(answer) - low) / (high - low)} if TESTS in answer else answer
         given = [(weight, opinion) for name, weight in weights.items() if (opinion := opinions.get(name)) is not None]
         total = sum(weight for weight, _ in given)
         scores.append(sum(weight * opinion for weight, opinion in given) / total if total else None)

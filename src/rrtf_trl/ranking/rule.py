@@ -3,7 +3,7 @@
 PanGu-Coder2 (arXiv 2307.14936, section 3.2) has four states in order, each with a score; in the same state a teacher's
 answer stands above the student's; data is dropped where the teacher stands below. The paper does not print the scores,
 so they are a map that can be set, and its teachers are "stronger models or human experts", so people's labels and a
-judge's grades can have their say too.
+judge's grades can have their say too, beside the tests or without them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from rrtf_trl.errors import UserError
 from rrtf_trl.records import Candidate, Dropped, Judgement, Problem, RankedGroup
 
-from .combine import SAMPLE, TESTS, Conflict, Opinions, Standing, conflicts, lexicographic, paper, weighted
+from .combine import SAMPLE, TESTS, Conflict, Opinions, Standing, conflicts, lexicographic, paper, tested, weighted
 from .trainable import JudgedByAll, trainable, training_text
 
 Combination = Literal["lexicographic", "weighted", "paper"]
@@ -23,6 +23,10 @@ Combination = Literal["lexicographic", "weighted", "paper"]
 _PAPER_STATES = ("compile_error", "runtime_error", "partial", "passed")
 _RUNTIME_FAILURES = ("timeout", "memory", "refused")
 _PEOPLE_THEN_TEACHER = ("human", "teacher")
+_PAPER_NEEDS_TESTS = (
+    "ranking.combine=paper goes by what happened to answers in their tests: add unit_tests to `feedback=[...]`, or "
+    "choose ranking.combine=lexicographic, which goes by any source"
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,9 @@ class Ranking:
             ``memory`` and ``refused`` count as ``runtime_error`` unless given.
         partial_slope: Added to ``partial`` in proportion to the tests passed. RLTF scores −0.3 + 1.3 · ratio.
         combine: ``lexicographic``: the tests decide, and where they leave answers level, the sources of ``order``
-            one after the other. ``weighted``: the weighted mean of all. ``paper``: the tests, and a teacher's sample
-            above the student's in the same state; no other source has a say.
+            one after the other; without tests these alone, and the scores are the steps of their order, from 0 to
+            1. ``weighted``: the weighted mean of all. ``paper``: the tests, and a teacher's sample above the
+            student's in the same state; no other source has a say.
         order: Of ``lexicographic``: who breaks ties, most important first; ``sample`` puts a teacher's sample above
             the student's. By default people, then the teacher, then other sources of feedback, then ``sample``.
         weights: Of ``weighted``: the weight of each source; ``unit_tests`` and ``sample`` are among the names.
@@ -109,19 +114,26 @@ class Ranking:
 
     @property
     def passing_score(self) -> float | None:
-        """The score of an answer that passes its tests; ``None`` with ``weighted``, where no score says so."""
+        """The score of an answer that passes its tests; ``None`` with ``weighted``, where no score says so.
+
+        It holds for answers that were tested: without tests no score says so either.
+        """
         return None if self.combine == "weighted" else self.scores["passed"]
 
     def check(self, sources: Sequence[str]) -> None:
-        """Refuse names in ``order`` or ``weights`` that are not among a run's sources of feedback.
+        """Refuse what does not go with a run's sources of feedback.
+
+        Names in ``order`` or ``weights`` must be among them, and the paper's rule needs tests.
 
         Args:
             sources: The names of the sources.
 
         Raises:
-            UserError: If there is such a name.
+            UserError: If there is another name, or ``combine`` is ``paper`` and there are no tests.
         """
-        known = {*sources, TESTS, SAMPLE}
+        if self.combine == "paper" and TESTS not in sources:
+            raise UserError(_PAPER_NEEDS_TESTS)
+        known = {*sources, SAMPLE}
         for option, names in (("order", self.order), ("weights", self.weights)):
             unknown = sorted(set(names or ()) - known)
             if unknown:
@@ -135,7 +147,10 @@ class Ranking:
 
         Args:
             problem: The problem.
-            judged: Its candidates with their judgements, in a fixed order; each has one by ``unit_tests``.
+            judged: Its candidates with their judgements, in a fixed order; each has one by every source.
+
+        Raises:
+            UserError: If ``combine`` is ``paper`` and an answer was not tested.
         """
         kept, dropped = trainable(problem, judged)
         ids = [candidate.candidate_id for candidate, _ in kept]
@@ -161,7 +176,8 @@ class Ranking:
 
     def _opinions(self, candidate: Candidate, judgements: Mapping[str, Judgement]) -> Opinions:
         opinions = {name: judgement.score for name, judgement in judgements.items()}
-        opinions[TESTS] = self._of_tests(judgements[TESTS])
+        if TESTS in judgements:
+            opinions[TESTS] = self._of_tests(judgements[TESTS])
         return {**opinions, SAMPLE: float(candidate.source != "student")}
 
     def _of_tests(self, judgement: Judgement) -> float:
@@ -178,6 +194,8 @@ class Ranking:
 
     def _scores(self, kept: list[JudgedByAll], answers: list[Opinions], sources: list[str]) -> list[float]:
         if self.combine == "paper":
+            if not tested(answers):
+                raise UserError(_PAPER_NEEDS_TESTS)
             states = [self._state(judgements[TESTS]) for _, judgements in kept]
             return paper(answers, states, self.tie_break)
         if self.combine == "weighted":
@@ -188,6 +206,11 @@ class Ranking:
         return lexicographic(answers, order, self.tie_break)
 
     def _reason_to_drop(self, kept: list[JudgedByAll], answers: list[Opinions], scores: list[float]) -> str | None:
+        if self.drop_teacher_below and tested(answers) and self._is_teacher_below(kept, answers, scores):
+            return "teacher_below"
+        return "no_order" if min(scores) == max(scores) else None
+
+    def _is_teacher_below(self, kept: list[JudgedByAll], answers: list[Opinions], scores: list[float]) -> bool:
         # In the paper's own order the rule about samples comes first, so a teacher's is below in a lower state alone.
         by_tests = scores if self.combine == "paper" else [answer[TESTS] or 0.0 for answer in answers]
         student, teacher = (
@@ -198,6 +221,4 @@ class Ranking:
             ]
             for own in (True, False)
         )
-        if self.drop_teacher_below and student and teacher and max(teacher) < max(student):
-            return "teacher_below"
-        return "no_order" if min(scores) == max(scores) else None
+        return bool(student and teacher) and max(teacher) < max(student)

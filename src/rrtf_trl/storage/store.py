@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -67,6 +68,8 @@ COMMIT;
 """
 
 Item = TypeVar("Item")
+
+_AT_ONCE = 500  # keys in one statement; SQLite takes 999 in its oldest builds
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class Store:
 
     def has_unit(self, key: str) -> bool:
         """Return whether a unit of sampling is there."""
-        return self._has("units", key)
+        return bool(self.present("units", [key]))
 
     def add_unit(
         self, key: str, identity: dict[str, Any], candidates: list[Candidate], skipped: dict[str, str]
@@ -172,11 +175,16 @@ class Store:
 
     def verdict(self, key: str, candidate_id: str) -> Judgement | None:
         """Return the judgement under ``key`` as one of ``candidate_id``, or ``None`` if there is none yet."""
-        row = self._db.execute("SELECT feedback, state, score, detail FROM verdicts WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            return None
-        feedback, state, score, detail = row
-        return Judgement(candidate_id, feedback, state, score, json.loads(detail))
+        found = self.verdicts([key]).get(key)
+        return None if found is None else replace(found, candidate_id=candidate_id)
+
+    def verdicts(self, keys: Iterable[str]) -> dict[str, Judgement]:
+        """Return the judgements that are there, by key; of which candidate it is one is left open, as ``""``."""
+        rows = self._select("key, feedback, state, score, detail", "verdicts", keys)
+        return {
+            key: Judgement("", feedback, state, score, json.loads(detail))
+            for key, feedback, state, score, detail in rows
+        }
 
     # -- Claims --------------------------------------------------------------------------------------------
 
@@ -193,14 +201,16 @@ class Store:
         if not pieces:
             return []
         if self._presence is None:  # nobody else sees what is in memory
-            return [Claim("there" if all(self._has(table, key) for key in keys) else "ours") for keys in pieces]
+            there = self.present(table, chain.from_iterable(pieces))
+            return [Claim("there" if there.issuperset(keys) else "ours") for keys in pieces]
         number = self._presence.number
         alive = {number: True}
         found: list[Claim] = []
         with self._transaction():
             self._db.execute("INSERT OR IGNORE INTO users VALUES (?, ?)", (number, who()))
+            there = self.present(table, chain.from_iterable(pieces))
             for keys in pieces:
-                if all(self._has(table, key) for key in keys):
+                if there.issuperset(keys):
                     found.append(Claim("there"))
                     continue
                 holder = self._holder(keys, alive, self._presence)
@@ -217,8 +227,14 @@ class Store:
             with self._transaction():
                 self._free(keys)
 
-    def _has(self, table: str, key: str) -> bool:
-        return self._db.execute(f"SELECT 1 FROM {table} WHERE key = ?", (key,)).fetchone() is not None
+    def present(self, table: Literal["units", "verdicts"], keys: Iterable[str]) -> set[str]:
+        """Return which of the keys a table has."""
+        return {key for (key,) in self._select("key", table, keys)}
+
+    def _select(self, columns: str, table: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        for some in batches(dict.fromkeys(keys), _AT_ONCE):
+            marks = ", ".join("?" * len(some))
+            yield from self._db.execute(f"SELECT {columns} FROM {table} WHERE key IN ({marks})", some).fetchall()
 
     def _holder(self, keys: Sequence[str], alive: dict[int, bool], presence: Presence) -> str | None:
         """Return who else, alive, has claimed any of the keys."""
@@ -264,11 +280,18 @@ def unit_key(identity: dict[str, Any], problems: Iterable[Problem]) -> str:
 
 
 def verdict_key(identity: dict[str, Any], problem: Problem, candidate: Candidate) -> str:
-    """Return the key of a verdict: the feedback's identity, the problem, and the code.
+    """Return the key of a verdict: the feedback's identity, the problem, and the code."""
+    return verdict_keys(identity, problem, [candidate])[0]
 
-    The reference is part of both keys: a sampler may hand it out, and tests may call what it defines.
+
+def verdict_keys(identity: dict[str, Any], problem: Problem, candidates: Iterable[Candidate]) -> list[str]:
+    """Return the keys of verdicts on answers to one problem, which is hashed once.
+
+    The reference is part of the keys of units and verdicts: a sampler may hand it out, and tests may call what it
+    defines.
     """
-    return content_hash("verdict", identity, problem.content_key, problem.reference, candidate.code)
+    content = problem.content_key
+    return [content_hash("verdict", identity, content, problem.reference, item.code) for item in candidates]
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
