@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rrtf_trl import registry
-from rrtf_trl.errors import UserError
+from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.evaluation import Evaluation, Measurement, figures
 from rrtf_trl.feedback import Feedback, UnitTests
 from rrtf_trl.files.folder import Folder
@@ -165,7 +165,7 @@ def sample(
     skipped: dict[str, str] = {}
     with _collector(folder, progress) as collector:
         for number, sampler in enumerate(samplers):
-            name = "" if len(samplers) == 1 else f"{number + 1} of {len(samplers)}"
+            name = Path(model).name if isinstance(model, str) else f"{number + 1} of {len(samplers)}"
             collector.draw(name, sampler, lambda: iter(problems), len(problems))
             skipped.update(collector.skipped(sampler, lambda: iter(problems)))
         drawn = collector.drawn_by_all(samplers, lambda: iter(problems))
@@ -197,8 +197,7 @@ def judge(
     """
     sources = [_source(item) for item in feedback]
     for source in sources:
-        for item in answers:
-            source.check(item.problem)
+        _check(source, (item.problem for item in answers))
     judgements = [
         [dict(known) for known in item.judgements] or [dict[str, Judgement]() for _ in item.candidates]
         for item in answers
@@ -281,8 +280,7 @@ def evaluate(
     """
     problems = list(problems)
     tests = tests or UnitTests()
-    for problem in problems:
-        tests.check(problem)
+    _check(tests, problems)
 
     def sampler(**decoding: Any) -> Sampler:
         return TransformersSampler(max_new_tokens=max_new_tokens, batch_size=batch_size, max_sequences=256, **decoding)
@@ -310,6 +308,15 @@ def _collector(folder: str | Path | None, progress: bool) -> Iterator[Collector]
         yield Collector(store, Console(soft_wrap=True, quiet=not progress))
     finally:
         store.close()
+
+
+def _check(source: Feedback, problems: Iterable[Problem]) -> None:
+    """Refuse problems that a source cannot judge answers to, before any work."""
+    for problem in problems:
+        try:
+            source.check(problem)
+        except ValueError as error:
+            raise InputError(f"{problem.task_id}: {error}") from None
 
 
 def _source(item: str | Feedback) -> Feedback:
