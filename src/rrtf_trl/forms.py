@@ -6,6 +6,7 @@ of it. Where it is not, :func:`_refusal` looks for the smallest part of the row 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import types
@@ -76,6 +77,9 @@ def _fault(form: Any, value: Any, utf8: bool) -> str:
         msgspec.convert(value, shape)
     except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for a lone surrogate where names are looked up
         return _words(form)
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        if b"null" not in msgspec.json.encode(value):  # as which it writes NaN; it is several times as fast
+            return ""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="strict" if utf8 else "surrogatepass")
     except (TypeError, ValueError, RecursionError) as error:
