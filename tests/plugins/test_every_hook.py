@@ -199,7 +199,7 @@ def test_every_hook_in_one_run(install: Install, rrtf: Rrtf, tmp_path: Path) -> 
     assert lines[0] == "run started, seed 0, qui"
     assert lines[-1] == "run ended, [], None"
     assert [line.split()[0] for line in lines if " started" in line] == ["run", *stages]
-    assert "sample ended, ['every_one', 'seconds'], None" in lines
+    assert "sample ended, ['candidates', 'every_one'], None" in lines
     assert json.loads((run / "mine.json").read_text()) > 0
     assert "trained" in output
     judgements = [json.loads(line) for line in (run / "judgements.jsonl").read_text().splitlines()]
@@ -263,7 +263,7 @@ def test_every_hook_is_documented_used_and_tested() -> None:
     used = "".join(
         path.read_text()
         for path in [
-            ROOT / "src/rrtf_trl/builtin.py",
+            ROOT / "src/rrtf_trl/plugins/builtin.py",
             *ROOT.glob("examples/*.py"),
             *ROOT.glob("plugins/*/src/**/*.py"),
         ]
