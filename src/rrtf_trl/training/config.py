@@ -66,8 +66,8 @@ class RRTFConfig(DPOOptions):
             `"rrtf"` weighs a pair by its difference in scores, `"rrhf"` by 1; or the name of a plugin's loss, see
             [`~rrtf_trl.plugins.hookspecs.rrtf_losses`]. `"sigmoid"`, as DPO scripts say, is taken for `"rrtf"` with a
             warning; the other losses of DPO are refused.
-        rank_weight (`float`, *optional*, defaults to `0.3`):
-            Weight of the ranking term: what did best in docs/study.md, where the paper has 1. With `0` only the
+        rank_weight (`float`, *optional*, defaults to `1.0`):
+            Weight of the ranking term, 1 in the paper; `rrtf run` has 0.3, see docs/study.md. With `0` only the
             responses that are imitated are read, but for rows with images.
         sft_weight (`float`, *optional*, defaults to `1.0`):
             Weight of the imitation term, 1 in the paper too.
@@ -143,7 +143,7 @@ class RRTFConfig(DPOOptions):
     pad_token: str | None = field(default=None, metadata={"help": "Token to pad with."})
 
     loss_type: str = field(default="rrtf", metadata={"help": "`rrtf`, `rrhf`, or the name of a registered loss."})
-    rank_weight: float = field(default=0.3, metadata={"help": "Weight of the ranking term."})
+    rank_weight: float = field(default=1.0, metadata={"help": "Weight of the ranking term."})
     sft_weight: float = field(default=1.0, metadata={"help": "Weight of the imitation term."})
     sft_reduction: str = field(
         default="mean",
