@@ -16,7 +16,7 @@ demo: $(VENV)/demo.done
 
 test: $(VENV)/test.done
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --ignore=tests/sandbox
-	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile tests/sandbox # by itself: it is about limits of time
+	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/sandbox # by itself: it is about limits of time
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) plugins
 
 coverage: $(VENV)/test.done # by what runs in the tests' own process; it takes a quarter longer than without

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rrtf_trl.evaluation import mean_interval, paired_gain
-from rrtf_trl.statistics import pass_at_k
+from rrtf_trl.statistics.pass_at_k import pass_at_k
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])

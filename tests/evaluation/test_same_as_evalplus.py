@@ -14,7 +14,7 @@ from rrtf_trl.feedback import UnitTests
 from rrtf_trl.problems import ProblemFile
 from rrtf_trl.problems.evalplus import mbpp_inputs
 from rrtf_trl.records import BASE_TESTS, Candidate
-from rrtf_trl.statistics import pass_at_k
+from rrtf_trl.statistics.pass_at_k import pass_at_k
 
 DATA = Path(__file__).parent / "data"
 Verdicts = dict[str, list[tuple[bool, bool]]]

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from rrtf_trl.feedback import FeedbackError, UnitTests
+from rrtf_trl.errors import FeedbackError
+from rrtf_trl.feedback import UnitTests
 from rrtf_trl.problems import ProblemFile
 from rrtf_trl.records import AssertTests, Candidate, CaseTests, Judgement, Problem, PytestTests
 from rrtf_trl.sandbox import Sandbox, describe_isolation

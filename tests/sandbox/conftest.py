@@ -8,12 +8,18 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rrtf_trl.sandbox import Job, Outcome, Sandbox
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name == "test_sandbox_controls.py")  # it waits until the attacks are done
+
 
 JudgeAtOnce = Callable[[Iterable[tuple[Sandbox, list[Job]]]], list[list[Outcome]]]
 
@@ -74,6 +80,13 @@ def mbpp() -> list[dict[str, Any]]:
 def hasty() -> Iterator[Sandbox]:
     with Sandbox(workers=2, timeout=0.3, memory_mb=256) as runner:
         yield runner
+
+
+@pytest.fixture(scope="module")
+def hasty_ones() -> Iterator[list[Sandbox]]:
+    """Five to judge at once: a sandbox gives those that ran out of time their second try one after the other."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Sandbox(workers=1, timeout=0.3, memory_mb=256)) for _ in range(5)]
 
 
 @pytest.fixture(scope="module")

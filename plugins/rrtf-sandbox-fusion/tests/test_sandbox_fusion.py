@@ -212,7 +212,7 @@ def test_its_verdicts_are_kept_apart_by_its_own_limits() -> None:
 
 def test_a_run_is_judged_there(server: Server, run_rrtf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SANDBOX_FUSION_URL", server.url)
-    monkeypatch.setenv("RRTF_PLUGINS", "sandboxfusion")
+    monkeypatch.setenv("RRTF_PLUGINS", "sandbox-fusion")
     run = run_rrtf("+sandbox=fusion", "sampler=[transformers,reference]")
     assert server.requests
     states = [json.loads(line)["state"] for line in (run / "judgements.jsonl").read_text().splitlines()]

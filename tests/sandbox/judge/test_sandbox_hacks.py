@@ -20,31 +20,32 @@ SLOW = {
 
 
 @pytest.fixture(scope="module")
-def outcomes(hasty: Sandbox, bare_and_hasty: Sandbox, judge_at_once: Any) -> dict[tuple[str, str, str], Outcome]:
-    kinds = {"sandbox": SQUARE, "bare_sandbox": {"cases": SQUARE["cases"]}}
-    jobs = {
-        where: [
-            Job(f"{name}|{kind}", code, tests, entry)
+def runners(hasty_ones: list[Sandbox], bare_and_hasty: Sandbox) -> dict[tuple[str, str], Sandbox]:
+    """By where it runs and the kind of tests; without namespaces one kind is enough."""
+    inside = zip(SQUARE, hasty_ones, strict=True)
+    return {**{("sandbox", kind): runner for kind, runner in inside}, ("bare_sandbox", "cases"): bare_and_hasty}
+
+
+@pytest.fixture(scope="module")
+def outcomes(runners: dict[tuple[str, str], Sandbox], judge_at_once: Any) -> dict[tuple[str, str, str], Outcome]:
+    jobs = [
+        [
+            Job(name, code, *SQUARE[kind])
             for name, code in HACKS.items()
-            for kind, (tests, entry) in kinds[where].items()
             if kind in ("check", "cases") or name not in SLOW
         ]
-        for where in WHERE
-    }
-    found = {}
-    both = judge_at_once(zip((hasty, bare_and_hasty), jobs.values(), strict=True))
-    for where, outcomes in zip(WHERE, both, strict=True):
-        for outcome in outcomes:
-            name, _, kind = outcome.job_id.partition("|")
-            found[where, name, kind] = outcome
-        assert len([key for key in found if key[0] == where]) == len(jobs[where])
-    return found
+        for _, kind in runners
+    ]
+    judged = judge_at_once(zip(runners.values(), jobs, strict=True))
+    assert [len(outcomes) for outcomes in judged] == [len(some) for some in jobs]
+    keys_and_outcomes = zip(runners, judged, strict=True)
+    return {(*key, outcome.job_id): outcome for key, outcomes in keys_and_outcomes for outcome in outcomes}
 
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("name", HACKS)
 def test_no_hack_passes(name: str, where: str, outcomes: dict[tuple[str, str, str], Outcome]) -> None:
-    results = [outcome for key, outcome in outcomes.items() if key[:2] == (where, name)]
+    results = [outcome for (at, _, hack), outcome in outcomes.items() if (at, hack) == (where, name)]
     assert results
     for outcome in results:
         assert outcome.state not in ("passed", "infrastructure"), outcome
@@ -52,9 +53,9 @@ def test_no_hack_passes(name: str, where: str, outcomes: dict[tuple[str, str, st
 
 
 def test_the_sandbox_still_works_after_all_hacks(
-    outcomes: dict[tuple[str, str, str], Outcome], hasty: Sandbox, bare_and_hasty: Sandbox
+    outcomes: dict[tuple[str, str, str], Outcome], runners: dict[tuple[str, str], Sandbox]
 ) -> None:
-    for runner in (hasty, bare_and_hasty):
+    for runner in runners.values():
         for kind, (tests, entry) in SQUARE.items():
             (outcome,) = runner.run_many([Job(kind, "def f(x): return x * x", tests, entry)])
             assert (outcome.state, outcome.passed) == ("passed", outcome.total), outcome
@@ -75,7 +76,7 @@ def test_states_of_some_hacks(outcomes: dict[tuple[str, str, str], Outcome]) -> 
         "huge length": "refused",
         "reply sent before the call": "refused",
     }
-    assert {name: outcomes["sandbox", name, "cases"].state for name in expected} == expected
+    assert {name: outcomes["sandbox", "cases", name].state for name in expected} == expected
 
 
 @pytest.mark.parametrize("name", STDIO_HACKS)

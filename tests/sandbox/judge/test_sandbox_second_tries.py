@@ -178,16 +178,17 @@ def square() -> CheckTests:
 
 @pytest.mark.parametrize("name", SECOND_TRIES)
 def test_no_second_try_passes_however_often_it_is_tried(
-    name: str, hasty: Sandbox, bare_and_hasty: Sandbox, judge_at_once: Any
+    name: str, hasty_ones: list[Sandbox], bare_and_hasty: Sandbox, judge_at_once: Any
 ) -> None:
     """RRTF_HACK_REPEATS=200 for the long run."""
     code = SAY + SECOND_TRIES[name]
     known, reference, repeats = square(), "def f(x): return x * x\n", REPEATS
     if "is silent" in name or "has ended" in name or "half" in name:  # these wait for their end
         repeats = max(1, REPEATS // 25)
-    jobs = [Job("", code, tests, "f", reference) for _ in range(repeats) for tests in (square(), known)]
-    both = judge_at_once([(hasty, jobs), (bare_and_hasty, jobs[:2])])
-    outcomes = [outcome for one in both for outcome in one]
+    new = [Job("", code, square(), "f", reference) for _ in range(repeats)]
+    again = [Job("", code, known, "f", reference)] * repeats
+    judged = judge_at_once([(hasty_ones[0], new), (hasty_ones[1], again), (bare_and_hasty, [new[0], again[0]])])
+    outcomes = [outcome for some in judged for outcome in some]
     assert len(outcomes) == 2 * repeats + 2
     assert [outcome for outcome in outcomes if outcome.state in ("passed", "infrastructure")] == []
 
