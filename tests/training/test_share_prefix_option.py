@@ -117,6 +117,8 @@ def test_every_attention_gives_the_same_loss_shared_and_padded(
             eval_dataset=ranked,
             share_prefix=share,
             model_init_kwargs={"attn_implementation": name, "dtype": "float32"},
+            # On a CPU torch 2.13's FlexAttention reads past the end of sequences that do not fill its blocks of 128.
+            pad_to_multiple_of=128 if name == "flex_attention" and share == "false" else None,
         ).evaluate()["eval_loss"]
         for share, name in (("true", implementation), ("false", implementation), ("false", "eager"))
     ]
