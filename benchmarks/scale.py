@@ -178,7 +178,7 @@ def measure(folder: Path, number: int) -> dict[str, Any]:
 
     def judged() -> Iterator[tuple[Problem, list[JudgedByAll]]]:
         for problem, candidates in drawn():
-            verdicts = [collector.verdicts(source, problem, candidates) for source in sources]
+            verdicts = [collector.judgements(source, problem, candidates) for source in sources]
             named: list[Mapping[str, Judgement]]
             named = [{j.feedback: j for j in row} for row in zip(*verdicts, strict=True)]
             yield problem, list(zip(candidates, named, strict=True))

@@ -76,7 +76,7 @@ def fuzz_codec(data: bytes) -> None:
     """Decode; what comes out can be encoded and decoded again, and is the same."""
     if data[:1] == b"j":
         data = json.dumps(_item(atheris.FuzzedDataProvider(data[1:]))).encode()
-    with contextlib.suppress(codec.Malformed):
+    with contextlib.suppress(codec.MalformedMessage):
         value = codec.decode(data)
         with contextlib.suppress(codec.NotPlainData):
             again = codec.decode(codec.encode(value))

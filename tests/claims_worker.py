@@ -89,7 +89,7 @@ def main() -> None:
     drawn = collector.draw("slow", sampler, problems)
     judged = collector.judge("judge", judge, lambda: collector.drawn(sampler, problems))
     for problem, candidates in collector.drawn(sampler, problems):
-        assert len(collector.verdicts(judge, problem, candidates)) == sampler.draws
+        assert len(collector.judgements(judge, problem, candidates)) == sampler.draws
     print("COUNTS", drawn["drawn"], drawn["reused"], judged["judged"], judged["reused"])
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rrtf_trl.records import Judgement
-from rrtf_trl.storage.store import Claim, Store
+from rrtf_trl.storage.store import LockResult, Store
 from rrtf_trl.storage.work_locks import Presence, is_on_network
 
 WORKER = Path(__file__).parent / "claims_worker.py"
@@ -115,7 +115,7 @@ def test_a_stopped_process_is_waited_for_and_taken_over_when_it_dies(tmp_path: P
 
 
 def test_processes_that_open_a_new_store_at_once_all_can(tmp_path: Path) -> None:
-    code = "import sys; from rrtf_trl.storage.store import Store; Store(sys.argv[1]).claim('units', [['k']])"
+    code = "import sys; from rrtf_trl.storage.store import Store; Store(sys.argv[1]).lock('units', [['k']])"
     processes = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "s.sqlite")], stderr=subprocess.PIPE, text=True)
         for _ in range(8)
@@ -127,21 +127,21 @@ def test_processes_that_open_a_new_store_at_once_all_can(tmp_path: Path) -> None
 
 def test_claims_within_a_process(tmp_path: Path) -> None:
     one, two = Store(tmp_path / "s.sqlite"), Store(tmp_path / "s.sqlite")
-    assert one.claim("verdicts", [["a"], ["b", "c"]]) == [Claim("ours"), Claim("ours")]
-    assert one.claim("verdicts", [["a"]]) == [Claim("ours")], "a claim may be made again"
-    assert [claim.state for claim in two.claim("verdicts", [["a"], ["c", "d"], ["d"]])] == ["taken", "taken", "ours"]
-    one.add_verdicts([("a", Judgement("c1", "f", None, 1.0))])
-    assert two.claim("verdicts", [["a"]]) == [Claim("there")]
+    assert one.lock("verdicts", [["a"], ["b", "c"]]) == [LockResult("acquired"), LockResult("acquired")]
+    assert one.lock("verdicts", [["a"]]) == [LockResult("acquired")], "a lock may be acquired again"
+    assert [lock.state for lock in two.lock("verdicts", [["a"], ["c", "d"], ["d"]])] == ["held", "held", "acquired"]
+    one.add_judgements([("a", Judgement("c1", "f", None, 1.0))])
+    assert two.lock("verdicts", [["a"]]) == [LockResult("done")]
     one.release(["b"])
-    assert two.claim("verdicts", [["b"]]) == [Claim("ours")]
+    assert two.lock("verdicts", [["b"]]) == [LockResult("acquired")]
     one.close()
-    assert two.claim("verdicts", [["c"]]) == [Claim("ours")], "what a closed store had claimed is free"
+    assert two.lock("verdicts", [["c"]]) == [LockResult("acquired")], "what a closed store had locked is free"
 
 
 def test_a_forked_child_keeps_no_claim_of_its_parent_alive(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; from rrtf_trl.storage.store import Store; store = Store(sys.argv[1]);"
-        "store.claim('units', [['k']]); child = os.fork();\n"
+        "store.lock('units', [['k']]); child = os.fork();\n"
         "if not child: os.close(1); time.sleep(60)\n"
         "print(child, flush=True); time.sleep(60)"
     )
@@ -151,11 +151,11 @@ def test_a_forked_child_keeps_no_claim_of_its_parent_alive(tmp_path: Path) -> No
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     store = Store(tmp_path / "s.sqlite")
-    assert store.claim("units", [["k"]])[0].holder.startswith(f"process {parent.pid} on ")
+    assert store.lock("units", [["k"]])[0].holder.startswith(f"process {parent.pid} on ")
     parent.kill()
     parent.wait()
     try:
-        assert store.claim("units", [["k"]]) == [Claim("ours")]
+        assert store.lock("units", [["k"]]) == [LockResult("acquired")]
     finally:
         os.kill(child, signal.SIGKILL)
 
@@ -163,7 +163,7 @@ def test_a_forked_child_keeps_no_claim_of_its_parent_alive(tmp_path: Path) -> No
 def test_a_store_that_dead_processes_had_opened_keeps_no_trace_of_them(tmp_path: Path) -> None:
     code = (
         "import os, sys; from rrtf_trl.storage.store import Store; "
-        "Store(sys.argv[1]).claim('units', [['k']]); os._exit(1)"
+        "Store(sys.argv[1]).lock('units', [['k']]); os._exit(1)"
     )
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / "s.sqlite")], check=False)

@@ -201,7 +201,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so(tmp_path: Path) -> None:
             break
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Stopped. What is done is kept: the same command goes on from here." in output
+    assert "Stopped. Finished work is kept: run the same command to continue." in output
     assert "Traceback" not in output
     status, output = rrtf(tmp_path, "sample", *long)
     assert status == 0, output
@@ -259,7 +259,7 @@ def test_nothing_to_train_on_is_explained(tmp_path: Path) -> None:
     files = ["problems=files", "problems.train.path=a.jsonl", "problems.heldout.path=b.jsonl", "ranking=pass_ratio"]
     status, output = rrtf(tmp_path, "train", *files)
     assert status == 1
-    assert "ranking left no problem to train on: 1 because all answers score the same" in output
+    assert "ranking left no problem to train on: 1 because all candidates score the same" in output
     assert "If all answers fail, sample more of them" in output
 
 

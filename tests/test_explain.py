@@ -96,7 +96,7 @@ def test_a_problem_is_told_answer_by_answer_best_first(run: Path, capsys: pytest
     assert rows[0][4:] == ["passed", "3/3", "abstained", "imitated,", "better", "in", "2"]
     assert rows[1][4:] == ["passed", "3/3", "0.90", "better", "in", "1,", "worse", "in", "1"]
     assert rows[3] == ["-", "dddddddd", "student", "no,", "repeated"]
-    assert "Conflict: unit_tests puts aaaaaaaa above cccccccc, human the other way round." in text
+    assert "Conflict: unit_tests puts aaaaaaaa above cccccccc, human below it." in text
 
 
 def test_an_answer_is_told_with_verdicts_replies_neighbours_and_pairs(
@@ -107,12 +107,12 @@ def test_an_answer_is_told_with_verdicts_replies_neighbours_and_pairs(
         "candidate aaaaaaaaaaaa, by the student, m (temperature 0.8)",
         "unit_tests: passed, 3 of 3 tests",
         "human: 0.9; annotators ['ann']",
-        "It stands in place 2 of 3, with the score 3.",
-        "Below aaaaaaaa (3.5), which human said nothing of, the rule about teachers' samples puts higher (1 to 0).",
-        "Above cccccccc (2), which unit_tests puts lower (2 to 3), human puts higher (0.95 to 0.9).",
+        "It has place 2 of 3, with the score 3.",
+        "Below aaaaaaaa (3.5): human judged only this one, the teacher rule puts it higher (1 to 0).",
+        "Above cccccccc (2): unit_tests puts it lower (2 to 3), human puts it higher (0.95 to 0.9).",
         "It was trained on as better than cccccccc (weight 1).",
         "It was trained on as worse than aaaaaaaa (weight 0.5).",
-        "Conflict: unit_tests puts aaaaaaaa above cccccccc, human the other way round.",
+        "Conflict: unit_tests puts aaaaaaaa above cccccccc, human below it.",
     ):
         assert line in text.splitlines(), line
 
@@ -121,10 +121,13 @@ def test_an_answer_is_told_with_verdicts_replies_neighbours_and_pairs(
     ("what", "lines"),
     [
         ("cccccc", ["unit_tests: partial, 1 of 3 tests; f(2) is [2], not 4"]),
-        ("aaaaaaaabb", ["human: abstained: nobody ranked it", "It was imitated, as the best answer of its problem."]),
-        ("dddddd", ["It was not judged yet.", "It is in no order: the same as another answer."]),
-        ("eeeeee", ["The answers to this problem were not ranked."]),
-        ("p/2", ["The problem was dropped: fewer than two different whole answers."]),
+        (
+            "aaaaaaaabb",
+            ["human: abstained: nobody ranked it", "It was imitated, as the best candidate of its problem."],
+        ),
+        ("dddddd", ["It was not judged yet.", "It was not ranked: the same as another candidate."]),
+        ("eeeeee", ["The candidates of this problem were not ranked."]),
+        ("p/2", ["The problem was dropped: fewer than two different whole candidates."]),
     ],
 )
 def test_what_is_told_of_others(run: Path, what: str, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,9 +138,9 @@ def test_what_is_told_of_others(run: Path, what: str, lines: list[str], capsys: 
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("aaaaaaaa", "aaaaaaaa stands for 2 candidates of .*give more of the id"),
-        ("ffffffff", "'ffffffff' is no candidate and no problem of"),
-        ("aaa", "no candidate and no problem"),
+        ("aaaaaaaa", "aaaaaaaa is the start of 2 candidates' ids in .*give more of the id"),
+        ("ffffffff", "'ffffffff' is not a candidate or a problem of"),
+        ("aaa", "not a candidate or a problem"),
     ],
 )
 def test_what_cannot_be_told(run: Path, what: str, message: str) -> None:
@@ -150,12 +153,12 @@ def test_before_ranking_and_training_it_says_so(run: Path, capsys: pytest.Captur
     assert "It has not been trained on yet." in told(run, "cccccc", capsys)
     for name in ("standings.jsonl", "ranked.jsonl", "dropped.jsonl", "conflicts.jsonl"):
         (run / name).unlink()
-    assert "The answers to this problem were not ranked." in told(run, "cccccc", capsys)
+    assert "The candidates of this problem were not ranked." in told(run, "cccccc", capsys)
 
 
 def test_a_problem_that_training_left_out_is_in_no_pair(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "pairs.jsonl").write_text("")
-    assert "It went into no pair: it was too long, or " in told(run, "cccccc", capsys)
+    assert "It is in no pair: it was too long, or " in told(run, "cccccc", capsys)
 
 
 def test_without_a_run_the_newest_that_knows_it_is_asked(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +172,7 @@ def test_without_a_run_the_newest_that_knows_it_is_asked(run: Path, capsys: pyte
     assert main(["explain", "p/1", "--runs-dir", runs_dir]) == 0
     assert f"p/1 in {run}" in capsys.readouterr().out
     assert main(["explain", "p/9", "--runs-dir", runs_dir]) == 1
-    assert f"no candidate and no problem of any run in {runs_dir}" in capsys.readouterr().err
+    assert f"not a candidate or a problem of any run in {runs_dir}" in capsys.readouterr().err
 
 
 def test_what_looks_like_markup_is_printed_as_it_is(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,8 @@ from rrtf_trl.errors import FeedbackError, InputError, NothingToTrainOn
 from rrtf_trl.evaluation import Estimate, Evaluation, Measurement
 from rrtf_trl.feedback import UnitTests
 from rrtf_trl.pipeline.pipeline import Pipeline
-from rrtf_trl.plugins import PluginHooks, plugins, register
+from rrtf_trl.plugins import plugins, register
+from rrtf_trl.plugins.hooks import PluginHooks
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, Source
 from rrtf_trl.samplers import ReferenceSampler, Samples
@@ -248,13 +249,13 @@ def test_a_problem_that_cannot_be_sampled_counts_as_not_solved_and_is_told(tmp_p
 @pytest.mark.parametrize(
     ("bodies", "reason"),
     [
-        ([WRONG, "    return x - 1\n"], "3 because all answers score the same"),
-        ([RIGHT, "    return 1 + x\n"], "3 because all answers score the same"),
-        ([RIGHT, RIGHT], "3 because fewer than two different whole answers"),
+        ([WRONG, "    return x - 1\n"], "3 because all candidates score the same"),
+        ([RIGHT, "    return 1 + x\n"], "3 because all candidates score the same"),
+        ([RIGHT, RIGHT], "3 because fewer than two different whole candidates"),
     ],
 )
 def test_nothing_to_train_on_is_explained(tmp_path: Path, bodies: list[str], reason: str) -> None:
-    with pytest.raises(NothingToTrainOn, match=f"{reason}.*If all answers fail, sample more"):
+    with pytest.raises(NothingToTrainOn, match=f"{reason}.*If all candidates fail, sample more"):
         pipeline(tmp_path, samplers={"answers": Answers(*bodies)}).run("train")
 
 
@@ -303,7 +304,7 @@ def test_where_nothing_changed_the_store_is_not_asked(tmp_path: Path, monkeypatc
     def refuse(*_: Any) -> None:
         raise AssertionError("the store was asked")
 
-    for name in ("candidates", "verdicts", "present", "skipped", "claim", "add_unit", "add_verdicts"):
+    for name in ("candidates", "judgements", "present", "skipped", "lock", "add_unit", "add_judgements"):
         monkeypatch.setattr(again.store, name, refuse)
     again.run("rank")
     assert {name: (tmp_path / "run" / name).read_bytes() for name in files} == before

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.pipeline.api import Answers, rank
+from rrtf_trl.pipeline.api import Candidates, rank
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.ranking.trainable import JudgedByAll
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem
@@ -140,7 +140,7 @@ def test_chat_answers_are_trained_on_as_whole_programs() -> None:
         ({"scores": RLTF, "partial_slope": 1.4}, "would score a partial pass above a full one"),
         ({"tie_break": -1.0}, "must not be negative"),
         ({"combine": "mean"}, "must be one of lexicographic, weighted, paper, got 'mean'"),
-        ({"combine": "paper", "order": ["human"]}, "goes with ranking.combine=lexicographic alone"),
+        ({"combine": "paper", "order": ["human"]}, "goes with ranking.combine=lexicographic only"),
         ({"combine": "weighted"}, "give both or neither"),
         ({"weights": {"human": 1.0}}, "give both or neither"),
         ({"combine": "weighted", "weights": {"human": -1.0}}, "must be numbers >= 0"),
@@ -293,7 +293,7 @@ def test_weights_go_without_tests_too() -> None:
 def test_the_papers_rule_needs_tests() -> None:
     ranking = Ranking(combine="paper")
     ranking.check(["unit_tests", "human"])
-    with pytest.raises(UserError, match=r"goes by what happened to answers in their tests: add unit_tests"):
+    with pytest.raises(UserError, match=r"ranks by the states of candidates in their tests: add unit_tests"):
         ranking.check(["human"])
     with pytest.raises(UserError, match="add unit_tests"):
         ranking.rank(PROBLEM, judged_without_tests(2, human=[0.0, 1.0]))
@@ -308,6 +308,6 @@ def test_tests_that_a_run_does_not_have_get_no_weight() -> None:
 def test_only_tests_say_which_score_passes(sources: list[str], passing: float | None) -> None:
     rows = judged(("passed",), ("partial",), labels=[0.0, 1.0])
     named = [{name: judgements[name] for name in sources} for _, judgements in rows]
-    dataset = rank([Answers(PROBLEM, [candidate for candidate, _ in rows], named)])
+    dataset = rank([Candidates(PROBLEM, [candidate for candidate, _ in rows], named)])
     assert dataset["passing_score"][0] == passing
     assert dataset["scores"][0] == ([0.0, 1.0] if passing is None else [3.0, 2.0])

@@ -6,7 +6,7 @@ import pytest
 
 from rrtf_trl.errors import StoreError
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem
-from rrtf_trl.storage.store import Store, batches, unit_key, verdict_key, verdict_keys
+from rrtf_trl.storage.store import Store, batches, judgement_keys, unit_key
 
 PROBLEMS = [Problem(f"t/{i}", f"def f{i}(x):\n", CaseTests([{"args": [1], "expected": i}]), f"f{i}") for i in range(5)]
 
@@ -47,38 +47,37 @@ def test_a_unit_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
 def test_a_verdict_serves_every_candidate_with_the_same_code(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.sqlite")
     identity = {"feedback": "unit_tests", "timeout": 5}
-    key = verdict_key(identity, PROBLEMS[0], candidate(1))
-    assert key == verdict_key(identity, PROBLEMS[0], candidate(2))
-    store.add_verdicts([(key, Judgement("c1", "unit_tests", "passed", 1.0, {"total": 1}))])
-    assert store.verdict(key, "c2") == Judgement("c2", "unit_tests", "passed", 1.0, {"total": 1})
-    assert store.verdict("other", "c2") is None
+    key = judgement_keys(identity, PROBLEMS[0], [candidate(1)])[0]
+    assert key == judgement_keys(identity, PROBLEMS[0], [candidate(2)])[0]
+    store.add_judgements([(key, Judgement("c1", "unit_tests", "passed", 1.0, {"total": 1}))])
+    assert store.judgements([key, "other"]) == {key: Judgement("", "unit_tests", "passed", 1.0, {"total": 1})}
 
 
 def test_many_verdicts_are_read_at_once(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.sqlite")
     keys = [f"k{i}" for i in range(1201)]
-    store.add_verdicts((key, Judgement("c", "f", None, i / 7, {"i": i})) for i, key in enumerate(keys))
-    found = store.verdicts([*keys, "other", keys[0]])
+    store.add_judgements((key, Judgement("c", "f", None, i / 7, {"i": i})) for i, key in enumerate(keys))
+    found = store.judgements([*keys, "other", keys[0]])
     assert set(found) == set(keys)
     assert found["k1200"] == Judgement("", "f", None, 1200 / 7, {"i": 1200})
     assert store.present("verdicts", ["k3", "other", *keys]) == set(keys)
     assert store.present("units", keys) == set()
-    assert store.verdicts([]) == {}
+    assert store.judgements([]) == {}
 
 
 def test_keys_of_a_problems_verdicts_are_those_of_each_by_itself() -> None:
     candidates = [candidate(1), candidate(2, code="other")]
-    alone = [verdict_key({"timeout": 5}, PROBLEMS[0], item) for item in candidates]
-    assert verdict_keys({"timeout": 5}, PROBLEMS[0], candidates) == alone
+    alone = [judgement_keys({"timeout": 5}, PROBLEMS[0], [item])[0] for item in candidates]
+    assert judgement_keys({"timeout": 5}, PROBLEMS[0], candidates) == alone
 
 
 def test_a_verdict_is_another_for_other_code_tests_or_limits() -> None:
     identity = {"timeout": 5}
     keys = {
-        verdict_key(identity, PROBLEMS[0], candidate(1)),
-        verdict_key(identity, PROBLEMS[0], candidate(1, code="other")),
-        verdict_key(identity, PROBLEMS[1], candidate(1)),
-        verdict_key({"timeout": 6}, PROBLEMS[0], candidate(1)),
+        judgement_keys(identity, PROBLEMS[0], [candidate(1)])[0],
+        judgement_keys(identity, PROBLEMS[0], [candidate(1, code="other")])[0],
+        judgement_keys(identity, PROBLEMS[1], [candidate(1)])[0],
+        judgement_keys({"timeout": 6}, PROBLEMS[0], [candidate(1)])[0],
     }
     assert len(keys) == 4
 
@@ -86,7 +85,7 @@ def test_a_verdict_is_another_for_other_code_tests_or_limits() -> None:
 def test_another_reference_is_another_key() -> None:
     other = dataclasses.replace(PROBLEMS[0], reference="def f0(x):\n    return 1\n")
     assert unit_key({}, [other]) != unit_key({}, PROBLEMS[:1])
-    assert verdict_key({}, other, candidate(1)) != verdict_key({}, PROBLEMS[0], candidate(1))
+    assert judgement_keys({}, other, [candidate(1)])[0] != judgement_keys({}, PROBLEMS[0], [candidate(1)])[0]
 
 
 def test_the_same_problems_fall_into_the_same_batches() -> None:
@@ -107,8 +106,8 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
 def test_an_abstention_is_kept_as_one(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.sqlite")
     abstained = Judgement("c1", "human", None, None, {"abstained": "nobody labelled it"})
-    store.add_verdicts([("k", abstained)])
-    assert store.verdict("k", "c1") == abstained
+    store.add_judgements([("k", abstained)])
+    assert store.judgements(["k"]) == {"k": dataclasses.replace(abstained, candidate_id="")}
 
 
 def test_a_store_of_the_version_before_keeps_its_verdicts(tmp_path: Path) -> None:
@@ -122,7 +121,7 @@ def test_a_store_of_the_version_before_keeps_its_verdicts(tmp_path: Path) -> Non
     db.close()
     for _ in range(2):
         store = Store(path)
-        assert store.verdict("k", "c1") == Judgement("c1", "unit_tests", "passed", 1.0, {})
-        store.add_verdicts([("other", Judgement("c2", "human", None, None, {"abstained": "why"}))])
-        assert store.verdict("other", "c2") == Judgement("c2", "human", None, None, {"abstained": "why"})
+        assert store.judgements(["k"]) == {"k": Judgement("", "unit_tests", "passed", 1.0, {})}
+        store.add_judgements([("other", Judgement("c2", "human", None, None, {"abstained": "why"}))])
+        assert store.judgements(["other"]) == {"other": Judgement("", "human", None, None, {"abstained": "why"})}
         assert store.counts()["verdicts"] == 2

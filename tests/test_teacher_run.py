@@ -96,7 +96,7 @@ def test_a_run_that_ends_with_its_budget_goes_on_in_its_folder(server: ScriptedS
         tmp_path, server, "feedback", *SMALL, f"{budget}=3400", "feedback.teacher.client.concurrency=1"
     )
     assert status == 1
-    assert re.search(r"rrtf: the budget for big at .* goes on with a larger budget", output)
+    assert re.search(r"rrtf: the budget for big at .* continues with a larger budget", output)
     assert "Traceback" not in output
     done = dict(server.answered)
     assert len(done) > 10

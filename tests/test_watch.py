@@ -142,7 +142,7 @@ def test_a_run_that_is_killed_is_told_as_killed(tmp_path: Path) -> None:
     output, _ = watching.communicate(timeout=60)
     assert watching.returncode == 1
     assert "was killed" in output
-    assert "the same command goes on" in " ".join(output.split())
+    assert "run the same command to continue" in " ".join(output.split())
 
 
 def test_a_terminal_shows_it_live_and_ends_with_the_run(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_another_machine_that_falls_silent(tmp_path: Path) -> None:
     facts.update(host="elsewhere", ended=None, updated=time.time() - 100)
     (tmp_path / FILE).write_text(json.dumps(facts))
     assert read(RunFolder(tmp_path)).state == "silent"
-    assert "no sign of life from elsewhere" in shown(tmp_path)
+    assert "no update from elsewhere" in shown(tmp_path)
     assert not read(RunFolder(tmp_path)).over, "it may come back"
 
 
@@ -188,7 +188,7 @@ def test_a_machine_that_is_silent_for_long_is_not_waited_for(
     facts.update(host="elsewhere", ended=None, updated=time.time() - 3600)
     (tmp_path / FILE).write_text(json.dumps(facts))
     assert main(["watch", str(tmp_path)]) == 1
-    assert "no sign of life from elsewhere for 1 h" in " ".join(capsys.readouterr().out.split())
+    assert "no update from elsewhere for 1 h" in " ".join(capsys.readouterr().out.split())
 
 
 def test_what_the_machine_does_not_tell_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ from rrtf_trl.pipeline.collector import Collector
 from rrtf_trl.pipeline.measure import measure
 from rrtf_trl.problems.exercises import Level, exercises
 from rrtf_trl.problems.exercises.composition import LEVELS
-from rrtf_trl.records import Problem, content_hash
+from rrtf_trl.records import Problem, code_after_prompt, content_hash
 from rrtf_trl.samplers import TransformersSampler
 from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
@@ -116,7 +116,7 @@ class Study:
             answers = [
                 {
                     "prompt": problem.prompt,
-                    "responses": [str(problem.reference).removeprefix(str(problem.prompt))],
+                    "responses": [code_after_prompt(problem.prompt, str(problem.reference))],
                     "scores": [PASSED],
                 }
                 for problem in problems

@@ -79,7 +79,7 @@ class _Counter:
 def _rrtf(arm: Arm, rows: list[Row], policy: str, shared: dict[str, Any], count: _Counter) -> tuple[Any, float]:
     names = ("prompt", "responses", "scores", "sources")
     data = Dataset.from_list([{name: row[name] for name in names} for row in rows])
-    args = RRTFConfig(**shared, max_length=256, **arm.options)
+    args = RRTFConfig(**shared, max_length=256, **{"rank_weight": 1.0, **arm.options})
     trainer = RRTFTrainer(policy, args=args, train_dataset=data)
     # Prompts are shared: each is read once, however many answers it has.
     read = [[row["prompt_ids"], *row["response_ids"]] for row in trainer.train_dataset]

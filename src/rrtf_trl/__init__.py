@@ -1,6 +1,6 @@
 """rrtf-trl: align code models with test, teacher and human feedback.
 
-The public names, nothing else. They load on first use: importing the package must not import torch.
+Only the public names. They are loaded on first use: importing the package must not import torch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rrtf_trl import registry
 
 if TYPE_CHECKING:  # for type checkers alone
-    from rrtf_trl.pipeline.api import Answers as Answers
+    from rrtf_trl.pipeline.api import Candidates as Candidates
     from rrtf_trl.pipeline.api import Figures as Figures
     from rrtf_trl.pipeline.api import evaluate as evaluate
     from rrtf_trl.pipeline.api import judge as judge
@@ -29,10 +29,10 @@ if TYPE_CHECKING:  # for type checkers alone
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "RRTFConfig": "rrtf_trl.training",
     "RRTFTrainer": "rrtf_trl.training",
-    "Answers": "rrtf_trl.pipeline.api",
+    "Candidates": "rrtf_trl.pipeline.api",
     "Figures": "rrtf_trl.pipeline.api",
     "evaluate": "rrtf_trl.pipeline.api",
     "judge": "rrtf_trl.pipeline.api",
@@ -47,12 +47,12 @@ _HOMES = {
     "hookimpl": "rrtf_trl.plugins",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'rrtf_trl' has no attribute {name!r}")
 
 
@@ -61,7 +61,7 @@ def __dir__() -> list[str]:
 
 
 def _plugin_objects(kind: registry.Kind) -> Any:
-    """What plugins add to the registry; they are loaded when a name is not built in."""
+    """Return the plugins' objects of a kind; plugins are loaded only here."""
     return import_module("rrtf_trl.plugins.objects").PluginObjects(kind)
 
 

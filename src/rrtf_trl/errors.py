@@ -1,30 +1,30 @@
-"""Errors that a user can cause; each message says what was wrong, where, and what to do.
+"""Errors that a user can correct; each message states what is wrong, where, and what to do.
 
-All of them are :class:`UserError`, so the command line shows their message alone, and no traceback.
+All are :class:`UserError`: the command line prints the message without a traceback.
 """
 
 from __future__ import annotations
 
 
 class UserError(RuntimeError):
-    """Something that the user can put right; the message says how."""
+    """An error that the user can correct; the message states how."""
 
 
 class InputError(UserError, ValueError):
-    """A file that cannot be used; the message names file, line and field, and what was expected."""
+    """A file cannot be used; the message names file, line and field, and what was expected."""
 
 
 class FeedbackError(UserError):
-    """A source failed to judge for a reason of its own; the candidate is not to blame and gets no score."""
+    """A feedback source failed for a reason that is not in the candidate, which gets no score."""
 
 
 class StoreError(UserError):
-    """The file of samples and verdicts cannot be used."""
+    """The store of candidates and judgements cannot be used."""
 
 
 class NothingToTrainOn(UserError):
-    """Ranking left no group; the message says why and what to change."""
+    """Ranking left no group; the message states why and what to change."""
 
 
 class Pruned(UserError):
-    """A search ended a training early, for it did worse than others had at that point."""
+    """A search ended a training early, because others had done better at that point."""

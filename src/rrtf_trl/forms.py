@@ -1,7 +1,7 @@
-"""Whether a row is of a form; if not, which field is wrong.
+"""Checks rows against forms, and names the wrong field.
 
-A form is a dataclass, or what ``list``, ``dict``, ``|`` and ``Annotated`` make of such. msgspec says whether a row is
-of it. Where it is not, :func:`_refusal` looks for the smallest part of the row that is at fault.
+A form is a dataclass, or a type made of dataclasses by ``list``, ``dict``, ``|`` and ``Annotated``. msgspec checks the
+row; if it fails, :func:`_error` finds the smallest part of the row that is wrong.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import operator
 import types
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -17,21 +18,21 @@ from rrtf_trl.errors import UserError
 
 
 class RecordError(UserError, ValueError):
-    """A record that cannot be read: the message names the field and what was expected there."""
+    """A row is not of its form; the message names the field and what was expected."""
 
 
 @dataclass(frozen=True)
 class Must:
-    """What a field must be beyond its type, as in ``Annotated[float, Must("a number >= 0", ge=0)]``.
+    """A constraint beside a field's type, as in ``Annotated[float, Must("a number >= 0", ge=0)]``.
 
     Args:
-        words: What the message says was expected.
+        expected: Describes the constraint in error messages.
         ge: The smallest number.
-        min_length: The least length of a string, a list or an object.
-        pattern: A regular expression that a string matches.
+        min_length: The smallest length of a string, a list or an object.
+        pattern: A regular expression that a string must match.
     """
 
-    words: str
+    expected: str
     ge: float | None = None
     min_length: int | None = None
     pattern: str | None = None
@@ -41,25 +42,25 @@ NonEmpty = Annotated[str, Must("a string that is not empty", min_length=1)]
 
 
 class Open:
-    """Base of the forms beside whose fields a row may have others, which are not looked at."""
+    """Base class of forms whose rows may have further fields, which are ignored."""
 
 
 def check(form: Any, value: Any, name: str = "", utf8: bool = True) -> None:
-    """Raise :class:`RecordError` unless ``value`` is of ``form`` and can be written as JSON (NaN, for one, cannot).
+    """Raise :class:`RecordError` unless ``value`` is of ``form`` and is valid JSON (NaN, for example, is not).
 
     Args:
         form: A type, see above.
-        value: A row, or what stands in one.
-        name: The field where it stands; empty for a row.
-        utf8: Whether lone surrogates are refused, which JSON can hold as escapes and UTF-8 cannot.
+        value: A row, or the value of a field.
+        name: The field; empty for a row.
+        utf8: Refuse lone surrogates, which JSON can hold as escapes and UTF-8 cannot.
     """
     if _is_open(form) and isinstance(value, dict):
         value = {key: value[key] for key in _fields(form) if key in value}
-    if _fault(form, value, utf8):
-        raise _refusal(form, value, name, utf8)
+    if _expected(form, value, utf8):
+        raise _error(form, value, name, utf8)
 
 
-def wrong(name: str, expected: str, value: Any) -> RecordError:
+def field_error(name: str, expected: str, value: Any) -> RecordError:
     """Return the error for a field whose value is not as expected."""
     try:
         shown = json.dumps(value, default=repr)[:80]
@@ -68,39 +69,41 @@ def wrong(name: str, expected: str, value: Any) -> RecordError:
     return RecordError(f"field {name or 'row'}: expected {expected}, got {shown}")
 
 
-def _fault(form: Any, value: Any, utf8: bool) -> str:
-    """Return what was expected where a value stands; empty if that is what it is."""
+def _expected(form: Any, value: Any, utf8: bool) -> str:
+    """Return what was expected in place of ``value``; empty if it is of the form."""
     import msgspec
 
     shape = _shape(form)
     try:
         msgspec.convert(value, shape)
-    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for a lone surrogate where names are looked up
-        return _words(form)
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for a lone surrogate in a name
+        return _describe(form)
     with contextlib.suppress(ValueError, TypeError, RecursionError):
-        if b"null" not in msgspec.json.encode(value):  # as which it writes NaN; it is several times as fast
+        if b"null" not in msgspec.json.encode(value):  # it writes NaN as null; several times faster than json.dumps
             return ""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="strict" if utf8 else "surrogatepass")
     except (TypeError, ValueError, RecursionError) as error:
-        return f"what can be written as JSON ({error})"
+        return f"a value that JSON can hold ({error})"
     return ""
 
 
 @functools.cache
 def _shape(form: Any) -> Any:
-    """Return a form as msgspec knows it, which is loaded only here: it takes longer than all the records."""
-    import msgspec
+    """Return a form as a type of msgspec."""
+    import msgspec  # takes longer to import than all the records
 
-    form, must = _opened(form)
+    form, must = _split(form)
     if _is_row(form):
-        members = [(name, _shape(kind), *([] if needed else [None])) for name, (kind, needed) in _fields(form).items()]
+        members = [
+            (name, _shape(kind), *([] if required else [None])) for name, (kind, required) in _fields(form).items()
+        ]
         tag = {"tag_field": "kind", "tag": form.kind} if hasattr(form, "kind") else {}
         closed = not _is_open(form)
         return msgspec.defstruct(form.__name__, members, kw_only=True, forbid_unknown_fields=closed, **tag)
     parts = tuple(map(_shape, get_args(form)))
     if get_origin(form) in _UNIONS:
-        form = functools.reduce(lambda one, other: one | other, parts)
+        form = functools.reduce(operator.or_, parts)
     elif get_origin(form) in (list, dict):
         form = types.GenericAlias(get_origin(form), parts)
     if must is None:
@@ -111,18 +114,18 @@ def _shape(form: Any) -> Any:
 
 @functools.cache
 def _fields(form: Any) -> dict[str, tuple[Any, bool]]:
-    """Return the type of each field, and whether a row must have it."""
+    """Return the type of each field, and whether it is required."""
     kinds = get_type_hints(form, include_extras=True)
     return {f.name: (kinds[f.name], f.default is MISSING and f.default_factory is MISSING) for f in fields(form)}
 
 
-def _opened(form: Any) -> tuple[Any, Must | None]:
-    """Return a form and its ``Must``. A form as annotation stands for what it annotates: ``Annotated[dict, Form]``."""
-    more = form.__metadata__[0] if get_origin(form) is Annotated else form
-    return (form.__origin__, more) if isinstance(more, Must) else (more, None)
+def _split(form: Any) -> tuple[Any, Must | None]:
+    """Return a form without its ``Must``, and that; ``Annotated[dict, Form]`` is ``Form``."""
+    annotation = form.__metadata__[0] if get_origin(form) is Annotated else form
+    return (form.__origin__, annotation) if isinstance(annotation, Must) else (annotation, None)
 
 
-def _is_row(form: Any) -> bool:
+def _is_row(form: Any) -> bool:  # `is_dataclass` would narrow the type of `form`
     return is_dataclass(form)
 
 
@@ -130,65 +133,67 @@ def _is_open(form: Any) -> bool:
     return isinstance(form, type) and issubclass(form, Open)
 
 
-# -- What is wrong ----------------------------------------------------------------------------------------
+# -- Error messages ---------------------------------------------------------------------------------------
 
 _UNIONS = (Union, types.UnionType)
-_WORDS: dict[Any, str] = {
+_DESCRIPTIONS: dict[Any, str] = {
     **{str: "a string", int: "a whole number", float: "a number", bool: "true or false"},
     **{list: "a list", dict: "an object", types.NoneType: "null"},
 }
 
 
-def _refusal(form: Any, value: Any, name: str, utf8: bool) -> RecordError:
-    """Return the error that names the smallest part of ``value`` that is at fault."""
-    bare, _ = _opened(form)
+def _error(form: Any, value: Any, name: str, utf8: bool) -> RecordError:
+    """Return the error that names the smallest part of ``value`` that is wrong."""
+    bare, _ = _split(form)
     if get_origin(bare) in _UNIONS:
         kinds = {part.kind: part for part in get_args(bare) if hasattr(part, "kind")}
         if kinds and isinstance(value, dict):
             kind = value.get("kind")
             if not isinstance(kind, str) or kind not in kinds:
-                return wrong(f"{name}.kind", f"one of {', '.join(kinds)}", kind)
-            return _refusal(kinds[kind], {key: held for key, held in value.items() if key != "kind"}, name, utf8)
-        alike = [part for part in get_args(bare) if isinstance(value, _python_type(part))]
-        return _refusal(alike[0], value, name, utf8) if alike else wrong(name, _words(form), value)
+                return field_error(f"{name}.kind", f"one of {', '.join(kinds)}", kind)
+            return _error(kinds[kind], {key: item for key, item in value.items() if key != "kind"}, name, utf8)
+        for part in get_args(bare):
+            if isinstance(value, _python_type(part)):
+                return _error(part, value, name, utf8)
+        return field_error(name, _describe(form), value)
     parts: list[tuple[str, Any, Any]] = []
     if isinstance(value, dict) and _is_row(bare):
-        known, inside = _fields(bare), f"{name}." if name else ""
+        known, prefix = _fields(bare), f"{name}." if name else ""
         unknown = value.keys() - known
         if unknown and not _is_open(bare):
             return RecordError(
-                f"field {inside}{min(unknown, key=str)}: expected no such field; known are {', '.join(known)}"
+                f"field {prefix}{min(unknown, key=str)}: expected no such field; known are {', '.join(known)}"
             )
-        for key, (kind, needed) in known.items():
+        for key, (kind, required) in known.items():
             if key in value:
-                parts.append((inside + key, kind, value[key]))
-            elif needed:
-                return RecordError(f"field {inside}{key}: missing")
+                parts.append((prefix + key, kind, value[key]))
+            elif required:
+                return RecordError(f"field {prefix}{key}: missing")
     elif isinstance(value, dict) and get_origin(bare) is dict:
-        of_key, of_value = get_args(bare)
-        parts = [(name, of_key, key) for key in value]
-        parts += [(f"{name}[{key!r}]", of_value, held) for key, held in value.items()]
+        key_form, value_form = get_args(bare)
+        parts = [(name, key_form, key) for key in value]
+        parts += [(f"{name}[{key!r}]", value_form, item) for key, item in value.items()]
     elif isinstance(value, list) and get_origin(bare) is list:
-        parts = [(f"{name}[{index}]", *get_args(bare), held) for index, held in enumerate(value)]
-    for where, part, held in parts:
-        if _fault(part, held, utf8):
-            return _refusal(part, held, where, utf8)
-    return wrong(name, _fault(form, value, utf8), value)
+        parts = [(f"{name}[{index}]", *get_args(bare), item) for index, item in enumerate(value)]
+    for where, part, item in parts:
+        if _expected(part, item, utf8):
+            return _error(part, item, where, utf8)
+    return field_error(name, _expected(form, value, utf8), value)
 
 
-def _words(form: Any) -> str:
-    """Return a form in words."""
-    form, must = _opened(form)
+def _describe(form: Any) -> str:
+    """Return the description of a form for error messages."""
+    form, must = _split(form)
     if must:
-        return must.words
+        return must.expected
     if get_origin(form) in _UNIONS:
-        return " or ".join(dict.fromkeys(map(_words, get_args(form))))
+        return " or ".join(dict.fromkeys(map(_describe, get_args(form))))
     if get_origin(form) is Literal:
         choices = get_args(form)
         return " or ".join(choices) if len(choices) == 2 else f"one of {', '.join(choices)}"
-    return "an object with a 'kind'" if hasattr(form, "kind") else _WORDS[_python_type(form)]
+    return "an object with a 'kind'" if hasattr(form, "kind") else _DESCRIPTIONS[_python_type(form)]
 
 
 def _python_type(form: Any) -> Any:
-    form, _ = _opened(form)
+    form, _ = _split(form)
     return dict if _is_row(form) else str if get_origin(form) is Literal else get_origin(form) or form

@@ -1,13 +1,13 @@
 """The records that pass between the stages, and their JSON on disk.
 
-Every stage reads and writes these and nothing else::
+Every stage reads and writes only these::
 
     problems -> sample -> feedback -> rank -> train -> evaluate -> report
     Problem     Candidate  Judgement  RankedGroup
 
-Records are plain, frozen dataclasses. :func:`to_json` and the ``from_json`` class methods are the only
-way to and from disk; ``from_json`` names the field that is wrong, and the reader of a file adds the
-file and the line. What a field must be stands with its type (:mod:`rrtf_trl.forms`).
+Records are plain, frozen dataclasses. Only :func:`to_json` and the ``from_json`` class methods write and read their
+JSON; an error of ``from_json`` names the field, and the reader of a file adds the file and the line. The type of a
+field states what is checked (:mod:`rrtf_trl.forms`).
 """
 
 from __future__ import annotations
@@ -19,57 +19,52 @@ import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from rrtf_trl.forms import Must, NonEmpty, Open, check, wrong
+from rrtf_trl.forms import Must, NonEmpty, Open, check, field_error
 from rrtf_trl.forms import RecordError as RecordError
 
 Source = Literal["student", "teacher", "reference", "human"]
-"""Who wrote a candidate: the policy being trained, a stronger model, the problem's own answer, a person."""
+"""Who wrote a candidate: the policy being trained, a stronger model, the problem's author, a person."""
 
 State = Literal["compile_error", "runtime_error", "partial", "passed", "timeout", "memory", "refused"]
-"""What happened when a candidate met its tests. The paper's four states are ``compile_error <
-runtime_error < partial < passed``; ``timeout``, ``memory`` and ``refused`` (a forbidden act) are kinds of
-run-time failure that are worth telling apart."""
+"""The result of running a candidate's tests. The paper's four states are ``compile_error < runtime_error < partial <
+passed``; ``timeout``, ``memory`` and ``refused`` (a forbidden act) are further kinds of run-time failure."""
 
 SOURCES: tuple[str, ...] = get_args(Source)
 STATES: tuple[str, ...] = get_args(State)
 
 PROBLEM_REASONS = {
-    "no_order": "all answers score the same",
-    "too_few": "fewer than two different whole answers",
-    "teacher_below": "the teacher's best answer is below the student's",
+    "no_order": "all candidates score the same",
+    "too_few": "fewer than two different whole candidates",
+    "teacher_below": "the teacher's best candidate is below the student's",
 }
-"""Why a whole problem is dropped, each in words."""
+"""Why a whole problem is dropped: the reason in a file, and its text."""
 
-ANSWER_REASONS = {"repeated": "the same as another answer", "truncated": "cut off at max_new_tokens, or empty"}
-"""Why a single answer is dropped, each in words."""
+CANDIDATE_REASONS = {"repeated": "the same as another candidate", "truncated": "cut off at max_new_tokens, or empty"}
+"""Why a single candidate is dropped: the reason in a file, and its text."""
 
 BASE_TESTS = "base_tests"
-"""In a problem's metadata: how many of its tests, from the first on, are the benchmark's own, where others extend
-them (EvalPlus)."""
+"""Key of a problem's metadata: how many of its first tests are the benchmark's own, if it has others (EvalPlus)."""
 
 PUBLISHED_PROMPT = "published_prompt"
-"""In a problem's metadata: its prompt as it was published, where a model is asked in another form."""
+"""Key of a problem's metadata: its prompt as published, if a model gets it in another form."""
 
 SIGNATURE = "signature"
-"""In a problem's metadata: the head of the function or class that is asked for, as a hint."""
+"""Key of a problem's metadata: the head of the requested function or class, as a hint."""
 
 
 def content_hash(*parts: Any) -> str:
-    """Return 16 hex digits that depend on the content of ``parts`` alone (SHA-256 over canonical JSON).
+    """Return the first 16 hex digits of the SHA-256 of ``parts`` as canonical JSON.
 
     Args:
-        parts: Anything JSON can hold. Order matters, the order of keys in a dict does not.
+        parts: JSON values; the order of keys in a dict does not matter.
     """
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def to_json(record: Any) -> dict[str, Any]:
-    """Return a record as the dict that is written to disk; a test kind writes its name under ``kind``."""
-    row: dict[str, Any] = {}
-    kind = getattr(record, "kind", None)
-    if kind is not None:
-        row["kind"] = kind
+    """Return a record as the dict that is written to disk; tests write their kind under ``kind``."""
+    row: dict[str, Any] = {"kind": record.kind} if hasattr(record, "kind") else {}
     for item in dataclasses.fields(record):
         value = getattr(record, item.name)
         row[item.name] = to_json(value) if dataclasses.is_dataclass(value) else value
@@ -102,7 +97,7 @@ Prompt = (
     Annotated[str, Must("text that is not empty", min_length=1)]
     | Annotated[list[Message], Must("a non-empty list of chat messages", min_length=1)]
 )
-"""Plain text that the response continues, or chat messages that it answers."""
+"""Plain text that the response continues, or chat messages that it replies to."""
 
 _NotNegative = Annotated[float, Must("a number >= 0", ge=0)]
 _Inside = Annotated[
@@ -121,7 +116,7 @@ class AssertTests:
 
     Args:
         asserts: Statements such as ``"assert add(1, 2) == 3"``, run in order.
-        setup: Code that runs before them, in the tests' own namespace.
+        setup: Code that runs before them, in the tests' namespace.
     """
 
     kind: ClassVar[str] = "asserts"
@@ -134,7 +129,7 @@ class CheckTests:
     """Code that defines ``check(candidate)``, as in HumanEval.
 
     Args:
-        check: The code; ``check`` is called with the entry point and asserts what it wants.
+        check: The code; ``check`` is called with the entry point and makes assertions on it.
     """
 
     kind: ClassVar[str] = "check"
@@ -146,9 +141,8 @@ class CaseTests:
     """Calls of the entry point with expected results; compared outside the candidate's process.
 
     Args:
-        cases: Dicts with ``args`` (list), optionally ``kwargs`` (dict), and ``expected``. Values are plain
-            JSON data.
-        atol: Absolute tolerance for floats; 0 asks for equality.
+        cases: Dicts with ``args`` (list), optionally ``kwargs`` (dict), and ``expected``. Values are plain JSON.
+        atol: Absolute tolerance for floats; 0 requires equality.
     """
 
     kind: ClassVar[str] = "cases"
@@ -160,12 +154,12 @@ class CaseTests:
 class StdioTests:
     """Whole-program tests, as in APPS and contests: ``input`` on stdin, ``output`` expected on stdout.
 
-    The output is compared as bytes, line by line, and the number of lines must be the same.
+    The output is compared as bytes, line by line; the number of lines must be equal.
 
     Args:
         stdio: Dicts with ``input`` and ``output``, both strings.
-        ignore_trailing_blanks: Whether white space at line ends, and empty lines at the end, make no difference.
-        float_tolerance: How far numbers may be apart, absolutely or relatively; 0 compares their text.
+        ignore_trailing_blanks: Ignore white space at line ends, and empty lines at the end.
+        float_tolerance: Absolute or relative tolerance for numbers; 0 compares their text.
     """
 
     kind: ClassVar[str] = "stdio"
@@ -179,7 +173,7 @@ class PytestTests:
     """pytest files that import the candidate as module ``solution``.
 
     Args:
-        files: File name to text; names are relative and stay inside the folder.
+        files: File name to text; names are relative and inside the folder.
     """
 
     kind: ClassVar[str] = "pytest"
@@ -194,33 +188,32 @@ def tests_from_json(row: Any) -> Tests:
     """Build the tests of a problem from their JSON form.
 
     Raises:
-        RecordError: If the kind is unknown or one of its fields is missing or of the wrong type.
+        RecordError: If the kind is unknown, or a field is missing or of the wrong type.
     """
     check(Tests, row, "tests")
     return build_tests(row)
 
 
 def build_tests(row: dict[str, Any]) -> Tests:
-    """Build tests from their JSON form, which has been checked."""
+    """Build tests from their JSON form, which was checked before."""
     tests: Tests = TEST_KINDS[row["kind"]](**{name: value for name, value in row.items() if name != "kind"})
     return tests
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One task: what to write and how to tell whether it is right.
+    """One programming task with its tests.
 
     Args:
         task_id: Unique within a data set, for instance ``HumanEval/0``.
-        prompt: Text that a response continues, or chat messages that it answers.
-        tests: How a candidate is judged.
+        prompt: Text that a response continues, or chat messages that it replies to.
+        tests: What a candidate must pass.
         entry_point: The function that the tests call, or a method as ``Solution.two_sum``; ``None`` for whole
             programs.
-        reference: A known good answer as a whole program, or ``None``.
+        reference: A whole program that is known to be right, or ``None``.
         metadata: Anything else worth keeping, for instance the composition of an exercise.
         files: Modules that the program may import, file name to text (``geometry/area.py``).
-        preamble: Code that stands before the program when it is run, for instance the imports that a contest
-            site makes for its users.
+        preamble: Code that is run before the program, for instance the imports that a contest site provides.
     """
 
     task_id: NonEmpty
@@ -234,18 +227,32 @@ class Problem:
 
     @classmethod
     def from_json(cls, row: Any) -> Problem:
-        """Build a problem from its JSON form; raises :class:`RecordError` naming the field."""
+        """Build a problem from its JSON form; raise :class:`RecordError`, which names the field, if it is wrong."""
         check(cls, row)
         problem = cls(**{**row, "tests": build_tests(row["tests"])})
         if isinstance(problem.tests, CheckTests | CaseTests) and not problem.entry_point:
-            raise wrong("entry_point", "a function's name for these tests", problem.entry_point)
+            raise field_error("entry_point", "a function's name for these tests", problem.entry_point)
         return problem
 
     @functools.cached_property
     def content_key(self) -> str:
-        """A hash of all that decides a verdict or a sample; ``metadata`` is left out."""
-        around = [self.files, self.preamble] if self.files or self.preamble else []
-        return content_hash(self.task_id, self.prompt, to_json(self.tests), self.entry_point, *around)
+        """A hash of all that decides a candidate or a judgement; ``metadata`` and ``reference`` are left out."""
+        context = [self.files, self.preamble] if self.files or self.preamble else []
+        return content_hash(self.task_id, self.prompt, to_json(self.tests), self.entry_point, *context)
+
+
+def code_after_prompt(prompt: Prompt, code: str) -> str:
+    """Return the part of ``code`` after a text prompt; all of it if it does not begin with the prompt."""
+    return code.removeprefix(prompt) if isinstance(prompt, str) else code
+
+
+def prompt_text(prompt: Prompt) -> str:
+    """Return a prompt as one text; of several messages, each begins with its role."""
+    if isinstance(prompt, str):
+        return prompt
+    if len(prompt) == 1:
+        return str(prompt[0]["content"])
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
 
 
 def check_prompt(prompt: Any) -> None:
@@ -255,16 +262,16 @@ def check_prompt(prompt: Any) -> None:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One response to one problem, with where it came from.
+    """One response to one problem, and its origin.
 
     Args:
-        candidate_id: Content hash over everything else here; build with :meth:`create`.
-        task_id: The problem it answers.
-        response: The text as it came, unchanged.
-        code: The program extracted from it, complete with the prompt's part where the response continues it.
+        candidate_id: Content hash of all other fields; build with :meth:`create`.
+        task_id: The problem.
+        response: The text of the response, unchanged.
+        code: The extracted program; it includes the prompt if the response continues it.
         source: Who wrote it.
         model: The model's name or path, or ``reference``.
-        sampling: ``temperature``, ``top_p``, ``seed``, ``max_new_tokens`` and ``index`` (the draw's number).
+        sampling: ``temperature``, ``top_p``, ``seed``, ``max_new_tokens`` and ``index`` (the number of the sample).
         finish_reason: ``stop`` (it ended by itself) or ``length`` (it was cut off).
     """
 
@@ -279,27 +286,27 @@ class Candidate:
 
     @classmethod
     def create(cls, **fields: Any) -> Candidate:
-        """Build a candidate and give it the hash of its content as ``candidate_id``."""
+        """Build a candidate whose ``candidate_id`` is the hash of its content."""
         return cls(candidate_id=content_hash(fields), **fields)
 
     @classmethod
     def from_json(cls, row: Any) -> Candidate:
-        """Build a candidate from its JSON form; raises :class:`RecordError` naming the field."""
+        """Build a candidate from its JSON form; raise :class:`RecordError`, which names the field, if it is wrong."""
         check(cls, row)
         return cls(**row)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one feedback source says of one candidate.
+    """One feedback source's judgement of one candidate.
 
     Args:
         candidate_id: The candidate.
         feedback: The name of the source, for instance ``unit_tests``.
-        state: For tests, what happened; ``None`` for sources that only score.
-        score: Larger is better. For tests the fraction of tests passed, in [0, 1]. ``None`` where the source
-            abstained; ``detail["abstained"]`` says why.
-        detail: Which test failed with what message, the judge's words, the annotator.
+        state: The result of tests; ``None`` for sources that only score.
+        score: Larger is better. For tests the fraction of tests passed, in [0, 1]. ``None`` if the source
+            abstained; ``detail["abstained"]`` is the reason.
+        detail: For instance the test that failed and its message, the teacher's text, the annotator.
     """
 
     candidate_id: str
@@ -311,19 +318,19 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Judged:
-    """A candidate with a source's judgement, and with what its tests said.
+    """A candidate with a source's judgement and the results of its unit tests.
 
     Args:
         candidate: The candidate.
         judgement: Of the source that is summarized.
-        state: By the unit tests, where there are any.
-        share_passed: Of the unit tests.
+        state: Of the unit tests, if there are any.
+        fraction_passed: Of the unit tests.
     """
 
     candidate: Candidate
     judgement: Judgement
     state: State | None = None
-    share_passed: float | None = None
+    fraction_passed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -333,10 +340,10 @@ class RankedGroup:
     Args:
         prompt: As in :class:`Problem`.
         responses: The texts, at least two.
-        scores: One finite number a response, larger is better.
-        sources: Who wrote each response, or ``None`` where it does not matter.
-        task_id: The problem, for the reader of the file.
-        candidate_ids: The candidate behind each response, for the reader of the file.
+        scores: One finite number for each response, larger is better.
+        sources: Who wrote each response, or ``None``.
+        task_id: The problem, for readers of the file.
+        candidate_ids: The candidate of each response, for readers of the file.
     """
 
     prompt: Prompt
@@ -349,11 +356,11 @@ class RankedGroup:
 
 @dataclass(frozen=True)
 class Dropped:
-    """Something that does not go into training, and why.
+    """A problem, or candidates of it, that are not trained on.
 
     Args:
         task_id: The problem.
-        reason: A key of ``PROBLEM_REASONS``, or of ``ANSWER_REASONS`` for single candidates.
+        reason: A key of ``PROBLEM_REASONS``, or of ``CANDIDATE_REASONS`` for single candidates.
         candidate_ids: The candidates concerned.
     """
 

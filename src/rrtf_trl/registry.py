@@ -1,7 +1,7 @@
-"""What is found by its name: losses, samplers, readers of rows, sections of a report.
+"""Objects that are found by name: samplers, feedback sources, losses, readers of rows, sections of a report.
 
-A built-in name has a target, ``"module:attribute"``, which is imported when the name is first used. What plugins add
-is asked for only when a name is not among the built-in ones, or when all are listed.
+A built-in name has a target, ``"module:attribute"``, which is imported on first use. Plugins are asked only for a name
+that is not built in, or to list all names.
 """
 
 from __future__ import annotations
@@ -47,28 +47,27 @@ _plugin_objects: Callable[[Kind], Mapping[str, Any]] = lambda kind: {}  # noqa: 
 
 
 def ask_plugins(objects: Callable[[Kind], Mapping[str, Any]]) -> None:
-    """Set what gives the objects that plugins add, by name; an object is loaded when it is looked up."""
+    """Set the function that returns the plugins' objects of a kind, by name; it loads an object on look-up."""
     global _plugin_objects
     _plugin_objects = objects
 
 
 def names(kind: Kind) -> Iterator[str]:
-    """Yield all names of a kind, the built-in ones first; plugins are loaded only after those."""
+    """Yield all names of a kind, the built-in ones first; plugins are loaded after those."""
     yield from BUILTIN[kind]
     yield from _plugin_objects(kind)
 
 
 def find(kind: Kind, name: str) -> Any:
-    """Return what a name stands for.
+    """Return the object of a kind that has a name.
 
     Raises:
-        KeyError: If there is none of this name.
+        KeyError: If there is none.
     """
     target = BUILTIN[kind].get(name)
     return _plugin_objects(kind)[name] if target is None else load(target)
 
 
-@functools.cache
 def load(target: str) -> Any:
     """Import ``module:attribute``."""
     module, _, attribute = target.partition(":")

@@ -18,7 +18,7 @@ import pytest
 from asking import ask_all, client, echo, request
 
 import rrtf_trl.chat.session as session_module
-from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, ChatSession, Refused, ask_concurrently
+from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, ChatSession, RequestRefused, ask_concurrently
 from scripted_server import Answer, Body, ScriptedServer, fault, said
 
 
@@ -279,7 +279,7 @@ def test_a_single_request_may_be_refused_while_others_go_on(answer: Answer) -> N
         await session.ask(request("first"))
         try:
             return (await session.ask(request(text)))[0].text
-        except Refused as refused:
+        except RequestRefused as refused:
             return str(refused)
 
     with ScriptedServer(lambda body, before: answer if said(body) == "long" else Answer("x")) as server:

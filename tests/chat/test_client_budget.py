@@ -115,7 +115,7 @@ def test_a_key_given_as_an_option_is_refused_and_not_repeated(options: dict[str,
 
 
 def test_a_budget_without_an_account_is_refused() -> None:
-    with pytest.raises(UserError, match="a budget needs a cache, which keeps the account"):
+    with pytest.raises(UserError, match="a budget needs a cache, which keeps the spending"):
         ChatClient(model="m", base_url="http://h/v1", budget=Budget(tokens=100))
 
 

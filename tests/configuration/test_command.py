@@ -154,7 +154,7 @@ def test_diff_tells_what_differs_and_nothing_else(tmp_path: Path, capsys: pytest
     assert not any("bf16" in line or "trl" in line for line in lines)
     main(["diff", str(tmp_path / "a" / "config.yaml"), str(tmp_path / "a")])
     assert "the same configuration" in capsys.readouterr().out
-    with pytest.raises(UserError, match="no folder of a run"):
+    with pytest.raises(UserError, match="expected the folder of a run"):
         main(["diff", str(tmp_path), str(tmp_path / "a")])
 
 

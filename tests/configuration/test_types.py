@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from rrtf_trl.config.error_messages import error_message
 from rrtf_trl.config.instantiate import build_pipeline, check_choices
 from rrtf_trl.config.types import check_types, fits
 from rrtf_trl.errors import UserError
+from rrtf_trl.feedback import UnitTests
 from rrtf_trl.plugins.folders import config_dir
 from rrtf_trl.storage.run_folder import RunFolder
 
@@ -68,7 +70,7 @@ def test_answers_that_pass_are_preferred_whatever_the_scores(ranking: str, passe
 
 def test_scores_between_0_and_1_want_a_limit_of_their_own() -> None:
     weighted = ["ranking.combine=weighted", "ranking.weights={unit_tests: 1}"]
-    told = r"trainer\.sft_min_score=3 and trainer\.rank_min_score=3: with .*weighted scores lie between 0 and 1"
+    told = r"trainer\.sft_min_score=3 and trainer\.rank_min_score=3: with .*weighted scores are between 0 and 1"
     with pytest.raises(UserError, match=told):
         check_choices(composed(*weighted))
     with pytest.raises(UserError, match=r"^trainer\.rank_min_score=3: with"):
@@ -186,3 +188,27 @@ def test_what_is_not_chosen_is_left_aside_and_told_where_a_user_sets_it(tmp_path
             Console(file=io.StringIO()),
             "rank",
         )
+
+
+def test_options_of_unit_tests_apply_to_evaluation_when_they_do_not_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tests_of(option: str) -> UnitTests:
+        overrides = [f"runs_dir={tmp_path}", "feedback=[human]", f"feedback.human.labels={tmp_path}/l.jsonl", option]
+        limits = ["trainer.sft_min_score=null", "trainer.rank_min_score=null"]
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            config = compose("config", [*overrides, *limits], return_hydra_config=True)
+        monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+        HydraConfig.instance().set_config(config)
+        config = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        pipeline = build_pipeline(config, RunFolder(tmp_path / "run"), Console(file=io.StringIO()), "rank")
+        assert list(pipeline.feedback) == ["human"]
+        assert isinstance(pipeline.tests, UnitTests)
+        return pipeline.tests
+
+    (tmp_path / "l.jsonl").touch()
+    assert tests_of("+feedback.unit_tests.timeout=2.5").timeout == 2.5
+    with pytest.raises(UserError, match=r"feedback\.unit_tests\.timeout: expected float, got 'long'"):
+        tests_of("+feedback.unit_tests.timeout=long")
+    with pytest.raises(UserError, match=r"feedback\.teacher\.votes: teacher is not chosen"):
+        tests_of("+feedback.teacher.votes=3")

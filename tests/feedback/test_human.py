@@ -12,7 +12,7 @@ import pytest
 from rrtf_trl.errors import InputError
 from rrtf_trl.feedback import Feedback
 from rrtf_trl.labeling.feedback import HumanLabels
-from rrtf_trl.labeling.items import Answer, Item
+from rrtf_trl.labeling.items import Item, ItemCandidate
 from rrtf_trl.labeling.label_file import LabelFile
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, Prompt
 from warm_python import python
@@ -33,9 +33,9 @@ def candidate(body: str, prompt: str = PROMPT) -> Candidate:
 
 def write_labels(path: Path, *rankings: tuple[str, list[int]], skipped_by: str | None = None) -> Path:
     """Label the answers ``BODIES`` to ``PROMPT``: (annotator, rank of each)."""
-    item = Item.create(PROMPT, [Answer.create(PROMPT, body) for body in BODIES], "t")
-    unseen = Item.create("def g(x):\n", [Answer.create("def g(x):\n", body) for body in BODIES], "u")
-    ids = [Answer.create(PROMPT, body).answer_id for body in BODIES]
+    item = Item.create(PROMPT, [ItemCandidate.create(PROMPT, body) for body in BODIES], "t")
+    unseen = Item.create("def g(x):\n", [ItemCandidate.create("def g(x):\n", body) for body in BODIES], "u")
+    ids = [ItemCandidate.create(PROMPT, body).answer_id for body in BODIES]
     with LabelFile(path) as file:
         file.add_items([item, unseen])
         for annotator, ranks in rankings:
@@ -97,7 +97,7 @@ def test_a_candidate_is_found_by_its_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("question", "body", "why"),
     [
-        (problem(), "    return 9\n", "this answer was not among those that people ranked"),
+        (problem(), "    return 9\n", "this candidate was not among those that people ranked"),
         (problem(prompt="def g(x):\n"), BODIES[0], "skipped by carol"),
         (problem(prompt="def h(x):\n"), BODIES[0], "this problem is not in the labels file"),
     ],
@@ -113,7 +113,7 @@ def test_what_nobody_labelled_gets_no_score_and_says_why(
 def test_a_file_with_no_label_yet_abstains_from_all(tmp_path: Path) -> None:
     source = HumanLabels(write_labels(tmp_path / "l.jsonl"))
     (found,) = judge(source, (problem(), candidate(BODIES[0])))
-    assert found.detail == {"abstained": "nobody has ranked the answers to this problem yet"}
+    assert found.detail == {"abstained": "nobody has ranked the candidates of this problem yet"}
 
 
 def test_the_identity_is_what_people_said_and_not_where_it_lies(tmp_path: Path) -> None:
@@ -192,4 +192,4 @@ def test_a_run_with_people_has_their_judgements(tmp_path: Path) -> None:
                     assert one["score"] > other["score"]
                     broken += 1
     assert broken
-    assert re.search(r"rank: unit_tests against human: \d+ of \d+ pairs of answers in opposite orders", said)
+    assert re.search(r"rank: unit_tests against human: \d+ of \d+ pairs of candidates in opposite orders", said)

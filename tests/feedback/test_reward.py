@@ -68,7 +68,7 @@ def test_the_finder_of_the_program_can_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ({}, "no column 'tests', by which unit_tests judges"),
+        ({}, "no column 'tests', which unit_tests needs"),
         ({"tests": ["{"]}, "Row 0 of the batch cannot be judged"),
         ({"tests": ['{"kind": "poem"}']}, r"Row 0 of the batch cannot be judged: .*tests\.kind"),
         ({"tests": [CASES]}, "entry_point"),

@@ -77,7 +77,7 @@ def test_the_same_program_is_judged_once_and_alone_it_is_not_compared(server: Sc
     assert server.answered.total() == 2
     alone = judge(teacher(server, "rank"), BEST, BEST)
     assert [(j.score, j.detail) for j in alone] == [
-        (None, {"abstained": "there is no other answer to compare it with"})
+        (None, {"abstained": "there is no other candidate to compare it with"})
     ] * 2
 
 
@@ -178,7 +178,7 @@ def test_what_the_server_refuses_is_an_abstention(server: ScriptedServer) -> Non
 def test_an_endless_answer_is_not_shown(server: ScriptedServer) -> None:
     best, endless, poor = judge(teacher(server, "pair"), BEST, "# 9\n" * 20_000, POOR)
     assert (best.score, poor.score) == (1.0, 0.0)
-    assert endless.detail == {"abstained": "the answer has more than 40000 characters"}
+    assert endless.detail == {"abstained": "the candidate has more than 40000 characters"}
 
 
 def test_a_schema_goes_along_and_is_strict(server: ScriptedServer) -> None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.labeling.items import Answer, Item
+from rrtf_trl.labeling.items import Item, ItemCandidate
 from rrtf_trl.labeling.labels import Label
 
 PROMPT = 'def double(x):\n    """Return twice x."""\n'
@@ -18,7 +18,7 @@ TEXTS = ["    return 2 * x\n", "    return x + x\n", "    return x * x\n", "    
 
 
 def make_item(texts: list[str] = TEXTS, prompt: Any = PROMPT, task_id: str | None = "t/0", **fields: Any) -> Item:
-    return Item.create(prompt, [Answer.create(prompt, text, **fields) for text in texts], task_id)
+    return Item.create(prompt, [ItemCandidate.create(prompt, text, **fields) for text in texts], task_id)
 
 
 def make_label(ranks: list[int | None], annotator: str = "alice", item: Item | None = None, **fields: Any) -> Label:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rrtf_trl.cli.label_tables import agreement_tables
 from rrtf_trl.labeling.agreement import agreement
 from rrtf_trl.labeling.formats.importing import _row
-from rrtf_trl.labeling.items import Answer, Item
+from rrtf_trl.labeling.items import Item, ItemCandidate
 from rrtf_trl.labeling.labels import Label, Ledger
 
 
@@ -114,8 +114,8 @@ def test_who_always_takes_the_first_one_shown_is_found_out() -> None:
 
 def test_length_and_source_stand_beside_what_others_say_of_the_same_pairs() -> None:
     prompt = "p"
-    long = Answer.create(prompt, "a much longer answer", source="teacher")
-    short = Answer.create(prompt, "short", source="student")
+    long = ItemCandidate.create(prompt, "a much longer answer", source="teacher")
+    short = ItemCandidate.create(prompt, "short", source="student")
     item = Item.create(prompt, [long, short])
     prefers_long = {long.answer_id: 1, short.answer_id: 2}
     prefers_short = {long.answer_id: 2, short.answer_id: 1}

@@ -29,7 +29,7 @@ def test_import_agreement_and_export(tmp_path: Path) -> None:
     write_labels(tmp_path)
     assert rrtf(tmp_path, "import", "mine.jsonl", "--into", "l.jsonl") == (0, "import: 6 labels into l.jsonl\n")
     status, said = rrtf(tmp_path, "import", "mine.jsonl", "--into", "l.jsonl")
-    assert (status, said) == (0, "import: 0 labels into l.jsonl, 6 were there already\n")
+    assert (status, said) == (0, "import: 0 labels into l.jsonl, 6 were in it already\n")
     status, said = rrtf(tmp_path, "agreement", "l.jsonl")
     assert status == 0
     assert "6 labels on 3 items, 3 of them by two people or more" in said

@@ -1,6 +1,6 @@
 import pytest
 
-from rrtf_trl.labeling.draft import Draft, Refused, dense
+from rrtf_trl.labeling.draft import Draft, LabelRefused, dense_ranks
 
 
 def press(draft: Draft, keys: str) -> Draft:
@@ -38,15 +38,15 @@ def test_keys_make_a_ranking(keys: str, ranks: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(
     ("keys", "message"),
-    [("=", "Rank one answer first"), ("123=", "All answers are ranked"), ("1230", "All answers are ranked")],
+    [("=", "Rank one candidate first"), ("123=", "All candidates are ranked"), ("1230", "All candidates are ranked")],
 )
 def test_what_cannot_be_done_says_what_can(keys: str, message: str) -> None:
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(LabelRefused, match=message):
         press(Draft(["1", "2", "3"]), keys)
 
 
 def test_two_without_a_rank_are_not_guessed() -> None:
-    with pytest.raises(Refused, match="2 answers have no rank yet: rank them, or press 0"):
+    with pytest.raises(LabelRefused, match="2 candidates have no rank yet: rank them, or press 0"):
         press(Draft(["1", "2", "3"]), "1").ranks()
 
 
@@ -58,4 +58,4 @@ def test_looking_at_the_ranks_changes_nothing() -> None:
 
 
 def test_numbers_become_ranks() -> None:
-    assert dense({"a": 4.5, "b": -1, "c": 4.5}) == {"a": 2, "b": 1, "c": 2}
+    assert dense_ranks({"a": 4.5, "b": -1, "c": 4.5}) == {"a": 2, "b": 1, "c": 2}

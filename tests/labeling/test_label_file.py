@@ -143,26 +143,26 @@ def test_only_one_process_writes(tmp_path: Path) -> None:
     [
         ({"kind": "love"}, "field kind: expected one of labels, item, open"),
         ({"kind": ["rank"]}, "field kind: expected one of labels, item, open"),
-        (row("rank", answer_id=IDS[0], seconds=float("nan")), "field seconds: expected what can be written as JSON"),
+        (row("rank", answer_id=IDS[0], seconds=float("nan")), "field seconds: expected a value that JSON can hold"),
         (row("open", shown=[1]), "field shown[0]: expected a string, got 1"),
-        (row("rank", answer_id="x"), "field answer_id: the item has no answer 'x'"),
+        (row("rank", answer_id="x"), "field answer_id: the item has no candidate 'x'"),
         (row("rank", answer_id=IDS[0], annotator=""), "field annotator: expected a string"),
         (row("rank", answer_id=IDS[0], time="noon"), "field time: expected ISO 8601, got 'noon'"),
         (row("rank", answer_id=IDS[0], seconds="1"), "field seconds: expected a number"),
         (row("rank", answer_id=IDS[0], item_id="x"), "field item_id: no item 'x' in the rows above"),
-        (row("rank", answer_id=IDS[0], annotator="bob"), f"field item_id: '{ITEM.item_id}' is not before 'bob'"),
-        (row("tie"), "field kind: tie cannot be done here: Rank one answer first"),
+        (row("rank", answer_id=IDS[0], annotator="bob"), f"field item_id: '{ITEM.item_id}' is not the current"),
+        (row("tie"), "field kind: tie cannot be done here: Rank one candidate first"),
         (row("tie", extra=1), "field extra: expected no such field; known are kind, id"),
-        (row("open", shown=IDS[:2]), "field shown: expected each answer of the item once"),
+        (row("open", shown=IDS[:2]), "field shown: expected each candidate of the item once"),
         (row("open"), "field shown: missing"),
         (row("look", what="sources"), "field what: expected one of tests, diff, response"),
         (row("submit", shown=IDS, ranks={IDS[0]: 1}), "field ranks: expected a whole number from 1 for at least two"),
         (row("submit", shown=IDS, ranks={IDS[0]: 1, IDS[1]: 0}), "field ranks"),
         (row("submit", shown=IDS, ranks={IDS[0]: 1, "x": 2}), "field ranks"),
-        (row("undo", undoes="x"), "field undoes: 'x' is not what 'alice' did last"),
+        (row("undo", undoes="x"), "field undoes: 'x' is not the last action of 'alice'"),
         ({"kind": "labels", "version": 9}, "field version: this file was written by another version"),
         ({"kind": "item", "item_id": "x"}, "field prompt: missing"),
-        ({"kind": "item", **make_item(["a", "b"]).to_json(), "item_id": "x"}, "field item_id: the ids are not those"),
+        ({"kind": "item", **make_item(["a", "b"]).to_json(), "item_id": "x"}, "field item_id: the ids do not match"),
         ({"kind": "item", **ITEM.to_json(), "prompt": ""}, "field prompt"),
         ([1], "expected a JSON object"),
     ],
@@ -219,7 +219,7 @@ def test_an_answer_is_known_by_prompt_and_text() -> None:
     assert one.item_id != make_item(["a", "b"], prompt="q").item_id
     system = [{"role": "system", "content": "s"}, {"role": "user", "content": "p"}]
     assert one.item_id != make_item(["a", "b"], prompt=system).item_id
-    with pytest.raises(RecordError, match="at least two different answers, got 1"):
+    with pytest.raises(RecordError, match="at least two different responses, got 1"):
         make_item(["a", "a "])
     assert Item.from_json(one.to_json()) == one
 

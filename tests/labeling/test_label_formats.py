@@ -12,7 +12,7 @@ from labelling import PROMPT, TEXTS, make_item, make_label
 
 from rrtf_trl.errors import UserError
 from rrtf_trl.labeling.formats import EXPORTS, export_labels
-from rrtf_trl.labeling.items import Answer, Item
+from rrtf_trl.labeling.items import Item, ItemCandidate
 from rrtf_trl.labeling.labels import Label, Ledger
 
 # -- Round trips -----------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_ranked_rows_keep_the_order_that_people_agree_on(tmp_path: Path) -> None
         scores = sorted(set(row["scores"]), reverse=True)
         together = zip(row["responses"], row["scores"], strict=True)
         ranks = {text: scores.index(score) + 1 for text, score in together}
-        assert {label.item.answer(key).text: rank for key, rank in label.ranks.items()} == ranks
+        assert {label.item.candidate(key).text: rank for key, rank in label.ranks.items()} == ranks
 
 
 # -- What is written -------------------------------------------------------------------------------------
@@ -141,7 +141,8 @@ def test_two_who_cancel_out_make_no_training_pair(tmp_path: Path) -> None:
 
 
 def test_ranked_rows_train(tmp_path: Path) -> None:
-    item = Item.create(PROMPT, [Answer.create(PROMPT, text, source=f"s{i}") for i, text in enumerate(TEXTS)], "t/0")
+    candidates = [ItemCandidate.create(PROMPT, text, source=f"s{i}") for i, text in enumerate(TEXTS)]
+    item = Item.create(PROMPT, candidates, "t/0")
     export_labels(ledger_of(make_label([2, 1, 1, 3], item=item)), "ranked", tmp_path / "r.jsonl")
     (row,) = read_rows(tmp_path / "r.jsonl")
     assert row["scores"] == sorted(row["scores"], reverse=True)

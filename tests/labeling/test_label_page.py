@@ -32,7 +32,7 @@ def test_by_keys_alone(serve: Callable[..., Page], sit_down: Callable[..., Scree
 
     screen.press("3", "1", "=", "4")
     screen.order("3 > 1 = 4")
-    screen.until("document.getElementById('status').textContent.includes('answer 2 comes last, Enter submits')")
+    screen.until("document.getElementById('status').textContent.includes('candidate 2 comes last, Enter submits')")
     assert "3rd" in screen.text('.answer[data-position="2"] .rank')
     screen.press("1")  # takes its rank back
     screen.order("3 > 4")
@@ -45,7 +45,7 @@ def test_by_keys_alone(serve: Callable[..., Page], sit_down: Callable[..., Scree
     second = screen.item()
     screen.press("2", Keys.ENTER)  # three answers are left
     screen.until("document.getElementById('status').classList.contains('refused')")
-    assert "3 answers have no rank yet" in screen.text("#status")
+    assert "3 candidates have no rank yet" in screen.text("#status")
     screen.press("0", Keys.ENTER)
     screen.next_item(second)
     assert ranked(submitted(page, "alice")[-1]) == [2, 1, 2, 2]
@@ -263,5 +263,5 @@ def test_two_tabs_of_one_person_do_not_get_in_each_others_way(
     screen.press("1")
     screen.next_item(first)
     assert screen.item() == second
-    assert "This page is behind: you went on in another tab" in screen.text("#status")
+    assert "This page is out of date: you continued in another tab" in screen.text("#status")
     assert len(submitted(page, "alice")) == 1

@@ -161,7 +161,7 @@ def test_it_can_be_used_with_tab_and_says_what_happens(
     assert screen.browser.execute_script(f"return {focused}.getAttribute('aria-pressed')") == "true"
     status = "document.getElementById('status')"
     assert screen.browser.execute_script(f"return {status}.getAttribute('role')") == "status"
-    assert screen.text("#status") == "Answer 2 is 1st"
+    assert screen.text("#status") == "Candidate 2 is 1st"
     nameless = (
         "return [...document.querySelectorAll('button, a, input, progress')]"
         ".filter((e) => !(e.innerText || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)"

@@ -29,7 +29,7 @@ def test_a_label_from_opening_to_the_file(serve: Callable[..., Page]) -> None:
     assert page.act("alice", "action-01", "rank", item, position=2)[1]["draft"] == [[2]]
     assert page.act("alice", "action-02", "rest", item)[1]["draft"] == [[2], [1, 3]]
     status, reply = page.act("alice", "action-03", "submit", item)
-    assert (status, reply["go"]) == (200, True)
+    assert (status, reply["reload"]) == (200, True)
     *_, submit, opened = page.rows()
     assert submit["kind"] == "submit"
     assert sorted(submit["ranks"].values()) == [1, 2, 2]
@@ -247,14 +247,14 @@ def test_a_short_token_and_a_taken_port_are_refused(tmp_path: Any, monkeypatch: 
 
 def test_access_by_name_and_proxy() -> None:
     proxied = Access("127.0.0.1", TOKEN, "https://label.example.org")
-    assert proxied.knows("label.example.org")
-    assert not proxied.knows("other.example.org")
-    assert proxied.own_origin("https://label.example.org", "label.example.org")
-    assert not proxied.own_origin("https://evil.example", "label.example.org")
+    assert proxied.is_own_host("label.example.org")
+    assert not proxied.is_own_host("other.example.org")
+    assert proxied.is_own_origin("https://label.example.org", "label.example.org")
+    assert not proxied.is_own_origin("https://evil.example", "label.example.org")
     everywhere = Access("0.0.0.0", TOKEN)
-    assert everywhere.knows("192.168.1.7:8017")
-    assert everywhere.knows(socket.gethostname())
-    assert not everywhere.knows("evil.example")
+    assert everywhere.is_own_host("192.168.1.7:8017")
+    assert everywhere.is_own_host(socket.gethostname())
+    assert not everywhere.is_own_host("evil.example")
     assert [is_loopback(h) for h in ("127.0.0.9", "::1", "localhost", "0.0.0.0", "10.0.0.1", "example.org")] == [
         *(True, True, True, False, False, False)
     ]

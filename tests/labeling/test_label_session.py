@@ -9,9 +9,9 @@ import pytest
 from labelling import make_item
 
 from rrtf_trl.labeling import session as session_module
-from rrtf_trl.labeling.draft import Refused
+from rrtf_trl.labeling.draft import LabelRefused
 from rrtf_trl.labeling.label_file import LabelFile, read_labels
-from rrtf_trl.labeling.session import Behind, LabelingSession
+from rrtf_trl.labeling.session import LabelingSession, StalePage
 
 ITEMS = [make_item(prompt=f"def f{i}(x):\n", task_id=f"t/{i}") for i in range(4)]
 _count = iter(range(10**6))
@@ -127,7 +127,7 @@ def test_ranks_are_of_the_answers_at_the_positions_shown(desk: Callable[..., Des
         at.act("alice", "rank", position=position)
     assert at.act("alice", "tie").tie
     assert at.act("alice", "rank", position=4).draft == [[3], [1, 4]]
-    assert at.act("alice", "submit").go
+    assert at.act("alice", "submit").reload
     (label,) = at.file.ledger.labels()
     assert [label.ranks[key] for key in shown] == [2, 3, 1, 2]
     assert label.shown == shown
@@ -145,11 +145,11 @@ def test_undo_goes_back_step_by_step_through_items_and_restarts(desk: Callable[.
     at.restart()
     assert at.act("alice", "undo").draft == []
     at.restart()
-    assert at.act("alice", "undo").go  # the skip
+    assert at.act("alice", "undo").reload  # the skip
     assert at.task("alice") == "t/1"
     at.restart()
     reply = at.act("alice", "undo")  # the submit
-    assert reply.go
+    assert reply.reload
     assert reply.draft == [[2], [1], [3]]
     assert at.task("alice") == "t/0"
     assert at.file.ledger.labels() == []
@@ -159,7 +159,7 @@ def test_undo_goes_back_step_by_step_through_items_and_restarts(desk: Callable[.
     assert at.task("alice") == "t/1"
     for _ in range(4):
         at.act("alice", "undo")
-    with pytest.raises(Refused, match="nothing to undo"):
+    with pytest.raises(LabelRefused, match="nothing to undo"):
         at.act("alice", "undo")
 
 
@@ -180,7 +180,7 @@ def test_skipped_items_go_to_others_and_come_back_on_demand(desk: Callable[..., 
     progress = at.session.progress("alice")
     assert (progress.left, progress.skipped, progress.mine) == (0, 4, 0)
     assert at.label("bob") == "t/0"
-    assert at.act("alice", "revisit").go
+    assert at.act("alice", "revisit").reload
     # bob has t/0 behind him and t/1 before him
     assert at.task("alice") == "t/2"
 
@@ -192,9 +192,9 @@ def test_the_same_action_again_does_nothing(desk: Callable[..., Desk]) -> None:
     assert first is not None
     action = {"id": "the-submit-1", "do": "submit", "item": first.item_id}
     at.act("alice", "rest")
-    assert at.session.act("alice", action).go
+    assert at.session.act("alice", action).reload
     size = at.path.stat().st_size
-    assert at.session.act("alice", action).go  # its answer was lost: the page is told to go on, and nothing is written
+    assert at.session.act("alice", action).reload  # its reply was lost: nothing is written
     assert at.path.stat().st_size == size
     assert len(at.file.ledger.labels()) == 1
 
@@ -202,19 +202,19 @@ def test_the_same_action_again_does_nothing(desk: Callable[..., Desk]) -> None:
 def test_a_page_that_is_behind_is_told(desk: Callable[..., Desk]) -> None:
     at = desk()
     at.act("alice", "open")
-    with pytest.raises(Behind):
+    with pytest.raises(StalePage):
         at.session.act("alice", {"id": "12345678", "do": "rest", "item": ITEMS[1].item_id})
-    with pytest.raises(Behind):
+    with pytest.raises(StalePage):
         at.session.act("bob", {"id": "12345678", "do": "submit", "item": None})
 
 
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        ({"do": "rank", "position": 5}, "There are 4 answers"),
-        ({"do": "rank", "position": "1"}, "There are 4 answers"),
-        ({"do": "submit"}, "4 answers have no rank yet"),
-        ({"do": "tie"}, "Rank one answer first"),
+        ({"do": "rank", "position": 5}, "There are 4 candidates"),
+        ({"do": "rank", "position": "1"}, "There are 4 candidates"),
+        ({"do": "submit"}, "4 candidates have no rank yet"),
+        ({"do": "tie"}, "Rank one candidate first"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_not_written(
@@ -223,7 +223,7 @@ def test_what_cannot_be_done_is_refused_and_not_written(
     at = desk()
     at.act("alice", "open")
     size = at.path.stat().st_size
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(LabelRefused, match=message):
         at.act("alice", **action)
     assert at.path.stat().st_size == size
 
@@ -270,12 +270,12 @@ def test_what_an_action_did_is_said(desk: Callable[..., Desk]) -> None:
         )
     ]
     assert said == [
-        "Answer 2 is 1st",
-        "The next answer ties with 2",
-        "Answers 2 and 3 tie for 1st",
-        "Answer 4 is 2nd; answer 1 comes last, Enter submits",
-        "Answer 4 has no rank now",
-        "Answers 1 and 4 tie for 2nd; Enter submits",
+        "Candidate 2 is 1st",
+        "The next candidate ties with 2",
+        "Candidates 2 and 3 tie for 1st",
+        "Candidate 4 is 2nd; candidate 1 comes last, Enter submits",
+        "Candidate 4 has no rank now",
+        "Candidates 1 and 4 tie for 2nd; Enter submits",
     ]
 
 
@@ -283,7 +283,7 @@ def test_what_the_page_never_sends_leaves_nobody_stuck(desk: Callable[..., Desk]
     at = desk()
     at.label("alice")
     at.act("alice", "rank", position=1)
-    with pytest.raises(Refused, match="Finish or skip this item first"):
+    with pytest.raises(LabelRefused, match="Finish or skip this item first"):
         at.act("alice", "revisit")
     assert at.act("alice", "rank", position=2, seconds=10**400).message
     assert at.label("alice") is not None

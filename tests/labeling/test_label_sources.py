@@ -77,7 +77,7 @@ def test_a_runs_answers_are_its_different_whole_ones_with_what_tests_said(tmp_pa
 def test_answers_of_one_state_can_be_asked_for(tmp_path: Path) -> None:
     (item,) = read_items(make_run(tmp_path / "run", RUN), state="passed")
     assert {answer.text for answer in item.answers} == {"    return 2\n", "    return 4\n"}
-    with pytest.raises(UserError, match="no problem has two different answers that are timeout"):
+    with pytest.raises(UserError, match="no problem has two different candidates that are timeout"):
         read_items(tmp_path / "run", state="timeout")
     with pytest.raises(UserError, match="--state must be one of"):
         read_items(tmp_path / "run", state="good")

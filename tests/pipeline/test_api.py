@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import rrtf_trl
-from rrtf_trl import Answers, RRTFConfig, evaluate, judge, rank, read_problems, sample
+from rrtf_trl import Candidates, RRTFConfig, evaluate, judge, rank, read_problems, sample
 from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.feedback import UnitTests
 from rrtf_trl.files.folder import json_line
@@ -20,7 +20,7 @@ from rrtf_trl.plugins.folders import config_dir
 from rrtf_trl.problems.exercises import exercises
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem, to_json
 from rrtf_trl.samplers import ReferenceSampler
-from rrtf_trl.training.prepare import take_passing_score
+from rrtf_trl.training.prepare import use_passing_score
 
 PROBLEM = Problem("p", "def f(x):\n", CaseTests([{"args": [2], "expected": 3}]), "f")
 
@@ -51,7 +51,7 @@ class People:
             yield Judgement(candidate.candidate_id, self.name, None, 1 / len(candidate.code), {})
 
 
-def answers(*bodies: str) -> list[Answers]:
+def answers(*bodies: str) -> list[Candidates]:
     drawn = [
         Candidate.create(
             task_id="p",
@@ -64,7 +64,7 @@ def answers(*bodies: str) -> list[Answers]:
         )
         for index, body in enumerate(bodies)
     ]
-    return [Answers(PROBLEM, drawn)]
+    return [Candidates(PROBLEM, drawn)]
 
 
 def test_the_whole_job_in_memory(tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_the_state_of_each_answer_and_the_rows_of_the_trainer() -> None:
     assert row["scores"] == [3.0, 2.0, 1.0]
     assert row["passing_score"] == 3.0
     config = RRTFConfig("out", use_cpu=True, bf16=False)
-    take_passing_score(rank(judged), config)
+    use_passing_score(rank(judged), config)
     assert (config.sft_min_score, config.rank_min_score) == (3.0, 3.0)
     kept = RRTFConfig("out", use_cpu=True, bf16=False, sft_min_score=float("-inf"), rank_min_score=1.0)
-    take_passing_score(rank(judged), kept)
+    use_passing_score(rank(judged), kept)
     assert (kept.sft_min_score, kept.rank_min_score) == (float("-inf"), 1.0)
 
 
@@ -120,17 +120,17 @@ def test_samplers_stand_in_for_a_model() -> None:
 
 
 def test_what_a_user_gets_wrong_is_said() -> None:
-    with pytest.raises(UserError, match="no source of feedback 'tests'; there are unit_tests"):
+    with pytest.raises(UserError, match="there is no feedback source 'tests'; there are unit_tests"):
         judge(answers("return x"), ["tests"])
     with pytest.raises(UserError, match="'human' needs options"):
         judge(answers("return x"), ["human"])
-    with pytest.raises(UserError, match="judge\\(answers\\) comes before rank"):
+    with pytest.raises(UserError, match="call judge\\(candidates\\) before rank"):
         rank(answers("return x"))
     with pytest.raises(UserError, match="no problem to train on: too_few 1"):
         rank(judge(answers("return x"), progress=False))
     odd = Problem("odd", "x", CaseTests([]), "f")
     with pytest.raises(InputError, match="odd: "):
-        judge([Answers(odd, [])])
+        judge([Candidates(odd, [])])
 
 
 def test_defaults_are_those_of_the_command_line() -> None:

@@ -70,7 +70,7 @@ BROKEN = {
     ),
     "newer": (loss("mine") + "RRTF_CONTRACT = 99\n", "it keeps version 99 of the contract, and this rrtf-trl has 1"),
     "older": (loss("mine") + "RRTF_CONTRACT = 0\n", "upgrade rrtf-older"),
-    "silent": (loss("mine") + "del RRTF_CONTRACT\n", "it does not say which contract it keeps: add RRTF_CONTRACT = 1"),
+    "silent": (loss("mine") + "del RRTF_CONTRACT\n", "does not state which contract it keeps: add RRTF_CONTRACT"),
     "empty": ("", "it implements no hook"),
 }  # fmt: skip
 
@@ -92,7 +92,7 @@ RETURNING = "@hookimpl\ndef rrtf_losses():\n    return "
 RAISING = {
     "raises": (RETURNING + "1 / 0\n", "hook rrtf_losses raised ZeroDivisionError: division by zero"),
     "wrong": (RETURNING + "7\n", "hook rrtf_losses returned int, not a mapping"),
-    "badname": (RETURNING + "{'a-b': print}\n", "'a-b' is no name of a loss"),
+    "badname": (RETURNING + "{'a-b': print}\n", "'a-b' is not a valid name of a loss"),
     "target": (RETURNING + "{'a': 'b'}\n", "loss 'a' has the target 'b': expected an object or 'module:attribute'"),
     "number": (RETURNING + "{'a': 7}\n", "loss 'a' has a target that cannot be called: 7"),
     "taken": (RETURNING + "{'rrtf': print}\n", "loss 'rrtf' is refused: rrtf-trl has this name"),
@@ -199,7 +199,7 @@ def test_a_choice_that_says_two_things_is_refused(choice: str) -> None:
 
 
 def test_a_name_that_nobody_has_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    Plugins("rufff").tell()
+    Plugins("rufff").report()
     assert "RRTF_PLUGINS names rufff, and no such plugin is installed" in capsys.readouterr().err
     with pytest.raises(PluginError, match="rufff"):
         Plugins("rufff", strict=True)
@@ -227,7 +227,7 @@ def test_a_plugin_of_this_process_is_checked_and_replaced_by_its_name() -> None:
         assert plugins().registered("loss")["mine"].load() is len
         with pytest.raises(PluginError, match=r"loss 'mine' is refused: plugin mine \(this process\) has this name"):
             register(Mine(), "another")
-        with pytest.raises(PluginError, match="it does not say which contract it keeps"):
+        with pytest.raises(PluginError, match="it does not state which contract it keeps"):
             register(object())
         assert plugins().registered("loss")["mine"].load() is len
     finally:

@@ -97,9 +97,9 @@ def test_a_new_package_passes_its_own_tests(
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
-        ("feedback", "unit_tests", "the feedback 'unit_tests' is there already, of rrtf-trl: choose another name"),
-        ("sampler", "My-Own", "'My-Own' is no name: small letters, digits and _"),
-        ("sampler", "there", "is there already: remove it, or choose another name"),
+        ("feedback", "unit_tests", "rrtf-trl already has the feedback 'unit_tests': choose another name"),
+        ("sampler", "My-Own", "'My-Own' is not a valid name: use small letters, digits and _"),
+        ("sampler", "there", "exists already: remove it, or choose another name"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(

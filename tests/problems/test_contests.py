@@ -124,6 +124,14 @@ def test_leetcodes_methods_run_with_the_names_that_the_judge_gives() -> None:
     assert state(problem, head + "return [1]\n") == "partial"
 
 
+def apps(value: Any) -> str:
+    return json.dumps({"fn_name": "f", "inputs": [value], "outputs": [1]})
+
+
+def lcb(text: str) -> str:
+    return json.dumps([{"input": text, "output": "1", "testtype": "functional"}])
+
+
 def write(path: Path, *rows: object) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -133,7 +141,7 @@ def test_contests_are_chosen_by_date(tmp_path: Path) -> None:
     path = write(tmp_path / "test.jsonl", LCB_STDIN, LCB_CALL)
     assert [p.task_id for p in ProblemFile(path, since="2024-06-01")] == ["LiveCodeBench/leet1"]
     assert [p.task_id for p in ProblemFile(path, until="2024-05-01")] == ["LiveCodeBench/abc1"]
-    with pytest.raises(InputError, match="no problems in this file that is asked for"):
+    with pytest.raises(InputError, match="no problems in this file match task_range, since and until"):
         list(ProblemFile(path, since="2030-01-01"))
 
 
@@ -150,6 +158,16 @@ def test_rows_without_tests_are_left_out_and_remembered(tmp_path: Path) -> None:
         ({**APPS_STDIN, "input_output": "{"}, "field input_output: not JSON"),
         ({**APPS_STDIN, "input_output": '{"inputs": ["1"], "outputs": []}'}, "1 inputs and 0 outputs"),
         ({**APPS_STDIN, "question": None}, "field question: expected a string, got null"),
+        ({**APPS_STDIN, "input_output": "[" * 100_000}, "field input_output: not JSON: nested too deep"),
+        ({**APPS_STDIN, "input_output": "[1]"}, r"field input_output: expected an object, got \[1\]"),
+        ({**APPS_CALL, "input_output": apps("[" * 100_000)}, "field input_output: .*nested too deep"),
+        ({**APPS_CALL, "input_output": apps("1" * 5_000)}, "field input_output: .*5000 digits"),
+        ({**APPS_CALL, "input_output": apps("[" * 700 + "]" * 700)}, "nested too deep"),
+        ({**APPS_STDIN, "starter_code": 3}, "field starter_code: expected a string or null, got 3"),
+        ({**LCB_STDIN, "private_test_cases": "[" * 100_000}, "field private_test_cases: not JSON: nested too deep"),
+        ({**LCB_STDIN, "private_test_cases": packed("[")}, "field private_test_cases: not JSON"),
+        ({**LCB_STDIN, "public_test_cases": "[1]"}, "field public_test_cases, .*expected lists of objects"),
+        ({**LCB_CALL, "public_test_cases": lcb("1" * 5_000)}, "a functional test is not JSON: .*5000 digits"),
         ({**LCB_CALL, "metadata": "{}"}, "field metadata: no func_name"),
         ({**LCB_STDIN, "question_content": 3}, "field question_content"),
     ],

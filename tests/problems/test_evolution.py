@@ -304,7 +304,7 @@ def test_a_budget_ends_it_cleanly_and_a_larger_one_goes_on(server: ScriptedServe
         ("", "no tasks in this file"),
         ('{"prompt": ""}', r"p\.jsonl:1: field prompt: expected text"),
         ('{"instruction": 3}', r"p\.jsonl:1: field prompt"),
-        ('{"prompt": "a", "task_id": "x"}\n{"prompt": "b", "task_id": "x"}', r"p\.jsonl:2: field task_id: 'x' stands"),
+        ('{"prompt": "a", "task_id": "x"}\n{"prompt": "b", "task_id": "x"}', "'x' is on line 1 too"),
     ],
 )
 def test_bad_tasks_are_refused_before_anything_is_asked(
@@ -322,7 +322,7 @@ def test_methods_are_files_that_a_user_adds(server: ScriptedServer, tmp_path: Pa
     (folder / "method-pirate.jinja").write_text("{% block user %}Make it about pirates.{% endblock %}")
     evolve_some(server, tmp_path, count=1, methods=["pirate"], templates=str(folder))
     assert any("Make a new task of it. Make it about pirates." in said(body) for body in server.bodies)
-    with pytest.raises(UserError, match=r"method-priate.jinja: not there; known are .*method-pirate"):
+    with pytest.raises(UserError, match=r"method-priate.jinja: not found; known are .*method-pirate"):
         evolution(server, tmp_path, methods=["priate"], templates=str(folder))
 
 

@@ -25,11 +25,11 @@ def seed(task: str, signature: str | None = "def f(x)", **options: Any) -> Seed:
     ("task", "signature", "reason"),
     [
         ("Return the sum of the squares of a list.", "def f(x)", None),
-        ("?!. , -- ;; the a", "def f(x)", "it says nothing"),
+        ("?!. , -- ;; the a", "def f(x)", "it has hardly any text"),
         ("word " * 1000, "def f(x)", "it is longer than 4000 characters"),
         ("Sorry, but I cannot help with this request.", "def f(x)", "the teacher gives up"),
         ("return the SUM of a list,  please.", "def f(x)", "it is the same as its parent"),
-        ("Unlike the given task, return the product.", "def f(x)", "it speaks of its making: 'given task'"),
+        ("Unlike the given task, return the product.", "def f(x)", "it mentions how it was made: 'given task'"),
         ("Read two numbers from the user and add them.", "def f(x)", "it cannot be tested by calls: 'from the user'"),
         ("Draw a square of a given size on the screen.", "def f(x)", "it cannot be tested by calls: 'Draw'"),
         ("Return the answer to everything there is.", "def f()", "its function takes nothing"),

@@ -276,6 +276,6 @@ def test_slips_change_an_answer_in_one_place() -> None:
     }
 
 
-def test_percentages_have_to_make_a_hundred() -> None:
-    with pytest.raises(ValueError, match="the percentages of 'odd' make 90, not 100"):
-        Part("odd", ("the odd {noun} {where}",), "x % 2 == 1", 80, {"x % 2 == 0": 10})
+def test_percentages_of_mistakes_sum_to_at_most_a_hundred() -> None:
+    with pytest.raises(ValueError, match="the percentages of the mistakes of 'odd' sum to more than 100"):
+        Part("odd", ("the odd {noun} {where}",), "x % 2 == 1", {"x % 2 == 0": 110})

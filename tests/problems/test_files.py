@@ -63,7 +63,7 @@ def test_gzipped_files_and_blank_lines_are_read(tmp_path: Path) -> None:
         ("{not json", r"p\.jsonl:2: not JSON"),
         ("[1]", r"p\.jsonl:2: expected a JSON object, got list"),
         ({**ROW, "task_id": "t/1", "entry_point": 3}, r"p\.jsonl:2: field entry_point"),
-        (ROW, r"p\.jsonl:2: field task_id: 't/0' stands on line 1 too"),
+        (ROW, r"p\.jsonl:2: field task_id: 't/0' is on line 1 too"),
         ({"task_id": "t/1", "prompt": "p"}, r"p\.jsonl:2: field tests: missing"),
         ({**HUMANEVAL_ROW, "test": None}, r"p\.jsonl:2: field test: expected a string, got null"),
     ],

@@ -174,7 +174,7 @@ def test_the_whole_page(run):
     page = Page(read(run))
     for expected in (
         "Greedy pass@1 on 200 held-out problems rose from 43.0% to 95.0%: +52.0 points (95% interval +45.0 to +59.0).",
-        "Train the policy “tiny” with the loss “rrtf” on 6 answers to 2 problems",
+        "Train the policy “tiny” with the loss “rrtf” on 6 candidates of 2 problems",
         "200 problems, n = 8, temperature 0.8, top_p 0.95",
         "−2.0 to +4.0",
         "66.7%",  # 4 of 6 answers passed
@@ -183,7 +183,7 @@ def test_the_whole_page(run):
         "score 2 · student · trained on: worse in 1 pair",
         "unranked · student · not trained on: cut off at max_new_tokens",
         "1 fixed, 1 broken, 1 still wrong, 1 solved both times.",
-        "[user] h/0",
+        "h/0 h/0",
         "1 min 15 s",
         "rrtf-trl 0.1.0",
         "loss_type: rrtf",
@@ -196,7 +196,7 @@ def test_the_whole_page(run):
 
 def test_what_was_sampled_adds_up_to_what_was_ranked(run):
     text = Page(read(run)).text
-    account = text[text.index("What was dropped") : text.index("Ranked answers")]
+    account = text[text.index("What was dropped") : text.index("Ranked candidates")]
     for line in ("sampled 2 6", f"t/0{HOSTILE} −1", "t/1 −1 −2", "ranked 1 2"):
         assert line in account
     assert account.count("−1") == 3
@@ -261,7 +261,7 @@ def test_answers_to_held_out_problems_are_counted_however_they_are_measured(run,
         for name in names[1:]:
             jsonl(folder / f"{which}.{name}.jsonl", [sample(f"h/{i}", "passed") for i in range(4)] * 4)
     text = Page(read(run)).text
-    answers = text[text.index("What the answers were") :]
+    answers = text[text.index("Candidates by state") :]
     for line in ("held-out problems, before", "held-out problems, after"):
         assert f"{line} {4 * rows[names[min(1, len(names) - 1)]]}" in answers
 
@@ -284,7 +284,7 @@ def test_a_large_run_has_a_small_page(run):
     (run / "config.yaml").write_text("note: " + "'" * 500_000 + "\n")
     html = read(run)
     assert len(html.encode()) < 1_500_000
-    assert "28 more answers of the ranks between are not shown." in Page(html).text
+    assert "28 more candidates with places between are not shown." in Page(html).text
 
 
 def test_unseen_characters_are_shown(run):
@@ -339,10 +339,10 @@ def test_who_judged_and_where_they_disagree(run):
     assert "alpha ranks 0.812" in text
     assert "people, ann, labels 7" in text
     assert "unit tests against teacher 40 10 25.0%" in text
-    assert "why it stands here unit_tests: passed" in text
+    assert "what led to this place unit_tests: passed" in text
     assert "teacher: 0.5; why long&lt;script&gt;" in text
     assert "human: abstained: nobody labelled it" in text
-    assert "It stands in place 1 of 1, with the score 3." in text
+    assert "It has place 1 of 1, with the score 3." in text
     assert "It was trained on as better than" in text
     assert HOSTILE not in write_report(run).read_text()
 

@@ -1,6 +1,6 @@
 import pytest
 
-from rrtf_trl.report.words import asked, counts, duration, headline, so_far, without_secrets
+from rrtf_trl.report.words import counts, duration, goal, headline, progress, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -19,15 +19,15 @@ def test_the_sentence_claims_no_more_than_the_interval(before, after, gain, expe
 
 
 def test_what_was_asked_is_told_as_far_as_it_is_known():
-    assert asked({}, {}) == "Train the policy on answers, ranked."
-    assert "the policy “coder”" in asked({}, {"model": {"path": "/home/me/coder"}})
-    assert "with the loss “rrhf”" in asked({}, {"trainer": {"loss_type": "rrhf"}, "feedback": None})
+    assert goal({}, {}) == "Train the policy on candidates, ranked."
+    assert "the policy “coder”" in goal({}, {"model": {"path": "/home/me/coder"}})
+    assert "with the loss “rrhf”" in goal({}, {"trainer": {"loss_type": "rrhf"}, "feedback": None})
 
 
 def test_a_run_without_results_says_how_far_it_came():
-    assert so_far({}) == "No stage of this run has finished yet."
+    assert progress({}) == "No stage of this run has finished yet."
     stages = {"problems": {}, "sample": {}, "rank": {"groups": 3, "responses": 12}}
-    assert "the stage “rank”, with 12 answers to 3 problems in order" in so_far(stages)
+    assert "the stage “rank”, with 12 ranked candidates of 3 problems" in progress(stages)
 
 
 @pytest.mark.parametrize(

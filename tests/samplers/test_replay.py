@@ -68,7 +68,10 @@ def test_the_identity_follows_the_content(tmp_path: Path) -> None:
     [
         ("{", r"x\.jsonl:2: Expecting"),
         ("[" * 100_000, r"x\.jsonl:2: maximum recursion depth"),
-        ({"task_id": "a", "completion": "\ud800"}, r"x\.jsonl:2: field completion: expected what can be written"),
+        (
+            {"task_id": "a", "completion": "\ud800"},
+            r"x\.jsonl:2: field completion: expected a value that JSON can hold",
+        ),
         ([1], r"x\.jsonl:2: field row: expected an object, got \[1\]"),
         ({"completion": "x"}, r"x\.jsonl:2: field task_id: missing"),
         ({"task_id": "b"}, r"x\.jsonl:2: field completion: expected a string, got null"),
@@ -85,7 +88,7 @@ def test_a_bad_row_is_refused_by_line_and_field(tmp_path: Path, row: object, mes
 def test_missing_empty_and_broken_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         ReplaySampler(tmp_path / "none")
-    with pytest.raises(UserError, match="no answers in this file"):
+    with pytest.raises(UserError, match="no responses in this file"):
         ReplaySampler(write(tmp_path / "empty.jsonl", ""))
     (tmp_path / "half.gz").write_bytes(gzip.compress(b"x" * 1000)[:-9])
     with pytest.raises(UserError, match="not a whole gzip file"):

@@ -153,7 +153,7 @@ def test_references_are_handed_out_as_completions_and_the_rest_is_skipped() -> N
     (candidate,) = samples.candidates
     assert candidate.code == PROBLEMS[0].reference == str(PROBLEMS[0].prompt) + candidate.response
     assert candidate.source == "reference"
-    assert samples.skipped == {"bare": "the problem has no reference answer"}
+    assert samples.skipped == {"bare": "the problem has no reference"}
 
 
 def test_both_samplers_are_samplers() -> None:

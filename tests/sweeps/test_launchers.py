@@ -163,8 +163,8 @@ def test_a_sweep_whose_jobs_left_nothing_fails(tmp_path: Path, capsys: pytest.Ca
     assert sweep.job.started_in == os.getcwd()
     for went_through, errors in ((False, 0), (True, 1)):
         launch.NoteFolder().on_multirun_start(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
-        assert len(sweep.tell(went_through)) == errors
-    assert "rrtf: the sweep's jobs left nothing in " in capsys.readouterr().err
+        assert len(sweep.report(went_through)) == errors
+    assert "rrtf: the sweep's jobs wrote nothing to " in capsys.readouterr().err
 
 
 def test_concurrent_jobs_do_the_common_work_once(tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def config(tmp_path: Path) -> Callable[..., RRTFConfig]:
             "learning_rate": 1e-2,
             "lr_scheduler_type": "constant",
             "max_steps": 1,
+            "rank_weight": 1.0,  # the loss as the paper prints it
         }
         return RRTFConfig(**{**defaults, **options})
 

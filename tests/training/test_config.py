@@ -35,7 +35,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
     fields = RRTFConfig.__dataclass_fields__
     expected = {
         "loss_type": "rrtf",
-        "rank_weight": 1.0,
+        "rank_weight": 0.3,
         "sft_weight": 1.0,
         "sft_reduction": "mean",
         "sft_responses": "best",

@@ -27,12 +27,12 @@ Build = Callable[..., RRTFTrainer]
 
 MAMBA = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, "pad_token_id": 0}
 FALLBACKS: dict[str, tuple[str, dict[str, Any], str]] = {
-    "mamba": ("Mamba", {**MAMBA, "n_embd": 32}, "hands a state from token to token"),
+    "mamba": ("Mamba", {**MAMBA, "n_embd": 32}, "passes a state from token to token"),
     "jamba": (
         "Jamba",
         {"attn_layer_period": 2, "attn_layer_offset": 1, "num_experts": 2, "mamba_d_state": 4, "mamba_dt_rank": 4}
         | {"use_mamba_kernels": False},
-        "hands a state from token to token",
+        "passes a state from token to token",
     ),
     "lfm2": ("Lfm2", {"layer_types": ["conv", "full_attention"]}, "has layers of conv"),
     "gpt_oss": (
@@ -40,11 +40,11 @@ FALLBACKS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 4},
         "has attention sinks",
     ),
-    "bloom": ("Bloom", {"n_head": 4, "n_layer": 2}, "does not go through transformers' attention interface"),
+    "bloom": ("Bloom", {"n_head": 4, "n_layer": 2}, "does not use transformers' attention interface"),
     "gpt_neo": (
         "GPTNeo",
         {"num_layers": 2, "attention_types": [[["global", "local"], 1]], "num_heads": 4},
-        "does not go through",
+        "does not use transformers'",
     ),
 }
 
@@ -82,7 +82,7 @@ class KeepsToItself(transformers.LlamaForCausalLM):
 
 @pytest.mark.parametrize(
     ("model_class", "reason"),
-    [(NearSighted, "gave other numbers"), (KeepsToItself, "a trial on KeepsToItself failed")],
+    [(NearSighted, "gave different results"), (KeepsToItself, "a trial on KeepsToItself failed")],
 )
 def test_a_trial_finds_what_a_look_at_the_model_does_not(model_class: type, reason: str) -> None:
     config = make("Llama", {}).config
@@ -96,7 +96,7 @@ def test_a_window_that_does_not_reach_the_attention_function_is_noticed() -> Non
     model = make("Qwen2Moe", FAMILIES["qwen2_moe, sliding"][1])
     for layer in model.model.layers:
         layer.self_attn.sliding_window = None
-    with pytest.raises(ValueError, match="do not hand everything on"):
+    with pytest.raises(ValueError, match="do not pass all arguments on"):
         share_prefixes(model, "true")
 
 

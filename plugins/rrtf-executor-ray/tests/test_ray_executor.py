@@ -132,7 +132,7 @@ def test_what_the_nodes_cannot_load_is_told(cluster: Any, monkeypatch: pytest.Mo
 def test_a_cluster_without_room_is_told(cluster: Any) -> None:
     with (
         pytest.raises(
-            UserError, match=r"no node had room for a worker in 1 s: \d nodes with .*set executor.cpus_per_w"
+            UserError, match=r"no node had free resources for a worker in 1 s: \d nodes with .*set executor.cpus_per_w"
         ),
         pool.Pool(Echo(), 64.0, False, 1.0) as workers,
     ):

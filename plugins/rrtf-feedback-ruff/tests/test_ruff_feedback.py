@@ -47,7 +47,7 @@ def test_what_it_finds_and_how_complex_it_is(problems: list[Problem]) -> None:
     assert (plain.score, plain.detail) == (0.0, {"findings": {}, "complexity": 0})
     assert (unused.score, unused.detail) == (-1.0, {"findings": {"F841": 1}, "complexity": 0})
     assert (branched.score, branched.detail["complexity"]) == (-1.0, 2)
-    assert (broken.score, broken.detail) == (None, {"abstained": "it is no program"})
+    assert (broken.score, broken.detail) == (None, {"abstained": "it is not a program"})
     assert empty.score == 0.0
 
 

@@ -76,4 +76,4 @@ def test_what_cannot_be_measured_gets_no_score() -> None:
     (endless,) = judge(CASES, ENDLESS, timeout=1.0, repeats=1)
     assert endless.detail["abstained"].startswith("it could not be measured: ")
     (program,) = judge(STDIO, "print(input())\n")
-    assert program.detail == {"abstained": "tests of kind stdio are no calls of a function"}
+    assert program.detail == {"abstained": "tests of kind stdio do not call a function"}

@@ -13,6 +13,7 @@ from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError
 from rrtf_trl.records import CaseTests, Problem
 from rrtf_trl.samplers import Sampler
+from rrtf_trl.samplers.candidates import encode_prompts
 from rrtf_trl.testing import build_choice
 
 TESTS = CaseTests([{"args": [1], "expected": 2}])
@@ -66,7 +67,7 @@ def test_long_prompts_are_skipped_and_the_others_are_tokens() -> None:
     sampler = VLLMSampler("embedded")
     tokenizer = AutoTokenizer.from_pretrained(model_path("embedded"))
     long = Problem("long", "x " * 500, TESTS, "f")
-    samples, encoded = sampler._encode([PROBLEMS[0], long], tokenizer, 100)
+    samples, encoded = encode_prompts([PROBLEMS[0], long], tokenizer, sampler.model, 100)
     assert "the model's window 100" in samples.skipped["long"]
     assert [(problem.task_id, tokenizer.decode(ids)) for problem, ids in encoded] == [("t/0", PROBLEMS[0].prompt)]
 

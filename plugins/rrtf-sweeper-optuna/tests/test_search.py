@@ -71,7 +71,7 @@ def test_a_killed_search_goes_on_by_the_same_command(tmp_path: Path, storage: st
 
     status, output = search(tmp_path, *arguments)
     assert status == 0, output
-    assert "search: 3 of 6 trials are finished, 1 that were stopped go on" in output
+    assert "search: 3 of 6 trials are finished, 1 that were stopped will continue" in output
     done = calls(tmp_path)
     assert done[3] == done[4], "the trial that was running goes on with what it had"
     assert len(set(done)) == 6, "no other is done again"
@@ -113,7 +113,7 @@ def test_trials_go_through_a_launcher_at_once(tmp_path: Path) -> None:
         (["x=1,2", "hydra.sweeper.directions=[up]"], "each maximize or minimize"),
         (["x=1,2", "hydra.sweeper.objectives=[far,cost]"], "as many directions"),
         (["x=1,2", "hydra.sweeper.objectives=[near]"], "a run has no figure 'near'; it has far, cost"),
-        (["x=1,2", "hydra.sweeper.sampler._target_=optuna.samplers.BruteForceSampler"], "leave hydra/sweeper away"),
+        (["x=1,2", "hydra.sweeper.sampler._target_=optuna.samplers.BruteForceSampler"], "do not set hydra/sweeper"),
         (["x=1,2", "hydra.sweeper.prune_by=eval_loss"], "+trainer.eval_strategy=steps"),
         (
             [

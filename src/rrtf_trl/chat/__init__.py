@@ -1,6 +1,6 @@
-"""Talks to any server with OpenAI's API: vLLM, SGLang, llama.cpp, Ollama, ``transformers serve``, hosted ones.
+"""A client of any server with OpenAI's API: vLLM, SGLang, llama.cpp, Ollama, ``transformers serve``, hosted ones.
 
-The sampler ``openai``, the judge ``teacher``, ``rrtf evolve`` and test synthesis all ask through here::
+The sampler ``openai``, the feedback source ``teacher``, ``rrtf evolve`` and test synthesis use it::
 
     client = ChatClient(model="qwen", base_url="http://localhost:8000/v1", cache="runs/replies.sqlite")
 
@@ -10,14 +10,14 @@ The sampler ``openai``, the judge ``teacher``, ``rrtf evolve`` and test synthesi
     for question, replies in client.run(work, questions):   # streams, in constant memory
         ...
 
-A reply is written to the cache as it arrives, so that what was paid for is never asked again, whatever
-happens to the process (:mod:`.cache`). Spending is counted and can be limited (:mod:`.budget`). Servers
-differ, and what one of them does not support is done without (:mod:`.session`).
+A reply is written to the cache as it arrives, so a killed process never pays for it twice (:mod:`.cache`).
+Spending is counted and can be limited (:mod:`.budget`). Request fields that a server does not support are left
+out (:mod:`.session`).
 """
 
-from .budget import Budget, Spending
+from .budget import Budget, ReportsSpending, Spending
 from .client import ChatClient
-from .errors import BudgetExhausted, ChatError, Refused
+from .errors import BudgetExhausted, ChatError, RequestRefused
 from .request import ChatRequest, Reply
 from .requests import ask_concurrently
 from .session import ChatSession
@@ -30,8 +30,9 @@ __all__ = [
     "ChatError",
     "ChatRequest",
     "ChatSession",
-    "Refused",
     "Reply",
+    "ReportsSpending",
+    "RequestRefused",
     "Spending",
     "Templates",
     "ask_concurrently",

@@ -1,19 +1,20 @@
-"""Tokens and money: what was spent, and how much may be."""
+"""Tokens and money: what was spent, and the limits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
 class Spending:
-    """What was spent at one server and model.
+    """Requests and tokens at one server and model.
 
     Args:
         requests: Requests that were answered.
         prompt_tokens: As the server counts them.
         completion_tokens: As the server counts them.
-        estimated: Of the requests, those whose server told no count: three bytes were taken for a token.
+        estimated: The requests for which the server reported no tokens; three bytes count as one then.
     """
 
     requests: int = 0
@@ -22,30 +23,24 @@ class Spending:
     estimated: int = 0
 
     def __add__(self, other: Spending) -> Spending:
-        return Spending(
-            self.requests + other.requests,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.estimated + other.estimated,
-        )
+        return Spending(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that may be spent at one server and model, by everything that shares the reply cache.
+    """The most that may be spent at one server and model, by all processes that use the same reply cache.
 
-    It is like a prepaid account: the balance is kept with the replies, so a restart does not begin anew. A
-    request is only sent if the most it could cost is covered. Processes that share an account may exceed it together
-    by what they have under way.
+    Spending is kept with the replies, so it is not reset by a restart. A request is sent only if the most that it
+    could cost is covered. Several processes may together exceed the budget by their requests in flight.
 
     Args:
-        usd: Most US dollars; ``None`` for no limit. Needs the prices.
-        tokens: Most tokens, prompts and replies together; ``None`` for no limit.
+        usd: The most US dollars; ``None`` for no limit. Needs the prices.
+        tokens: The most tokens, prompts and replies together; ``None`` for no limit.
         prompt_price: US dollars for a million prompt tokens.
         completion_price: US dollars for a million tokens of replies.
 
     Raises:
-        ValueError: If a value is negative, or ``usd`` is given without prices.
+        ValueError: If a value is negative, or ``usd`` is set without prices.
     """
 
     usd: float | None = None
@@ -63,11 +58,11 @@ class Budget:
 
     @property
     def is_limited(self) -> bool:
-        """Whether there is a limit at all."""
+        """Whether there is a limit."""
         return self.usd is not None or self.tokens is not None
 
     def cost(self, spent: Spending) -> float | None:
-        """Return what ``spent`` costs in US dollars, or ``None`` where the prices are not known."""
+        """Return the cost of ``spent`` in US dollars, or ``None`` where the prices are not known."""
         if self.prompt_price is None or self.completion_price is None:
             return None
         return (spent.prompt_tokens * self.prompt_price + spent.completion_tokens * self.completion_price) / 1_000_000
@@ -79,15 +74,24 @@ class Budget:
         return fits and (self.usd is None or cost is None or cost <= self.usd)
 
     def describe(self, spent: Spending) -> str:
-        """Return ``spent`` in words, with its cost and the limits where there are any."""
+        """Return ``spent`` as text, with its cost and the limits where there are any."""
         cost = self.cost(spent)
-        words = [f"{spent.requests:,} requests, {spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens"]
+        parts = [f"{spent.requests:,} requests, {spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens"]
         if spent.estimated:
-            words.append(f"{spent.estimated:,} of them estimated")
+            parts.append(f"{spent.estimated:,} of them estimated")
         if cost is not None:
-            words.append(f"{cost:.4f} USD")
+            parts.append(f"{cost:.4f} USD")
         limits = [f"{self.usd:g} USD"] if self.usd is not None else []
         limits += [f"{self.tokens:,} tokens"] if self.tokens is not None else []
         if limits:
-            words.append(f"budget {' and '.join(limits)}")
-        return ", ".join(words)
+            parts.append(f"budget {' and '.join(limits)}")
+        return ", ".join(parts)
+
+
+@runtime_checkable
+class ReportsSpending(Protocol):
+    """A sampler or feedback source that spends tokens or money; a run prints what."""
+
+    def describe_spending(self) -> str:
+        """Return what was spent as text; empty where nothing was."""
+        ...

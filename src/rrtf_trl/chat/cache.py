@@ -1,14 +1,14 @@
-"""Replies that were paid for, and what they cost, in one SQLite file.
+"""Replies and what they cost, in one SQLite file.
 
-A reply is written with what it adds to the account in one transaction, as it arrives. Killed at any
-moment, the file holds every reply that had come, and the account holds what they cost.
+A reply and its cost are written in one transaction as the reply arrives, so a process that is killed at any moment
+leaves every reply that had arrived, and the cost of exactly these.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 
 from .budget import Spending
@@ -37,14 +37,14 @@ class ReplyCache:
     """The SQLite file, in WAL mode; several processes may share it.
 
     Args:
-        path: The file, made where it is missing; ``None`` keeps no replies, and the account in memory.
+        path: The file, made where it is missing; ``None`` keeps no replies, and the spending in memory only.
 
     Raises:
-        ChatError: If the file is no reply cache, or one of another version.
+        ChatError: If the file is not a reply cache, or is of another version.
     """
 
     def __init__(self, path: str | Path | None) -> None:
-        self.keeps = path is not None
+        self._keeps_replies = path is not None
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -61,22 +61,22 @@ class ReplyCache:
             raise ChatError(f"{path} cannot be used as a cache of replies: {error}") from None
 
     def replies(self, key: str, draws: int) -> dict[int, Reply]:
-        """Return the replies to one request that are there: number of the draw to reply."""
+        """Return the kept replies to a request, by the number of the draw."""
         rows = self._db.execute("SELECT draw, reply FROM replies WHERE key = ? AND draw < ?", (key, draws))
         return {draw: Reply(**json.loads(reply)) for draw, reply in rows}
 
     def add(self, key: str, replies: dict[int, Reply], account: str, spent: Spending) -> Spending:
-        """Write replies and what they cost; return all that the account has spent."""
+        """Write replies and what they cost; return the account's total spending."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            if self.keeps:
+            if self._keeps_replies:
                 rows = [(key, draw, json.dumps(asdict(reply))) for draw, reply in replies.items()]
                 self._db.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows)
             self._db.execute("INSERT OR IGNORE INTO accounts VALUES (?, 0, 0, 0, 0)", (account,))
             self._db.execute(
                 "UPDATE accounts SET requests = requests + ?, prompt_tokens = prompt_tokens + ?, "
                 "completion_tokens = completion_tokens + ?, estimated = estimated + ? WHERE name = ?",
-                (spent.requests, spent.prompt_tokens, spent.completion_tokens, spent.estimated, account),
+                (*astuple(spent), account),
             )
             total = self.spent(account)
         except BaseException:
@@ -86,7 +86,7 @@ class ReplyCache:
         return total
 
     def spent(self, account: str) -> Spending:
-        """Return all that an account has spent."""
+        """Return an account's total spending; an account is a server and model."""
         row = self._db.execute(
             "SELECT requests, prompt_tokens, completion_tokens, estimated FROM accounts WHERE name = ?", (account,)
         ).fetchone()

@@ -1,4 +1,4 @@
-"""A server with OpenAI's API, as we talk to it."""
+"""A server with OpenAI's API: its options, and what it turned out not to support."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from .request import ChatRequest
 
 logger = logging.getLogger(__name__)
 
-_REFUSES = {
+_FIELD_REFUSED = {
     "response_format": re.compile("response_format|json_schema|structured|grammar", re.IGNORECASE),
     "seed": re.compile(r"\bseed\b", re.IGNORECASE),
 }
-_REFUSES_N = re.compile(r"""\bn\b *(?:=|>|must|is|should|:|param)|['"`]n['"`]""")
+_N_REFUSED = re.compile(r"""\bn\b *(?:=|>|must|is|should|:|param)|['"`]n['"`]""")
 
 _OPENAI = "https://api.openai.com/v1"
 
 
 class ChatClient:
-    """A server, and how to ask it; :func:`.requests.ask_concurrently` asks.
+    """A server and how to send requests to it, which :func:`.requests.ask_concurrently` does.
 
     Args:
         model: The model's name there.
         base_url: The server's address, as ``http://localhost:8000/v1``; ``None`` for the environment variable
             ``OPENAI_BASE_URL``, or OpenAI's own.
-        api_key_env: The environment variable that holds the key. The key itself is no option: it would stand
+        api_key_env: The environment variable that holds the key. The key itself is no option: it would appear
             in logs and in the saved configuration. A server on this machine needs none.
         concurrency: Requests at a time.
-        timeout: Seconds that a reply may take, from its first byte asked to its last one read.
-        retries: How often a request is tried again after a fault; the waits double from half a second to a
-            minute, or are what the server's ``Retry-After`` says.
-        cache: File that keeps replies and the account, see :mod:`.cache`; ``None`` keeps none.
+        timeout: Seconds from sending a request to the last byte of its reply.
+        retries: How often a request is retried after a fault; the waits double from half a second to a
+            minute, or are those of the server's ``Retry-After``.
+        cache: File that keeps replies and spending, see :mod:`.cache`; ``None`` keeps none.
         budget: The most that may be spent.
         extra_body: Further fields of each request, for instance ``{"top_k": 20}`` or vLLM's
             ``chat_template_kwargs``.
@@ -82,47 +82,47 @@ class ChatClient:
         self.cache = cache
         self.budget = budget or Budget()
         if cache is None and self.budget.is_limited:
-            raise UserError("a budget needs a cache, which keeps the account: set cache, or leave the budget out")
+            raise UserError("a budget needs a cache, which keeps the spending: set cache, or leave the budget out")
         self.extra_body = dict(extra_body or {})
         self.account = f"{self.base_url} {self.model}"
-        self.spent = Spending()  # by this object; the account has what all have spent
+        self.spent = Spending()  # by this object; the cache has the total of all processes
         self.reused = 0
         self.faults = 0
         # What the server turned out not to support:
         self.one_at_a_time = False
-        self._without: set[str] = set()
-        self._max_tokens = "max_tokens"
+        self._unsupported: set[str] = set()
+        self._max_tokens_field = "max_tokens"
         self._other_model: str | None = None
 
     def identity(self) -> dict[str, Any]:
-        """Return, as plain JSON, what decides a reply on the server's side."""
+        """Return, as plain JSON, what determines a reply on the server's side."""
         return {"base_url": self.base_url, "model": self.model, "extra_body": self.extra_body}
 
     def describe_spending(self) -> str:
-        """Return in words what this object has spent, and what came from the cache; nothing if it never asked."""
+        """Return as text what this object has spent and re-used; empty if it sent no request."""
         if not self.spent.requests and not self.reused:
             return ""
-        words = [self.budget.describe(self.spent)]
+        parts = [self.budget.describe(self.spent)]
         if self.reused:
-            words.append(f"{self.reused:,} replies re-used")
+            parts.append(f"{self.reused:,} replies re-used")
         if self.faults:
-            words.append(f"{self.faults:,} faults overcome")
-        return f"{self.model}: " + ", ".join(words)
+            parts.append(f"{self.faults:,} faults overcome")
+        return f"{self.model}: " + ", ".join(parts)
 
-    def tell_exhausted(self, total: Spending) -> str:
-        """Return what to say when the budget does not cover the next request."""
+    def describe_exhausted(self, total: Spending) -> str:
+        """Return the message for when the budget does not cover the next request."""
         return (
             f"the budget for {self.model} at {self.base_url} does not cover the next request: spent so far "
-            f"{self.budget.describe(total)}. What was answered is kept: the same command goes on with a larger budget."
+            f"{self.budget.describe(total)}. All replies are kept: the same command continues with a larger budget."
         )
 
     # -- For the session -----------------------------------------------------------------------------------
 
     def options(self, request: ChatRequest, draws: list[int]) -> dict[str, Any]:
-        """Return the fields of a request for some draws, less those that the server does not support."""
+        """Return the fields of a request for some draws, without those that the server does not support."""
         options: dict[str, Any] = {"model": self.model, "temperature": request.temperature}
         options["prompt" if isinstance(request.prompt, str) else "messages"] = request.prompt
-        options[self._max_tokens] = request.max_tokens
+        options[self._max_tokens_field] = request.max_tokens
         if request.top_p != 1:
             options["top_p"] = request.top_p
         if request.seed is not None:
@@ -132,34 +132,37 @@ class ChatClient:
         if request.schema is not None:
             schema = {"name": "answer", "schema": request.schema, "strict": True}
             options["response_format"] = {"type": "json_schema", "json_schema": schema}
-        for name in self._without:
+        for name in self._unsupported:
             options.pop(name, None)
         if self.extra_body:
             options["extra_body"] = self.extra_body
         return options
 
-    def do_without(self, options: dict[str, Any], status: int, words: str) -> bool:
-        """Note which field of ``options`` a server refuses that we can do without; return whether there is one."""
+    def drop_refused_field(self, options: dict[str, Any], status: int, message: str) -> bool:
+        """Note an optional field of ``options`` that the server refuses, and return whether there is one.
+
+        Later requests are sent without it.
+        """
         if status not in (400, 422, 500, 501):
             return False
-        if "max_tokens" in options and "max_completion_tokens" in words:
-            self._max_tokens = "max_completion_tokens"
+        if "max_tokens" in options and "max_completion_tokens" in message:
+            self._max_tokens_field = "max_completion_tokens"
             return True
-        if "n" in options and _REFUSES_N.search(words):
+        if "n" in options and _N_REFUSED.search(message):
             self.one_at_a_time = True
             return True
-        for name, pattern in _REFUSES.items():
-            if name in options and pattern.search(words):
-                if name not in self._without:
-                    logger.warning("%s does without %s: %s", self.base_url, name, words)
-                self._without.add(name)
+        for name, pattern in _FIELD_REFUSED.items():
+            if name in options and pattern.search(message):
+                if name not in self._unsupported:
+                    logger.warning("%s does not support %s, which is left out: %s", self.base_url, name, message)
+                self._unsupported.add(name)
                 return True
         return False
 
-    def look_at_model(self, model: str) -> None:
-        """Warn, once, if another model answers than the one that was asked for."""
-        asked = self.model.rsplit("/", 1)[-1].lower()
-        if asked not in model.lower() and self._other_model is None:
+    def check_model(self, model: str) -> None:
+        """Warn once if another model answers than the requested one."""
+        requested = self.model.rsplit("/", 1)[-1].lower()
+        if requested not in model.lower() and self._other_model is None:
             self._other_model = model
             logger.warning("%s was asked for the model %s, and answers as %s", self.base_url, self.model, model)
 

@@ -1,4 +1,4 @@
-"""What can go wrong between us and a server, and how it is told."""
+"""Errors of a server, and what its error replies mean."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rrtf_trl.errors import UserError
 
 
 class ChatError(UserError):
-    """The server cannot be used, or not any more; what was answered before is kept."""
+    """The server cannot be used, or no longer; replies that arrived before are kept."""
 
 
 class BudgetExhausted(ChatError):
-    """The next request could cost more than what is left."""
+    """The next request could cost more than what is left of the budget."""
 
 
-class Refused(Exception):
-    """The server refuses this one request, for instance for its length; others may go through."""
+class RequestRefused(Exception):
+    """The server refuses this one request, for instance for its length; others may succeed."""
 
 
-class Malformed(Exception):
-    """A reply with status 200 that is none; worth another try."""
+class MalformedReply(Exception):
+    """The body of a reply with status 200 is not a reply; the request is retried."""
 
 
 _ABOUT_THIS_REQUEST = re.compile(
@@ -34,26 +34,26 @@ _ABOUT_THIS_REQUEST = re.compile(
 )
 
 
-def is_about_this_request(status: int, words: str) -> bool:
-    """Whether a refusal speaks of one request's length or content, and not of how we ask."""
-    return status == 413 or (status in (400, 422) and _ABOUT_THIS_REQUEST.search(words) is not None)
+def is_about_this_request(status: int, message: str) -> bool:
+    """Whether a refusal is due to this request's length or content, rather than to its form or the client."""
+    return status == 413 or (status in (400, 422) and _ABOUT_THIS_REQUEST.search(message) is not None)
 
 
-def is_worth_another_try(status: int, words: str) -> bool:
-    """Whether the same request may go through later. A quota that is used up is told by 429 too, and may not."""
+def is_retryable(status: int, message: str) -> bool:
+    """Whether the same request may succeed later. An exhausted quota has the status 429 too, and is not retried."""
     if status == 429:
-        return not re.search(r"insufficient_quota|exceeded your current quota", words)
+        return not re.search(r"insufficient_quota|exceeded your current quota", message)
     return status in (408, 409, 425) or status >= 500
 
 
-def server_words(body: Any, fallback: str) -> str:
-    """Return what the body of an error says, in the form of any server: OpenAI's, FastAPI's, Ollama's, a proxy's."""
-    words = body
+def describe_error(body: Any, fallback: str) -> str:
+    """Return the message in an error's body, as OpenAI's, FastAPI's, Ollama's or a proxy's servers write it."""
+    message = body
     for key in ("error", "message", "detail"):
-        if isinstance(words, dict) and words.get(key):
-            code = words.get("code") or words.get("type") if key == "message" else None
-            words = f"{words[key]} ({code})" if code and isinstance(words[key], str) else words[key]
-    text = " ".join(str(words or fallback).split())
+        if isinstance(message, dict) and message.get(key):
+            code = message.get("code") or message.get("type") if key == "message" else None
+            message = f"{message[key]} ({code})" if code and isinstance(message[key], str) else message[key]
+    text = " ".join(str(message or fallback).split())
     return text if len(text) <= 400 else text[:400] + "…"
 
 

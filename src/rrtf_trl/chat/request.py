@@ -1,4 +1,4 @@
-"""What is asked, and what comes back."""
+"""A request to a server, and its reply."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ChatRequest:
         prompt: Chat messages, for ``/chat/completions``; text, for ``/completions``.
         temperature: 0 is greedy decoding.
         top_p: Nucleus sampling.
-        max_tokens: Most tokens of a reply.
-        seed: For servers that heed it; draw number i asks with ``seed + i``.
+        max_tokens: The most tokens of a reply.
+        seed: For servers that use it; draw number i is sent with ``seed + i``.
         schema: JSON schema that the reply should follow, for servers that can enforce one.
     """
 
@@ -30,13 +30,13 @@ class ChatRequest:
     schema: dict[str, Any] | None = None
 
     def content(self) -> dict[str, Any]:
-        """Return all that decides a reply, as plain JSON."""
+        """Return everything that determines a reply, as plain JSON."""
         return dataclasses.asdict(self)
 
-    def most_tokens(self, draws: int) -> tuple[int, int]:
-        """Return more prompt and completion tokens than ``draws`` replies can take.
+    def token_bound(self, draws: int) -> tuple[int, int]:
+        """Return an upper bound of the prompt and of the completion tokens of ``draws`` replies.
 
-        A byte is at least a token's share, and a chat template adds a few tokens to each message.
+        No token is shorter than a byte, and a chat template adds a few tokens to each message.
         """
         return text_bytes(self.prompt) + 64, self.max_tokens * draws
 
@@ -46,10 +46,10 @@ class Reply:
     """One reply.
 
     Args:
-        text: As it came.
+        text: The unprocessed text.
         finish_reason: ``stop`` where the model ended by itself, ``length`` where it was cut off, or another
-            word of the server's.
-        model: What the server says that it ran.
+            reason of the server's.
+        model: The model that the server reports.
     """
 
     text: str
@@ -58,12 +58,12 @@ class Reply:
 
     @property
     def answer(self) -> str:
-        """The text after a reasoning model's thoughts, where the server leaves them in."""
+        """The text after a reasoning model's thoughts, where the server includes them."""
         return self.text.rsplit("</think>", 1)[-1]
 
 
 def text_bytes(prompt: Prompt) -> int:
-    """Return how long a prompt is, in bytes; each message counts 16 more."""
+    """Return the length of a prompt in bytes; each message counts 16 more."""
     if isinstance(prompt, str):
         return len(prompt.encode("utf-8", "surrogatepass"))
     return sum(16 + len(str(message["content"]).encode("utf-8", "surrogatepass")) for message in prompt)

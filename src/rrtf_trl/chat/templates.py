@@ -1,8 +1,8 @@
 """Prompts as template files that a user can replace.
 
-A template is a Jinja file with a block ``user`` and, where wanted, a block ``system``: one message each. What
-is put into it are plain strings and lists, never templates, so that nothing a model wrote is ever executed
-here; the environment is Jinja's sandbox all the same.
+A template is a Jinja file with a block ``user`` and optionally a block ``system``, one message each. Its values are
+plain strings and lists, never templates, so no text of a model is ever executed; the environment is Jinja's sandbox
+all the same.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from rrtf_trl.errors import UserError
-from rrtf_trl.records import Message, Prompt, content_hash
+from rrtf_trl.records import Message, content_hash
 
 
 class Templates:
-    """The templates of a folder of this package, each of which a file of the same name replaces.
+    """The templates of a folder of this package, each replaced by the user's file of the same name where there is one.
 
     Args:
-        ours: The package's folder.
+        builtin: The package's folder.
         folder: The user's folder, or ``None``.
 
     Raises:
-        UserError: If the user's folder is not there.
+        UserError: If the user's folder does not exist.
     """
 
-    def __init__(self, ours: Path, folder: str | Path | None = None) -> None:
-        loaders: list[BaseLoader] = [FileSystemLoader(ours)]
+    def __init__(self, builtin: Path, folder: str | Path | None = None) -> None:
+        loaders: list[BaseLoader] = [FileSystemLoader(builtin)]
         if folder is not None:
             if not Path(folder).is_dir():
-                raise UserError(f"templates: {folder} is no folder")
+                raise UserError(f"templates: {folder} is not a folder")
             loaders.insert(0, FileSystemLoader(folder))
         self._environment: Environment = ImmutableSandboxedEnvironment(
             loader=ChoiceLoader(loaders),
@@ -54,11 +54,11 @@ class Templates:
         )
 
     def names(self) -> list[str]:
-        """Return the names of all templates, without their ending."""
+        """Return the names of all templates, without their extension."""
         return sorted(name.removesuffix(".jinja") for name in self._environment.list_templates(["jinja"]))
 
     def messages(self, name: str, /, **values: Any) -> list[Message]:
-        """Return the messages that a template makes of ``values``.
+        """Return the messages of a template rendered with ``values``.
 
         Raises:
             UserError: If the template is missing or faulty; the message names file and line.
@@ -78,48 +78,39 @@ class Templates:
         return messages
 
     def digest(self, *names: str) -> str:
-        """Return a hash of the text of these templates and of those that they include."""
-        seen: dict[str, str] = {}
+        """Return a hash of the source of these templates and of those that they include."""
+        sources: dict[str, str] = {}
         queue = [f"{name}.jinja" for name in names]
         while queue:
             name = queue.pop()
-            if name not in seen:
-                seen[name] = self._source(name)
+            if name not in sources:
+                sources[name] = self._source(name)
                 try:
-                    tree = self._environment.parse(seen[name], name, name)
+                    tree = self._environment.parse(sources[name], name, name)
                 except TemplateSyntaxError as error:
                     raise UserError(f"template {name}:{error.lineno}: {error.message}") from None
-                queue += [other for other in meta.find_referenced_templates(tree) if other is not None]
-        return content_hash(seen)
+                queue += filter(None, meta.find_referenced_templates(tree))
+        return content_hash(sources)
 
     def _source(self, name: str) -> str:
         assert self._environment.loader is not None
         try:
             return self._environment.loader.get_source(self._environment, name)[0]
         except TemplateNotFound:
-            raise UserError(f"template {name}: not there") from None
+            raise UserError(f"template {name}: not found") from None
 
     def _template(self, name: str) -> Template:
         try:
             return self._environment.get_template(f"{name}.jinja")
         except TemplateNotFound as error:
-            raise UserError(f"template {error.name}: not there; known are {', '.join(self.names())}") from None
+            raise UserError(f"template {error.name}: not found; known are {', '.join(self.names())}") from None
         except TemplateSyntaxError as error:
             raise UserError(f"template {error.filename}:{error.lineno}: {error.message}") from None
 
 
-def fence(*texts: str) -> str:
-    """Return a mark to put around texts that none of them can contain: it depends on them all."""
+def delimiter(*texts: str) -> str:
+    """Return a string to put around texts, derived from all of them and contained in none."""
     mark = content_hash(*texts)[:12]
     while any(mark in text for text in texts):
         mark = content_hash(mark)[:12]
     return mark
-
-
-def prompt_text(prompt: Prompt) -> str:
-    """Return a problem's prompt as one text."""
-    if isinstance(prompt, str):
-        return prompt
-    if len(prompt) == 1:
-        return str(prompt[0]["content"])
-    return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)

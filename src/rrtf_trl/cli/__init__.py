@@ -1,4 +1,4 @@
-"""The command line: a module a command; :mod:`.command_line` finds them."""
+"""The command line: one module for each command; :mod:`.command_line` dispatches."""
 
 from .command_line import main
 

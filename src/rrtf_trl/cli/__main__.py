@@ -1,4 +1,4 @@
-"""`python -m rrtf_trl.cli`, for launchers that start a module."""
+"""`python -m rrtf_trl.cli`, for launchers that run modules."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`rrtf check`: judge a file of samples by unit tests."""
+"""`rrtf check`: test a file of samples."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def main(arguments: Sequence[str]) -> int:
         choices=["strict", "weak"],
         default="strict",
         help="weak runs the tests in the sample's own process, for tests that cannot be run otherwise: a sample that "
-        "cheats passes, and each row says so",
+        "cheats passes, and each row is marked weak",
     )
     parser.add_argument(
-        "--allow-unsafe", action="store_true", help="go on where this machine offers no isolation (see `rrtf doctor`)"
+        "--allow-unsafe", action="store_true", help="run even if this machine offers no isolation (see `rrtf doctor`)"
     )
     options = parser.parse_args(arguments)
     from rrtf_trl.pipeline.check import check_samples  # heavy, and not needed for --help

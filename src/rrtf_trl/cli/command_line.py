@@ -1,7 +1,6 @@
-"""`rrtf`: a sub-command a stage, and some around them.
+"""`rrtf`: dispatches to the registered commands (:mod:`rrtf_trl.plugins.builtin`, and plugins).
 
-The commands are registered (:mod:`rrtf_trl.plugins.builtin`, and plugins). Nothing heavy is imported
-before a command needs it, so that ``rrtf --help`` answers at once.
+A heavy module is imported only by a command that needs it, so that ``rrtf --help`` is fast.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from rrtf_trl import __version__
 
 _EPILOG = """\
-A stage command runs that stage, and the ones before it where they have not been run yet. Options are
+A stage command runs that stage, and earlier stages that have not been run yet. Options are
 Hydra's: `rrtf run trainer.learning_rate=1e-4 seed=2`, `rrtf run --cfg job` prints the configuration,
-`rrtf run --multirun trainer.rank_weight=0.1,1,10` sweeps. With no options it is the quick start.
+`rrtf run --multirun trainer.rank_weight=0.1,1,10` sweeps. Without options it is the quick start.
 """
 _STRICT_FLAG = "--strict-plugins"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0 done, 1 could not be done, 2 wrongly called, 130 stopped."""
+    """Run the command line; return the exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if _STRICT_FLAG in arguments:
         arguments = [argument for argument in arguments if argument != _STRICT_FLAG]
@@ -40,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     from rrtf_trl.plugins import plugins
 
-    plugins().quiet = arguments[:1] == ["plugins"]  # it tells of them itself, and more
+    plugins().quiet = arguments[:1] == ["plugins"]  # it prints the faults itself
     commands = plugins().registered("command")
     if arguments and arguments[0] in commands:
         command: Callable[[list[str]], int] = commands[arguments[0]].load()
@@ -59,9 +58,7 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"rrtf-trl {__version__}")
-    parser.add_argument(
-        _STRICT_FLAG, action="store_true", help="with any command: a plugin in which something is wrong is an error"
-    )
+    parser.add_argument(_STRICT_FLAG, action="store_true", help="with any command: a faulty plugin is an error")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, text in commands.items():
         subparsers.add_parser(name, help=text.replace("%", "%%"), add_help=False)
@@ -69,11 +66,11 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 def _guarded(work: Callable[[], int]) -> int:
-    """Turn what a user can cause into one line that says what to do; let our own mistakes show in full."""
+    """Do the work; print an error that the user can correct as one line, and raise others."""
     try:
         return work()
     except KeyboardInterrupt:
-        print("\nStopped. What is done is kept: the same command goes on from here.", file=sys.stderr)
+        print("\nStopped. Finished work is kept: run the same command to continue.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 1

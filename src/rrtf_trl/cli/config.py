@@ -1,4 +1,4 @@
-"""`rrtf config`: show a configuration, list the options, tell what differs between two runs."""
+"""`rrtf config`: show a configuration, list the options, compare two runs."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ from rrtf_trl.plugins.folders import config_dir
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(prog="rrtf config", description="What can be set, and what was.")
+    parser = argparse.ArgumentParser(
+        prog="rrtf config", description="Show a configuration, list the options, compare two runs."
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    show = commands.add_parser("show", help="the whole configuration that some settings make")
+    show = commands.add_parser("show", help="the whole configuration for some settings")
     show.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for `rrtf run`")
     show.add_argument(
         "--config-name", "-cn", default="config", help="config (`rrtf run`), evaluate, quantize or evolve"
     )
-    options = commands.add_parser("options", help="every option: type, default and what it does")
-    options.add_argument("groups", nargs="*", metavar="GROUP", help="only these groups; config is the whole run's")
-    options.add_argument("--markdown", action="store_true", help="as the page of the documentation")
+    options = commands.add_parser("options", help="every option: type, default and description")
+    options.add_argument("groups", nargs="*", metavar="GROUP", help="only these groups; config is that of a run")
+    options.add_argument("--markdown", action="store_true", help="as a page of the documentation")
     for command in (show, options):
-        command.add_argument("--config-dir", "-cd", metavar="FOLDER", help="a folder of configuration of your own")
-    diff = commands.add_parser("diff", help="what differs between two runs")
+        command.add_argument("--config-dir", "-cd", metavar="FOLDER", help="your own folder of configuration")
+    diff = commands.add_parser("diff", help="the differences between two runs")
     diff.add_argument("runs", nargs=2, metavar="RUN", help="folder of a run or of a sweep's job, or its config.yaml")
     chosen = parser.parse_args(arguments)
     search_path.install()
@@ -47,28 +49,28 @@ def main(arguments: Sequence[str]) -> int:
     return _diff(*map(Path, chosen.runs))
 
 
-def _show(said: list[str], name: str, user_dir: str | None) -> int:
-    folders = [*plugins().config_folders(), *([Path(user_dir)] if user_dir else [])]
-    overrides = [value for argument in said for value in spelled_out(argument, folders)]
+def _show(arguments: list[str], name: str, user_dir: str | None) -> int:
+    overrides = [value for argument in arguments for value in spelled_out(argument, _folders(user_dir))]
     if name == "config":
         overrides = with_quickstart(overrides)
+    if user_dir:
+        overrides.append(f"hydra.searchpath=[file://{Path(user_dir).resolve()}]")
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose(name, [*overrides, *_search_path(user_dir)])
+        config = compose(name, overrides)
     print(OmegaConf.to_yaml(OmegaConf.create(OmegaConf.to_container(config, resolve=True))), end="")
     return 0
 
 
 def _options(groups: list[str], markdown: bool, user_dir: str | None) -> int:
-    folders = plugins().config_folders()
     quiet_libraries()
-    found = choices([*folders, *([Path(user_dir)] if user_dir else [])], groups)
+    found = choices(_folders(user_dir), groups)
     for line in as_markdown(found) if markdown else as_text(found):
         print(line)
     return 0
 
 
-def _search_path(user_dir: str | None) -> list[str]:
-    return [f"hydra.searchpath=[file://{Path(user_dir).resolve()}]"] if user_dir else []
+def _folders(user_dir: str | None) -> list[Path]:
+    return [*plugins().config_folders(), *([Path(user_dir)] if user_dir else [])]
 
 
 def _diff(one: Path, other: Path) -> int:

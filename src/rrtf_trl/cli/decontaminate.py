@@ -1,4 +1,4 @@
-"""`rrtf decontaminate`: leave out the problems of a file that are in a benchmark, and tell which and why."""
+"""`rrtf decontaminate`: remove the problems of a file that are in a benchmark, with the reasons."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from rrtf_trl.records import to_json
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="rrtf decontaminate", description="Leave out problems that are in a benchmark."
-    )
+    parser = argparse.ArgumentParser(prog="rrtf decontaminate", description="Remove problems that are in a benchmark.")
     parser.add_argument("--problems", required=True, metavar="P.jsonl", help="ours, HumanEval's or MBPP's file")
     parser.add_argument(
         "--against",
@@ -31,11 +29,9 @@ def main(arguments: Sequence[str]) -> int:
         help="benchmarks by name (in RRTF_DATA_DIR), or files",
     )
     parser.add_argument("--out", required=True, metavar="CLEAN.jsonl", help="the problems that are in none of them")
-    parser.add_argument("--report", metavar="R.jsonl", help="what was found and why; by default beside --out")
-    parser.add_argument("--kinds", metavar="ngram,signature,ast,tests", help="what counts; by default all of it")
+    parser.add_argument("--report", metavar="R.jsonl", help="the matches and their reasons; by default beside --out")
+    parser.add_argument("--kinds", metavar="ngram,signature,ast,tests", help="kinds of matches; by default all")
     options = parser.parse_args(arguments)
-    from .decontaminate import decontaminate_file
-
     return decontaminate_file(
         problems=options.problems,
         against=options.against.split(","),
@@ -53,16 +49,16 @@ def decontaminate_file(
     Args:
         problems: File of problems: ours, HumanEval's or MBPP's.
         against: Benchmarks by name, or files.
-        out: File of problems to write, in our format; it appears when all is done.
-        report: File of matches to write, one a line; by default ``out`` with ``.contaminated`` in its name.
-        kinds: What counts as a match; by default everything.
+        out: File for the problems, in our format; written whole or not at all.
+        report: File for the matches, one on each line; by default ``out`` with ``.contaminated`` in its name.
+        kinds: Kinds of matches; by default all.
 
     Returns:
         The exit status, 0.
 
     Raises:
         InputError: If a file cannot be read.
-        UserError: If a benchmark has no file here.
+        UserError: If a benchmark has no file.
     """
     console = Console(stderr=True, soft_wrap=True)
     target = Path(out)
@@ -84,8 +80,7 @@ def decontaminate_file(
     ):
         for problem in ProblemFile(problems):
             matches = index.matches(problem)
-            for match in matches:
-                reported.write(json_line(match.to_json()))
+            reported.writelines(json_line(match.to_json()) for match in matches)
             found.update({match.kind for match in matches})
             removed += bool(matches)
             if not matches:

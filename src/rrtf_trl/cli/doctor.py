@@ -1,8 +1,9 @@
-"""`rrtf doctor`: what this machine can do, and what to install for the rest."""
+"""`rrtf doctor`: show what this machine can do, and what to install for the rest."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -17,16 +18,14 @@ from rrtf_trl import __version__
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit status."""
-    argparse.ArgumentParser(prog="rrtf doctor", description="Tell what this machine can do.").parse_args(arguments)
-    from .doctor import doctor
-
+    argparse.ArgumentParser(prog="rrtf doctor", description="Show what this machine can do.").parse_args(arguments)
     return doctor()
 
 
 def doctor() -> int:
-    """Print a table of what was found; return 0 if a quick start can run here, else 1."""
+    """Print a table; return 0 if a quick start can run on this machine, else 1."""
     table = Table("what", "found", "note", title=f"rrtf-trl {__version__}")
-    fine = True
+    ok = True
     table.add_row("Python", platform.python_version(), platform.platform())
     table.add_row("processor cores", str(os.cpu_count()), "checks and sampling use all of them")
     free = shutil.disk_usage(".").free / 2**30
@@ -39,18 +38,16 @@ def doctor() -> int:
         ("bitsandbytes", "bnb"),
         ("openai", "openai"),
     ):
-        fine &= _add_package(table, name, extra)
+        ok &= _add_package(table, name, extra)
     _add_accelerator(table)
-    fine &= _add_sandbox(table)
+    ok &= _add_sandbox(table)
     Console().print(table)
-    return 0 if fine else 1
+    return 0 if ok else 1
 
 
 def _add_package(table: Table, name: str, extra: str | None) -> bool:
-    from importlib import metadata
-
     if importlib.util.find_spec(name) is not None:
-        table.add_row(name, metadata.version(name), "")
+        table.add_row(name, importlib.metadata.version(name), "")
         return True
     if extra is not None:
         table.add_row(name, "not installed", f"pip install 'rrtf-trl\\[{extra}]'")
@@ -66,8 +63,8 @@ def _add_accelerator(table: Table) -> None:
 
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
-            facts = torch.cuda.get_device_properties(index)
-            table.add_row(f"GPU {index}", facts.name, f"{facts.total_memory / 2**30:.0f} GiB")
+            gpu = torch.cuda.get_device_properties(index)
+            table.add_row(f"GPU {index}", gpu.name, f"{gpu.total_memory / 2**30:.0f} GiB")
     else:
         build = "this torch is a CPU build" if torch.version.cuda is None else "no driver or no card"
         table.add_row("GPU", "none", f"{build}; the quick start needs none")

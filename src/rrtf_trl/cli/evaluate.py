@@ -1,8 +1,10 @@
-"""`rrtf evaluate benchmark=...` and `rrtf compare`: configuration and files in, figures out."""
+"""`rrtf evaluate benchmark=...`: measure one model on one benchmark."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,19 +35,31 @@ from .hydra_command import hydra_application
 
 def main(arguments: list[str]) -> int:
     """Run `rrtf evaluate benchmark=...`; return the exit status."""
-    return hydra_application("evaluate", arguments, "evaluate", evaluation_folder, evaluate_config)
+    folder_of = partial(benchmark_folder, "evaluate", ("runs_dir", "executor"))
+    return hydra_application("evaluate", arguments, "evaluate", folder_of, evaluate_config)
 
 
-def evaluation_folder(config: DictConfig) -> RunFolder:
-    """Return the folder of an evaluation's results."""
-    check_benchmark(config)
+def benchmark_folder(command: str, not_decisive: Collection[str], config: DictConfig) -> RunFolder:
+    """Return the folder of a command's results on a benchmark; the same configuration gives the same folder.
+
+    Args:
+        command: The command's name.
+        not_decisive: Keys that do not change the folder.
+        config: The configuration.
+
+    Raises:
+        UserError: If the benchmark's file is not set.
+    """
+    name = config.benchmark.name
+    if OmegaConf.is_missing(config.benchmark, "path"):
+        raise UserError(f"benchmark={name} needs its file, as published: benchmark.path=FILE (docs/evaluation.md)")
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    decisive = {key: value for key, value in plain.items() if key not in ("runs_dir", "executor")}
-    return RunFolder(Path(config.runs_dir) / f"evaluate-{config.benchmark.name}-{content_hash(decisive)[:8]}")
+    decisive = {key: value for key, value in plain.items() if key not in not_decisive}
+    return RunFolder(Path(config.runs_dir) / f"{command}-{name}-{content_hash(decisive)[:8]}")
 
 
 def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None:
-    """Measure one model on one benchmark as a configuration says, and write the results to a folder."""
+    """Measure a model on a benchmark, and write the results to a folder."""
     started = time.monotonic()
     console = Console(soft_wrap=True)
     console.print(f"evaluation: {folder.path}", highlight=False)
@@ -64,38 +78,31 @@ def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None
         model_name=config.model.path,
         evaluation=build_evaluation(config),
         tests=instantiate(config.feedback.unit_tests, _convert_="all"),
-        train=config.train or _train_problems_of(model),
+        train=config.train or _train_problems(model),
         collector=Collector(store, console, executor),
         folder=folder,
-        leakage_kinds=list(config.leakage_kinds or []) or _kinds_of_the_run(model),
+        leakage_kinds=list(config.leakage_kinds or []) or _leakage_kinds(model),
     )
     try:
         with (
             folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
             published(folder),
         ):
-            _tell(benchmark.run(versions()), folder, console)
+            _print_results(benchmark.run(versions()), folder, console)
     finally:
         executor.close()
         store.close()
     console.print(f"done in {time.monotonic() - started:.0f} s: {folder / 'results.json'}", highlight=False)
 
 
-def check_benchmark(config: DictConfig) -> None:
-    """Refuse a benchmark whose file is not given."""
-    if OmegaConf.is_missing(config.benchmark, "path"):
-        name = config.benchmark.name
-        raise UserError(f"benchmark={name} needs its file, as published: benchmark.path=FILE (docs/evaluation.md)")
-
-
-def _train_problems_of(model: str) -> str | None:
-    """The training problems of a run, where the model is the policy that it trained."""
+def _train_problems(model: str) -> str | None:
+    """Return the training problems of the run whose policy the model is, or ``None``."""
     problems = Path(model).parent / "problems.jsonl"
     return str(problems) if Path(model).name == "policy" and problems.is_file() else None
 
 
-def _kinds_of_the_run(model: str) -> list[str] | None:
-    """By what a run looked for held-out problems among its training problems, where the model is its policy."""
+def _leakage_kinds(model: str) -> list[str] | None:
+    """Return the ``decontamination.kinds`` of the run whose policy the model is, or ``None``."""
     path = Path(model).parent / "config.yaml"
     if Path(model).name != "policy" or not path.is_file():
         return None
@@ -103,7 +110,7 @@ def _kinds_of_the_run(model: str) -> list[str] | None:
     return None if kinds is None else list(kinds)
 
 
-def _tell(results: dict[str, Any], folder: RunFolder, console: Console) -> None:
+def _print_results(results: dict[str, Any], folder: RunFolder, console: Console) -> None:
     benchmark, figures = results["benchmark"], results["figures"]
     first: dict[str, Any] = next(iter(figures.values()), {})
     title = (

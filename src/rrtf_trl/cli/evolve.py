@@ -1,10 +1,9 @@
-"""`rrtf evolve`: configuration in, problems out."""
+"""`rrtf evolve`: make harder problems from a file of tasks, by Hydra's overrides."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -22,19 +21,20 @@ _USAGE = "rrtf evolve tasks=T.jsonl out=E.jsonl client.model=MODEL [client.base_
 
 
 def main(arguments: list[str]) -> int:
-    """Run an evolution from Hydra's overrides; return the exit status, 0."""
+    """Run the command; return the exit status, 0."""
     if {"-h", "--help"} & set(arguments):
-        ours, client = ((config_dir() / name).read_text() for name in ("evolve.yaml", "chat/server.yaml"))
-        print(f"usage: {_USAGE}\n\nThe options, with their defaults:\n\n{ours}\nThose of client:\n\n{client}")
+        evolve_options, client = ((config_dir() / name).read_text() for name in ("evolve.yaml", "chat/server.yaml"))
+        print(f"usage: {_USAGE}\n\nOptions, with defaults:\n\n{evolve_options}\nOptions of client:\n\n{client}")
         return 0
     flags = [argument for argument in arguments if "=" not in argument and not argument.startswith("~")]
     if flags:
         raise UserError(f"rrtf evolve takes KEY=VALUE, not {shlex.join(flags)}; usage: {_USAGE}")
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("evolve", arguments)
-    missing = [key for key in ("tasks", "out", "client.model") if OmegaConf.is_missing(*_parent(config, key))]
+    required = {"tasks": config, "out": config, "client.model": config.client}
+    missing = [key for key, node in required.items() if OmegaConf.is_missing(node, key.rpartition(".")[2])]
     if missing:
-        raise UserError(f"{', '.join(missing)} must be given; usage: {_USAGE}")
+        raise UserError(f"{', '.join(missing)} must be set; usage: {_USAGE}")
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     options = {name: node for name, node in plain.items() if name not in ("tasks", "out", "runs_dir")}
@@ -44,24 +44,20 @@ def main(arguments: list[str]) -> int:
     Path(config.out).parent.mkdir(parents=True, exist_ok=True)
     with meter(console, "evolve", total, "tasks") as progress:
         summary = evolve(evolution, config.tasks, config.out, progress.advance)
-    if words := evolution.client.describe_spending():
-        console.print(words, highlight=False)
-    _tell(summary, Path(config.out))
+    if spending := evolution.client.describe_spending():
+        console.print(spending, highlight=False)
+    _print_summary(summary, Path(config.out))
     return 0
 
 
-def _parent(config: Any, key: str) -> tuple[Any, str]:
-    *path, name = key.split(".")
-    for part in path:
-        config = config[part]
-    return config, name
-
-
-def _tell(summary: Summary, out: Path) -> None:
+def _print_summary(summary: Summary, out: Path) -> None:
     strength = f", their tests kill {summary.killed} of {summary.mutants} mutants" if summary.mutants else ""
     print(f"{summary.seeds} tasks, {summary.made} made of them, {summary.kept} kept{strength}")
     if summary.benchmarks:
-        print("looked for in " + ", ".join(f"{name} ({count} problems)" for name, count in summary.benchmarks.items()))
+        print(
+            "decontaminated against "
+            + ", ".join(f"{name} ({count} problems)" for name, count in summary.benchmarks.items())
+        )
     if summary.missing:
         print(summary.missing)
     for reason, count in summary.reasons.most_common():

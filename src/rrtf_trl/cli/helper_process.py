@@ -1,4 +1,4 @@
-"""What the other processes of a run under `accelerate launch` or `torchrun` do: train when the first one does."""
+"""The helper processes of a run under `accelerate launch` or `torchrun`, which train together with the first one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rrtf_trl.storage.run_folder import RunFolder
 
 
 def help_train() -> int:
-    """Do what the first process tells until it ends; return the exit status."""
+    """Do what the messages of the first process ask for until it ends; return the exit status."""
     train, folder = None, RunFolder(".")
-    with Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w") as devnull:
         for message in messages():
             if message["do"] == "end":
                 break
             if message["do"] == "build":
                 quiet_libraries()
                 config, folder = OmegaConf.create(message["config"]), RunFolder(message["folder"])
-                train = train_callable(config, message["config"], message["policy"], folder, Console(file=nowhere))
+                train = train_callable(config, message["config"], message["policy"], folder, Console(file=devnull))
             else:
                 assert train is not None, "asked to train before it was built"
                 train(folder)

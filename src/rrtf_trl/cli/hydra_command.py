@@ -1,4 +1,4 @@
-"""The commands whose arguments are Hydra's: composed once, or once for each job of a sweep."""
+"""Commands with Hydra's arguments: the configuration is composed once, or once for each job of a sweep."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rrtf_trl.plugins.folders import config_dir
 from rrtf_trl.sweeps.job import FolderOf, Work
 from rrtf_trl.sweeps.launch import Sweep, launcher_error
 
-# A run has a folder of its own that is found again: Hydra's dated one, and its log files, would stand beside it.
+# No dated folder and log files of Hydra: a run has its own folder.
 _ONE_RUN = ["hydra.run.dir=.", "hydra.output_subdir=null"]
 _QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
 _OVERRIDE = re.compile(r"~|\+{0,2}[^-=][^=]*=")
@@ -34,30 +34,30 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
 
     Args:
         command: The sub-command of ``rrtf``.
-        arguments: What follows it.
+        arguments: The arguments after it.
         config_name: The configuration to start from.
-        folder_of: Gives the folder of the results for a configuration.
-        work: Does the work; called with the configuration, that folder, and the command line as it was said.
+        folder_of: Returns the folder of the results for a configuration.
+        work: Does the work; called with the configuration, that folder, and the command line.
 
     Returns:
         The exit status.
     """
-    # Hydra prints errors in its own way and exits; with this it hands them on, see `rrtf_trl.errors`.
+    # Hydra then raises errors instead of printing them and exiting; `command_line` prints them.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    # Hydra 1.4 warns of what 1.5 will do without; 1.3 needs it.
+    # Hydra 1.4 warns about things that 1.5 drops; 1.3 needs them.
     warnings.filterwarnings(
         "ignore", message=r"\s*(hydra\.utils\.instantiate\(\) resolved|The version_base parameter)"
     )
     hydra.version.setbase("1.3")
     search_path.install()
-    # Hydra wants the overrides in one piece: `rrtf run a=1 --multirun b=2` should do what it says.
+    # Hydra wants all overrides together; `rrtf run a=1 --multirun b=2` should work too.
     overrides = [argument for argument in arguments if _OVERRIDE.match(argument)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
     parser = get_args_parser()
     parser.prog = f"rrtf {command}"
     chosen = parser.parse_args([*overrides, *flags])
     if chosen.experimental_rerun is not None:
-        raise UserError("--experimental-rerun: nothing is kept for it; a run goes on with the command in its run.json")
+        raise UserError("--experimental-rerun is not supported; to continue a run, use the command in its run.json")
     folders = [*plugins().config_folders(), *user_config_dirs(chosen)]
     values = [value for override in chosen.overrides for value in spelled_out(override, folders)]
     if config_name == "config":
@@ -66,14 +66,14 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     if distributed.processes() > 1:
         if sweep is not None:
             raise UserError(
-                "a sweep starts its own processes: leave accelerate or torchrun away, or run its jobs alone"
+                "a sweep starts its own processes: do not use accelerate or torchrun, or run its jobs one by one"
             )
         if config_name != "config":
             spelled = "evaluate benchmark=..." if command == "evaluate" else command
-            raise UserError(f"`rrtf {spelled}` works in one process: leave accelerate or torchrun away")
+            raise UserError(f"`rrtf {spelled}` works in one process: do not use accelerate or torchrun")
     chosen.overrides = [*(_ONE_RUN if sweep is None else sweep.settings), *_QUIET, *values]
     failed: list[str] = []
-    went_through = False
+    all_ran = False
 
     def alone(config: DictConfig) -> None:
         try:
@@ -85,10 +85,10 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
             print(f"rrtf: {message}", file=sys.stderr)
             failed.append(message)
 
-    completes = chosen.shell_completion or chosen.help or chosen.hydra_help  # help tells how to install completion
+    completes = chosen.shell_completion or chosen.help or chosen.hydra_help  # help describes completion
     try:
         with completion.as_one_command() if completes else contextlib.nullcontext():
-            # What `hydra.main` does with the arguments of the process, which are not always these: it takes no others.
+            # `hydra.main` would read the arguments of the process instead of `arguments`.
             _run_hydra(
                 args=chosen,
                 args_parser=parser,
@@ -96,13 +96,13 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
                 config_path=str(config_dir()),
                 config_name=config_name,
             )
-        went_through = True
+        all_ran = True
     except Exception as error:
-        of_launcher = launcher_error(error) if sweep is not None else None
-        if of_launcher is None:
+        stopped = launcher_error(error) if sweep is not None else None
+        if stopped is None:
             raise
-        raise of_launcher from error
+        raise stopped from error
     finally:
         if sweep is not None:
-            failed += sweep.tell(went_through)
+            failed += sweep.report(all_ran)
     return 1 if failed else 0

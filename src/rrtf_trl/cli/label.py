@@ -1,4 +1,4 @@
-"""`rrtf label`: the page, and the commands around a labels file."""
+"""`rrtf label`: the labelling page, and commands on a labels file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-_COMMANDS = ("agreement", "export", "import")
-
 _EPILOG = """\
-SOURCE is a run's folder, JSONL of prompts with responses, or a labels file. Around the labels there are
+SOURCE is a run's folder, JSONL of prompts with responses, or a labels file. More commands:
 
-  rrtf label agreement SOURCE              how far people agree, and which way each one leans
-  rrtf label export SOURCE --to FORMAT     labels for TRL, Label Studio, Argilla, spreadsheets
-  rrtf label import FILE --into LABELS     labels from there
+  rrtf label agreement SOURCE              how far people agree, and each one's biases
+  rrtf label export SOURCE --to FORMAT     write labels for TRL, Label Studio, Argilla, spreadsheets
+  rrtf label import FILE --into LABELS     add labels from there
 
 each with its own --help.
 """
@@ -25,38 +23,43 @@ each with its own --help.
 
 def main(arguments: Sequence[str]) -> int:
     """Run ``rrtf label``; return the exit status."""
-    if arguments and arguments[0] in _COMMANDS:
-        command = {"agreement": _agreement, "export": _export, "import": _import}[arguments[0]]
-        return command(list(arguments[1:]))
+    commands = {"agreement": _print_agreement, "export": _export, "import": _import}
+    if arguments and arguments[0] in commands:
+        return commands[arguments[0]](list(arguments[1:]))
     parser = argparse.ArgumentParser(
         prog="rrtf label",
-        description="Serve a page on which people put answers in order, by keys alone.",
+        description="Serve a page on which people put candidates in order, by keys alone.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_source(parser)
     parser.add_argument("--per-item", type=int, default=1, metavar="N", help="people that each item goes to (1)")
-    parser.add_argument("--answers", type=int, default=4, metavar="K", help="answers an item has at most, 2 to 9 (4)")
-    parser.add_argument("--state", help="take only answers that tests found in this state, such as passed")
-    parser.add_argument("--seed", type=int, default=0, help="decides which answers are taken, and their order (0)")
+    parser.add_argument("--answers", type=int, default=4, metavar="K", help="most candidates of an item, 2 to 9 (4)")
+    parser.add_argument("--state", help="only candidates that tests found in this state, such as passed")
+    parser.add_argument("--seed", type=int, default=0, help="decides which candidates are chosen, and their order (0)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8017, help="port; 0 takes a free one (8017)")
-    parser.add_argument("--allow-remote", action="store_true", help="consent to an address that others reach")
-    parser.add_argument("--public-url", metavar="URL", help="where a proxy in front of the page is reached")
+    parser.add_argument("--port", type=int, default=8017, help="port; 0 for a free one (8017)")
+    parser.add_argument("--allow-remote", action="store_true", help="allow an address that other machines reach")
+    parser.add_argument("--public-url", metavar="URL", help="the URL of a proxy in front of the page")
     options = parser.parse_args(arguments)
     from .label_server import serve
 
     return serve(**vars(options))
 
 
+def plain_console() -> Console:
+    """Return a console that prints text as it is."""
+    return Console(soft_wrap=True, highlight=False, markup=False)
+
+
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a run's folder, JSONL, or a labels file")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="the labels file; by default beside SOURCE")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="the labels file; by default in or beside SOURCE")
 
 
-def _agreement(arguments: list[str]) -> int:
+def _print_agreement(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="rrtf label agreement", description="Tell how far people agree, and which way each one leans."
+        prog="rrtf label agreement", description="Print how far people agree, and each one's biases."
     )
     _add_source(parser)
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
@@ -71,7 +74,7 @@ def _agreement(arguments: list[str]) -> int:
     if options.json:
         print(json.dumps(asdict(found), indent=2))
     else:
-        console = Console(soft_wrap=True, highlight=False, markup=False)
+        console = plain_console()
         for table in agreement_tables(found):
             console.print(table)
     return 0
@@ -84,7 +87,7 @@ def _export(arguments: list[str]) -> int:
     formats = "\n".join(f"  {name:22} {text}" for name, text in EXPORTS.items())
     parser = argparse.ArgumentParser(
         prog="rrtf label export",
-        description="Write labels as other programs read them.",
+        description="Write labels for other programs.",
         epilog=f"formats:\n{formats}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -104,11 +107,11 @@ def _export(arguments: list[str]) -> int:
     from rrtf_trl.labeling.sources import default_labels, read_items
 
     labels = options.labels or default_labels(options.source)
-    # What is not labelled yet may go elsewhere to be labelled.
+    # Items without labels are exported too, to be labelled elsewhere.
     ledger = read_labels(labels) if labels.is_file() else Ledger()
     items = list(ledger.items.values()) or read_items(options.source)
     count = export_labels(ledger, options.to, options.out, items=items, method=options.aggregation)
-    Console(soft_wrap=True, highlight=False, markup=False).print(f"export: {count} rows to {options.out}")
+    plain_console().print(f"export: {count} rows to {options.out}")
     return 0
 
 
@@ -116,11 +119,11 @@ def _import(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rrtf label import",
         description="Add labels from our rows, TRL's preference rows, Label Studio's or Argilla's export, or CSV. "
-        "Which of them a file is, its rows tell; a row that is none is refused by its line, and nothing is added.",
+        "A row's fields decide its format; a row of no known format is refused by its line, and nothing is added.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="JSONL, a JSON array, or CSV")
     parser.add_argument("--into", required=True, type=Path, metavar="LABELS", help="the labels file to add to")
-    parser.add_argument("--annotator", default="imported", help="whose labels they are where the file does not say")
+    parser.add_argument("--annotator", default="imported", help="the annotator where the file names none")
     parser.add_argument(
         "--prompt-field", default="prompt", metavar="NAME", help="the prompt's field or column (prompt)"
     )
@@ -140,6 +143,6 @@ def _import(arguments: list[str]) -> int:
     )
     with LabelFile(options.into) as into:
         new, known = add_labels(labels, into)
-    already = f", {known} were there already" if known else ""
-    Console(soft_wrap=True, highlight=False, markup=False).print(f"import: {new} labels into {options.into}{already}")
+    already = f", {known} were in it already" if known else ""
+    plain_console().print(f"import: {new} labels into {options.into}{already}")
     return 0

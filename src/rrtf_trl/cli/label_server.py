@@ -8,44 +8,32 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from rich.console import Console
-
 from rrtf_trl.errors import UserError
 from rrtf_trl.labeling.label_file import LabelFile
 from rrtf_trl.labeling.sources import default_labels, read_items
 
-_GRACE = 2  # seconds that a half-sent request may keep the server from ending; what was saved is on the disk
+from .label import plain_console
+
+_SHUTDOWN_SECONDS = 2  # that an unfinished request may delay the end; what was saved is on the disk
 
 
 def serve(
     source: Path,
     *,
-    labels: Path | None = None,
-    per_item: int = 1,
-    answers: int = 4,
-    state: str | None = None,
-    seed: int = 0,
-    host: str = "127.0.0.1",
-    port: int = 8017,
-    allow_remote: bool = False,
-    public_url: str | None = None,
+    labels: Path | None,
+    per_item: int,
+    answers: int,
+    state: str | None,
+    seed: int,
+    host: str,
+    port: int,
+    allow_remote: bool,
+    public_url: str | None,
 ) -> int:
-    """Serve the labelling page; return the exit status.
-
-    Args:
-        source: A run's folder, JSONL of prompts with responses, or a labels file.
-        labels: Where actions are written; by default beside the source.
-        per_item: How many people each item goes to.
-        answers: Answers an item has at most.
-        state: Take only answers that tests found in this state.
-        seed: Decides which answers are taken, and in which order each person sees them.
-        host: The address to listen on.
-        port: The port; 0 takes a free one.
-        allow_remote: Consent to an address that other machines reach.
-        public_url: Where a proxy in front of the server is reached.
+    """Serve the labelling page; return the exit status. The arguments are those of ``rrtf label``.
 
     Raises:
-        UserError: If an argument makes no sense.
+        UserError: If an argument is wrong, or the address cannot be listened on.
         InputError: If the source or the labels file cannot be read.
     """
     try:
@@ -64,37 +52,37 @@ def serve(
     remote = public_url is not None or not is_loopback(host)
     if remote and not allow_remote:
         raise UserError(
-            f"{public_url or host} can be reached from other machines: add --allow-remote if that is meant. The page "
-            "then asks for a token; use a proxy with TLS where the network is not yours alone"
+            f"{public_url or host} can be reached from other machines: add --allow-remote if you want that. The page "
+            "then asks for a token; use a proxy with TLS where you share the network"
         )
-    given = os.environ.get("RRTF_LABEL_TOKEN") or None
-    access = Access(host, given or (secrets.token_urlsafe(24) if remote else None), public_url)
+    own_token = os.environ.get("RRTF_LABEL_TOKEN") or None
+    access = Access(host, own_token or (secrets.token_urlsafe(24) if remote else None), public_url)
     items = read_items(source, answers=answers, state=state, seed=seed)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = plain_console()
     with LabelFile(labels or default_labels(source)) as file, _listen(host, port) as listening:
         session = LabelingSession(file, items, per_item, seed)
         url = (public_url or f"http://{_url_host(host)}:{listening.getsockname()[1]}").rstrip("/")
         each = f"{per_item} label{'s' * (per_item > 1)} each"
-        console.print(f"label: {len(items)} items from {source}, {each}; {session.progress('').labels} are there")
+        console.print(f"label: {len(items)} items from {source}, {each}; {session.progress('').labels} are done")
         console.print(f"label: every action goes to {file.path}")
-        if remote and not given:
-            console.print("label: the token is new each time; set RRTF_LABEL_TOKEN to keep one")
-        door = f"label: open {url}/{f'?token={access.token}' if access.token else ''}   (Ctrl-C ends)"
+        if remote and not own_token:
+            console.print("label: the token is new at each start; set RRTF_LABEL_TOKEN to keep one")
+        address_line = f"label: open {url}/{f'?token={access.token}' if access.token else ''}   (Ctrl-C ends)"
         config = uvicorn.Config(
-            build_app(session, access, lambda: console.print(door)),
+            build_app(session, access, lambda: console.print(address_line)),
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
-        _tell(console, file)
+        _print_summary(file)
     return 0
 
 
 def missing_extra(error: ModuleNotFoundError) -> UserError:
-    """Return what to say when a package of the extra is not installed."""
+    """Return the error for a package of the extra that is not installed."""
     return UserError(f"{error.name} is not installed: pip install 'rrtf-trl[label]'")
 
 
@@ -114,8 +102,9 @@ def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def _tell(console: Console, file: LabelFile) -> None:
-    """Say what there is now, and what to do with it."""
+def _print_summary(file: LabelFile) -> None:
+    """Print how many labels the file has, and the commands that use them."""
+    console = plain_console()
     labels = file.ledger.labels()
     people = sorted({label.annotator for label in labels})
     console.print(

@@ -8,22 +8,20 @@ from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 
-from rrtf_trl.labeling.agreement import Agreement, Person
+from rrtf_trl.labeling.agreement import Agreement, AnnotatorHabits
 from rrtf_trl.statistics.proportion import Share
 
-_LEAST_PAIRS = 20  # below this a share says little
+_FEW_PAIRS = 20  # with fewer a percentage means little
 
 
 def agreement_tables(found: Agreement) -> Iterator[RenderableType]:
-    """Yield what :func:`~rrtf_trl.labeling.agreement.agreement` found, as lines and tables."""
+    """Yield an :class:`~rrtf_trl.labeling.agreement.Agreement` as lines and tables."""
     yield f"{found.labels} labels on {found.items} items, {found.shared} of them by two people or more"
     if not found.shared:
         yield "Agreement is not defined: no item was labelled by two people (see --per-item)."
     else:
-        yield (
-            f"Krippendorff's alpha: {_alpha(found.alpha_ranks)} ordinal, on ranks; {_alpha(found.alpha_pairs)} "
-            "nominal, on pairs  (1 perfect, 0 chance)"
-        )
+        ranks, pairs = _alpha_text(found.alpha_ranks), _alpha_text(found.alpha_pairs)
+        yield f"Krippendorff's alpha: {ranks} ordinal, on ranks; {pairs} nominal, on pairs  (1 perfect, 0 chance)"
     if found.between:
         table = _table("", "agree on pairs", "pairs", "items")
         for two in found.between:
@@ -44,28 +42,23 @@ def agreement_tables(found: Agreement) -> Iterator[RenderableType]:
         yield from _biases(found.people)
 
 
-def _biases(people: list[Person]) -> Iterator[RenderableType]:
-    table = _table("prefers", "", "share", "95% interval", "pairs", "others")
-    rows = 0
+def _biases(people: list[AnnotatorHabits]) -> Iterator[RenderableType]:
+    table = _table("", "prefers", "how often", "95% interval", "pairs", "others")
     for person in people:
-        shares: list[tuple[str, Share | None]] = [
-            ("the one shown earlier", person.earlier),
-            ("the longer", person.longer),
-        ]
-        for what, share in [*shares, *person.sources.items()]:
+        shares: dict[str, Share | None] = {"the one shown earlier": person.earlier, "the longer": person.longer}
+        for what, share in [*shares.items(), *person.sources.items()]:
             if share is not None:
                 others = "" if share.expected is None else f"{share.expected:.0%}"
-                few = "" if share.n >= _LEAST_PAIRS else "  few"
+                few = "" if share.n >= _FEW_PAIRS else "  few"
                 interval = f"{share.low:.0%} to {share.high:.0%}"
                 table.add_row(person.name, what, f"{share.share:.0%}", interval, f"{share.n}{few}", others)
-                rows += 1
-    if rows:
+    if table.row_count:
         yield table
-        yield "Shares of the pairs that are no ties. Without bias the one shown earlier wins half of them, and the"
-        yield "longer, or one source over another, as often as with the others on the same pairs."
+        yield "Of the pairs that are no ties. Without bias the candidate shown earlier wins half of them, and the"
+        yield "longer one, or one source over another, as often as with the other people on the same pairs."
 
 
-def _alpha(value: float | None) -> str:
+def _alpha_text(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.2f}"
 
 

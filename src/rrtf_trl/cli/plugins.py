@@ -1,4 +1,4 @@
-"""`rrtf plugins`: what is installed, what it brings, and what is wrong with it; and a new one."""
+"""`rrtf plugins`: list the installed plugins and their faults, or write a new one."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _EPILOG = "RRTF_PLUGINS=a,b loads only these plugins, RRTF_PLUGINS=-a all but th
 
 
 def main(arguments: Sequence[str]) -> int:
-    """List the plugins; return the exit status: 1 where something is wrong with one."""
+    """List the plugins; return the exit status: 1 if one has a fault."""
     parser = argparse.ArgumentParser(prog="rrtf plugins", description="List the plugins.", epilog=_EPILOG)
     parser.add_argument("--json", action="store_true", help="as JSON, with the tracebacks")
     new = parser.add_subparsers(dest="what", metavar="new").add_parser(
-        "new", help="write a package that adds a sampler or a source of judgements"
+        "new", help="write a package that adds a sampler or a feedback source"
     )
     new.add_argument("kind", choices=KINDS_OF_PACKAGES)
-    new.add_argument("name", help="what the command line will call it")
-    new.add_argument("--dir", type=Path, default=Path(), metavar="FOLDER", help="where the package's folder goes (.)")
+    new.add_argument("name", help="the choice's name on the command line")
+    new.add_argument("--dir", type=Path, default=Path(), metavar="FOLDER", help="where to create its folder (.)")
     options = parser.parse_args(arguments)
     if options.what == "new":
         return _new(options.kind, options.name, options.dir)
@@ -37,13 +37,13 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps([_as_json(plugin) for plugin in manager.all], indent=2))
     else:
-        _print(manager.all)
+        _print_plugins(manager.all)
     return int(any(plugin.faults for plugin in manager.all))
 
 
 def _new(kind: str, name: str, folder: Path) -> int:
     target = write_package(kind, name, folder)
-    print(f"{target}: a package that works. Now write your own in {next(target.glob('src/*'))}, and")
+    print(f"{target}: a working package. Put your code into {next(target.glob('src/*'))}, then run")
     print(f"  pip install -e '{target}[test]' && pytest {target}")
     return 0
 
@@ -53,7 +53,7 @@ def _as_json(plugin: Plugin) -> dict[str, Any]:
     return {**asdict(plugin), "hooks": sorted(plugin.hooks), "config_groups": groups}
 
 
-def _print(found: list[Plugin]) -> None:
+def _print_plugins(found: list[Plugin]) -> None:
     from rich.console import Console
     from rich.markup import escape
 

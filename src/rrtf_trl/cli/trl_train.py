@@ -1,4 +1,4 @@
-"""`rrtf trl-train`: RRTFTrainer by flags or a YAML file, as `trl dpo` runs DPOTrainer.
+"""`rrtf trl-train`: run RRTFTrainer by flags or a YAML file, as `trl dpo` runs DPOTrainer.
 
 The options are those of TRL's ``ScriptArguments``, ``RRTFConfig``, ``ModelConfig`` and
 ``DatasetMixtureConfig``. Options of ``accelerate launch`` (``--num_processes 2``, ``--accelerate_config zero3``)
@@ -33,17 +33,17 @@ from rrtf_trl.training.trainer import RRTFTrainer
 
 
 def main(argv: Sequence[str] | None = None, launch: bool = True) -> int:
-    """Run the command; return the exit status: 0 done, 1 could not be done, 2 wrongly called, 130 stopped.
+    """Run the command; return the exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
 
     Args:
         argv: The arguments, by default those of this process.
-        launch: Whether options of ``accelerate launch`` start processes; in those they do not.
+        launch: Whether options of ``accelerate launch`` start processes; false in the started processes.
     """
     try:
         _run(list(sys.argv[1:] if argv is None else argv), launch)
     except KeyboardInterrupt:
         print(
-            "\nStopped. `--resume_from_checkpoint CHECKPOINT` goes on from a checkpoint in the output folder.",
+            "\nStopped. `--resume_from_checkpoint CHECKPOINT` continues from a checkpoint in the output folder.",
             file=sys.stderr,
         )
         return 130
@@ -74,13 +74,13 @@ def _run(arguments: list[str], launch: bool) -> None:
 
 
 def _train(script: Any, args: RRTFConfig, model: Any, mixture: Any) -> None:
-    given = args.model_init_kwargs
-    assert not isinstance(given, str), "the base class parses it"
+    model_options = args.model_init_kwargs
+    assert not isinstance(model_options, str), "the base class parses it"
     args.model_init_kwargs = {
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,
         "dtype": model.dtype,
-        **(given or {}),
+        **(model_options or {}),
     }
     if model.model_name_or_path is None:
         raise UserError("no model to train. Name one with `--model_name_or_path`.")
@@ -110,7 +110,7 @@ def _train(script: Any, args: RRTFConfig, model: Any, mixture: Any) -> None:
         trainer.accelerator.print(f"Model pushed to the hub as {trainer.hub_model_id}.")
     trainer.end()
     if args.world_size > 1 and args.device.type == "cpu":
-        # Where the model is freed, gloo's threads and Python's can wait for each other for ever.
+        # When the model is freed, gloo's threads and Python's can deadlock.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -122,7 +122,7 @@ def _load(script: Any, mixture: Any) -> Any:
     name = script.dataset_name
     if not name:
         raise ValueError("no data to train on. Name a data set with `--dataset_name`, or list `datasets` in the YAML.")
-    if Path(name).is_file():  # which `load_dataset` does not take by itself
+    if Path(name).is_file():  # `load_dataset` does not accept it by its path
         return load_dataset("json", data_files=name, streaming=script.dataset_streaming)
     return load_dataset(name, name=script.dataset_config, streaming=script.dataset_streaming)
 
@@ -134,7 +134,7 @@ def _split(dataset: Any, name: str, flag: str) -> Any:
 
 
 def _refuse_unknown(remaining: list[str], parser: Any) -> None:
-    """Raise for what neither this command nor ``accelerate launch`` knows."""
+    """Raise :class:`UserError` for an option of neither this command nor ``accelerate launch``."""
     launcher = {name for action in launch_command_parser()._actions for name in action.option_strings}
     for position, text in enumerate(remaining):
         flag = text.partition("=")[0]

@@ -1,1 +1,1 @@
-"""What can be set: every option with its type, a composed configuration, and what differs between runs."""
+"""The configuration: options and their types, composition, differences between runs, and the objects built from it."""

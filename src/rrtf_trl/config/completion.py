@@ -1,6 +1,6 @@
-"""Tab completion: Hydra's, which knows no sub-commands, with ours before it.
+"""Tab completion: of sub-commands here, of their settings by Hydra.
 
-What Hydra installs in a shell calls ``rrtf -sc query=SHELL`` with the line so far in ``COMP_LINE``.
+The shell function that Hydra installs calls ``rrtf -sc query=SHELL``, with the line in ``COMP_LINE``.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
-_COMMANDS = ("run", "sample", "feedback", "rank", "train", "evaluate", "report", "quantize")
-"""The commands whose settings are Hydra's, the usual first; of the others only the name is completed."""
+from rrtf_trl.pipeline.stages import COMMANDS
+
+_HYDRA_COMMANDS = ("run", *COMMANDS, "quantize")
+"""The commands with Hydra settings; of the others only the name is completed."""
 
 
 def complete(arguments: Sequence[str]) -> str | None:
-    """Return the command that is to complete its own settings, or ``None`` where all is said.
-
-    The name of a command is completed here.
+    """Return the command that completes its own settings, or ``None`` if nothing is left to complete.
 
     Args:
         arguments: Those of ``rrtf``, beginning with the flag.
     """
     line = os.environ.get("COMP_LINE", "")
     if not any(argument.startswith("query=") for argument in arguments):
-        return _COMMANDS[0]  # installs for all
+        return "run"  # it installs completion for all commands
     words = line.split()
     if len(words) > 2 or (len(words) == 2 and line.endswith(" ")):
-        return words[1] if words[1] in _COMMANDS else None
+        return words[1] if words[1] in _HYDRA_COMMANDS else None
     from rrtf_trl.plugins import plugins
 
     print(" ".join(plugins().registered("command")))
@@ -37,10 +37,10 @@ def complete(arguments: Sequence[str]) -> str | None:
 
 @contextlib.contextmanager
 def as_one_command() -> Iterator[None]:
-    """Let Hydra complete for ``rrtf``, and not for a sub-command.
+    """Hide the sub-command from Hydra's completion, which expects none.
 
-    It has the name of what it completes for from ``sys.argv`` and the line from ``COMP_LINE``, and takes neither from
-    elsewhere: ``rrtf run seed=`` becomes ``rrtf seed=`` for as long as this lasts.
+    Hydra reads the program's name from ``sys.argv`` and the line from ``COMP_LINE``: ``rrtf run seed=`` becomes
+    ``rrtf seed=`` inside the block.
     """
     arguments, line = sys.argv, os.environ.get("COMP_LINE")
     sys.argv = ["rrtf"]

@@ -1,4 +1,4 @@
-"""What differs between the configurations of two runs."""
+"""The differences between the configurations of two runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ABSENT = "(not there)"
 
 
 def differences(one: Path, other: Path) -> list[tuple[str, str, str]]:
-    """Return each key that differs with its two values, and after them packages of different versions.
+    """Return each key with different values and both values, then each package with different versions.
 
     Args:
-        one: Folder of a run, of a sweep's job, or a ``config.yaml``.
+        one: The folder of a run or of a sweep's job, or a ``config.yaml``.
         other: The same.
 
     Raises:
@@ -24,9 +24,9 @@ def differences(one: Path, other: Path) -> list[tuple[str, str, str]]:
     """
     rows = []
     for read in (_configuration, _versions):
-        left, right = read(one), read(other)
-        for key in dict.fromkeys([*left, *right]):
-            values = left.get(key, ABSENT), right.get(key, ABSENT)
+        first, second = read(one), read(other)
+        for key in first | second:
+            values = first.get(key, ABSENT), second.get(key, ABSENT)
             if values[0] != values[1]:
                 rows.append((key, *values))
     return rows
@@ -36,7 +36,7 @@ def _configuration(path: Path) -> dict[str, str]:
     for file in (path, path / "config.yaml", path / "run" / "config.yaml"):
         if file.is_file():
             return dict(_flat(yaml.safe_load(file.read_text(encoding="utf-8")), ""))
-    raise UserError(f"{path}: no folder of a run with a config.yaml, nor such a file")
+    raise UserError(f"{path}: expected the folder of a run with a config.yaml, or such a file")
 
 
 def _versions(path: Path) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""A run under `accelerate launch` or `torchrun`: one process runs it, all of them train.
+"""A run under `accelerate launch` or `torchrun`: one process runs the stages, all of them train.
 
-The first process composes the configuration and goes through the stages. The others compose nothing: they get the
-resolved configuration from it, wait until it trains, train with it, and end when the run ends. What they are told goes
-through the key-value store at which the launcher lets its processes meet.
+The first process composes the configuration and runs the stages. The others are its helpers: they receive the resolved
+configuration, wait until it trains, train with it, and end with the run. Messages go through the key-value store
+of torch.distributed's rendezvous.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-_FOREVER = timedelta(days=365)  # the launcher ends the others when the first one dies
+_FOREVER = timedelta(days=365)  # the launcher ends the helpers when the first process dies
 
 
 def processes() -> int:
@@ -24,15 +24,15 @@ def processes() -> int:
 
 
 def is_first() -> bool:
-    """Return whether this process is the one that runs."""
+    """Return whether this process runs the stages."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def tell(**message: Any) -> None:
-    """Tell the others what to do; nothing where there are none.
+def send(**message: Any) -> None:
+    """Send a message to the helper processes, if there are any.
 
     Args:
-        message: ``do``, which is ``build``, ``train`` or ``end``, with what belongs to it.
+        message: ``do``, which is ``build``, ``train`` or ``end``, and its arguments.
     """
     if processes() > 1:
         number = _store().add("rrtf/messages", 1)
@@ -40,7 +40,7 @@ def tell(**message: Any) -> None:
 
 
 def messages() -> Iterator[dict[str, Any]]:
-    """Yield what the first process tells, as it comes."""
+    """Yield the messages of the first process, as they come."""
     for number in itertools.count(1):
         _store().wait([f"rrtf/{number}"], _FOREVER)
         yield json.loads(_store().get(f"rrtf/{number}"))

@@ -1,4 +1,4 @@
-"""From a configuration to the objects that it describes; beyond here nothing knows of Hydra."""
+"""Builds the objects that a configuration describes; the objects do not depend on Hydra."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation import Evaluation
 from rrtf_trl.feedback import Feedback
 from rrtf_trl.models.identity import model_identity
-from rrtf_trl.pipeline.pipeline import Pipeline, Stage
+from rrtf_trl.pipeline.pipeline import Pipeline
 from rrtf_trl.pipeline.train_stage import train_stage
-from rrtf_trl.plugins import PluginHooks
+from rrtf_trl.plugins.hooks import PluginHooks
 from rrtf_trl.records import content_hash
 from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
@@ -40,16 +40,16 @@ EXTRAS = {"peft": "peft", "bitsandbytes": "bnb"}
 """Packages that only some configurations need, and the extra of rrtf-trl that brings each."""
 
 
-def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, until: Stage = "report") -> Pipeline:
-    """Build the pipeline that a configuration describes, as far as the stage ``until`` needs it."""
+def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, until: str = "report") -> Pipeline:
+    """Build the pipeline that a configuration describes, with what the stages up to ``until`` need."""
     quiet_libraries()
-    key = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     policy = model_path(config.model.path)
     check_choices(config)
     check_types(config, leave_out=() if until in _TRAINING else _OF_TRAINING)
-    decisive = [key["trainer"], key["quantization"], key["adapter"], model_identity(policy)]
+    decisive = [plain["trainer"], plain["quantization"], plain["adapter"], model_identity(policy)]
     if helper_processes.processes() > 1:
-        decisive.append(helper_processes.processes())  # of which each has its own batches
+        decisive.append(helper_processes.processes())  # each has its own batches
     feedback = chosen(config, "feedback")
     ranking = instantiate(config.ranking, _convert_="all")
     ranking.check(list(feedback))
@@ -61,13 +61,13 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
         feedback=feedback,
         ranking=ranking,
         model=policy,
-        train=_train_stage(config, key, policy, folder, console) if until in _TRAINING else _no_training,
+        train=_train_stage(config, plain, policy, folder, console) if until in _TRAINING else _no_training,
         train_key=content_hash(decisive),
         evaluation=build_evaluation(config),
         console=console,
         decontaminator=_built(config.decontamination),
         executor=instantiate(config.executor, _convert_="all"),
-        config=key,
+        config=plain,
         hooks=PluginHooks(),
         plan=list(plan(config)) if until in ("train", "report") else (),
         tests=feedback.get("unit_tests") or _tests_of_evaluation(config),
@@ -75,41 +75,42 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
 
 
 def _tests_of_evaluation(config: DictConfig) -> Feedback:
-    """Build the unit tests of a run whose feedback has none; what an experiment sets of theirs holds."""
-    options = OmegaConf.to_container(config.feedback.get("unit_tests") or OmegaConf.create(), resolve=True)
-    return cast(Feedback, instantiate({"_target_": "rrtf_trl.feedback.UnitTests", **options}, _convert_="all"))  # type: ignore[dict-item]
+    """Build the unit tests of a run whose feedback has none, with the options set for ``feedback.unit_tests``."""
+    node = OmegaConf.merge({"_target_": "rrtf_trl.feedback.UnitTests"}, config.feedback.get("unit_tests") or {})
+    check_types(OmegaConf.create({"feedback": {"unit_tests": node}}))
+    return cast(Feedback, instantiate(node, _convert_="all"))
 
 
 def _train_stage(
-    config: DictConfig, key: dict[str, Any], policy: str, folder: RunFolder, console: Console
+    config: DictConfig, plain: dict[str, Any], policy: str, folder: RunFolder, console: Console
 ) -> Callable[[RunFolder], list[dict[str, float]]]:
-    """Build what trains, here and in the processes that help."""
-    # They join before this process goes on: the trainer's options meet those of the others when they are made.
-    helper_processes.tell(do="build", config=key, folder=str(folder.path), policy=policy)
-    train = train_callable(config, key, policy, folder, console)
+    """Build the training function, here and in the helper processes."""
+    # They must start before the trainer's options are built here, which waits for all processes.
+    helper_processes.send(do="build", config=plain, folder=str(folder.path), policy=policy)
+    train = train_callable(config, plain, policy, folder, console)
 
     def train_together(folder: RunFolder) -> list[dict[str, float]]:
-        helper_processes.tell(do="train")
+        helper_processes.send(do="train")
         return train(folder)
 
     return train_together
 
 
 def train_callable(
-    config: DictConfig, key: dict[str, Any], policy: str, folder: RunFolder, console: Console
+    config: DictConfig, plain: dict[str, Any], policy: str, folder: RunFolder, console: Console
 ) -> Callable[[RunFolder], list[dict[str, float]]]:
-    """Build what trains in one process; only here are torch and TRL loaded."""
+    """Build the training function of one process; imports torch and TRL."""
     precision = {}
     if config.trainer.get("bf16") and not config.trainer.get("use_cpu") and not has_accelerator():
-        console.print("train: there is no GPU here, so it is in float32", highlight=False)
+        console.print("train: in float32, because there is no GPU", highlight=False)
         precision = {"bf16": False}
     args = instantiate(
         config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all", **precision
     )
     if args.world_size != helper_processes.processes():
         raise UserError(
-            f"{helper_processes.processes()} processes were started and do not train together; on processors alone "
-            "they do with +trainer.use_cpu=true"
+            f"{helper_processes.processes()} processes were started, but they do not train together; without GPUs, "
+            "add +trainer.use_cpu=true"
         )
     return partial(
         train_stage,
@@ -118,7 +119,7 @@ def train_callable(
         _built(config.quantization),
         _built(config.adapter),
         console,
-        key,
+        plain,
         hooks=PluginHooks(),
     )
 
@@ -131,20 +132,22 @@ def has_accelerator() -> bool:
 
 
 def _no_training(folder: RunFolder) -> list[dict[str, float]]:
-    raise AssertionError("the run was to end before its training")
+    raise AssertionError("the run ends before training")
 
 
 def _built(node: DictConfig | None) -> Any:
-    """Build what a node describes; one without ``_target_`` is what an experiment sets of something not chosen."""
+    """Build a node's object, or return ``None``; a node without ``_target_`` has options of something not chosen."""
     return instantiate(node, _convert_="all") if node and "_target_" in node else None
 
 
 def chosen(config: DictConfig, group: str) -> dict[str, Any]:
-    """Build what is chosen of a group of which several may be.
+    """Build the choices of a group that allows several.
+
+    Options that an experiment sets for something not chosen are ignored, except those of ``feedback.unit_tests``:
+    evaluation uses them.
 
     Raises:
-        UserError: If nothing is, or the command line sets something of what is not chosen. What an experiment sets of
-            it is left aside.
+        UserError: If nothing is chosen, or the command line sets an option of something that is not used.
     """
     built = {name: thing for name, node in config[group].items() if (thing := _built(node)) is not None}
     if not built:
@@ -152,13 +155,13 @@ def chosen(config: DictConfig, group: str) -> dict[str, Any]:
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     for key in map(override_key, overrides):
         name = key.removeprefix(f"{group}.").partition(".")[0]
-        if key.startswith(f"{group}.") and name not in built:
+        if key.startswith(f"{group}.") and name not in built and (group, name) != ("feedback", "unit_tests"):
             raise UserError(f"{key}: {name} is not chosen; add it: {group}=[{','.join([*built, name])}]")
     return built
 
 
 def build_evaluation(config: DictConfig) -> Evaluation:
-    """Build what says how a model is measured."""
+    """Build the evaluation: its sampler and measurements."""
     node = config.evaluation
     return Evaluation(
         sampler=instantiate(node.sampler, _convert_="all"),
@@ -169,14 +172,14 @@ def build_evaluation(config: DictConfig) -> Evaluation:
 
 
 def check_choices(config: DictConfig) -> None:
-    """Refuse, before any work, choices that do not go together, or need a package that is not installed."""
+    """Raise :class:`UserError` if choices do not fit together or need a package that is not installed."""
     needed = {"peft": config.get("adapter"), "bitsandbytes": config.quantization}
     for package, wanted in needed.items():
         if wanted is not None and importlib.util.find_spec(package) is None:
             raise UserError(f"{package} is not installed: pip install 'rrtf-trl[{EXTRAS[package]}]'")
     has_tests = "_target_" in (config.feedback.get("unit_tests") or {})
     if not has_tests and "trainer" not in config:
-        raise UserError("feedback: unit_tests must be among them, since evaluation goes by the tests")
+        raise UserError("feedback: unit_tests must be among them, since evaluation uses the tests")
     if "adapter" in config and config.quantization is not None and config.adapter is None:
         raise UserError("quantized weights cannot be trained themselves: add adapter=lora")
     limits = {
@@ -185,23 +188,23 @@ def check_choices(config: DictConfig) -> None:
     in_force = [name for name, limit in limits.items() if limit is not None]
     if not has_tests and in_force:
         raise UserError(
-            "feedback: unit_tests must be among them, or no limit set from which score on an answer is good enough, "
-            f"for without tests no score says so: {' '.join(f'{name}=null' for name in in_force)}"
+            "feedback: unit_tests must be among them, or the score limits must be off, since without tests no score "
+            f"means that a candidate passes: {' '.join(f'{name}=null' for name in in_force)}"
         )
     too_high = [f"{name}={limit:g}" for name, limit in limits.items() if limit is not None and limit > 1]
     if OmegaConf.select(config, "ranking.combine") == "weighted" and too_high:
         raise UserError(
-            f"{' and '.join(too_high)}: with ranking.combine=weighted scores lie between 0 and 1, and no answer would "
-            "be good enough. Say from which score on one is, or null for no such limit"
+            f"{' and '.join(too_high)}: with ranking.combine=weighted scores are between 0 and 1, and no candidate "
+            "would reach the limit. Set a limit between 0 and 1, or null for none"
         )
 
 
 def quiet_libraries() -> None:
-    """Keep the libraries' own bars and notes off the console; their errors still come."""
+    """Turn off the libraries' progress bars and notes; their errors are still shown."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)  # it has a slower way for what it misses
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)  # it warns about optional parts that are missing

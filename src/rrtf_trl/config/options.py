@@ -1,4 +1,4 @@
-"""Every option of every group: read from the configuration files, their comments, and the classes that they name."""
+"""Lists all options, from the configuration files, their comments, and the classes that they name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLACED = re.compile(r"(?:override )?/?([\w/]+)@([a-z][\w.]*)$")
 _COMMENT = re.compile(r"(?:^|\s)#\s?(.*)$")
 
 _FOREIGN = ("transformers", "trl", "peft", "torch")
-"""Libraries whose own documentation tells of their options, at length."""
+"""Libraries whose own documentation describes their options."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Option:
 
     Args:
         key: As on the command line, ``trainer.rank_weight``.
-        type: As the class or function takes it that gets it, or else the default's.
+        type: Of the argument that it sets, or else of the default.
         default: As in the file.
-        help: What it does.
+        help: Its description.
     """
 
     key: str
@@ -43,14 +43,14 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A file of a group.
+class ConfigFile:
+    """A configuration file, which is one choice of a group.
 
     Args:
         group: The group, empty for a whole configuration such as ``config.yaml``.
-        name: What the group is set to.
-        help: What it is, the first comment of the file.
-        sets: Other groups that it chooses, and what an experiment sets of them.
+        name: The choice.
+        help: The first comment of the file.
+        sets: The choices of other groups that it makes, and the options of them that an experiment sets.
         options: Its options.
     """
 
@@ -61,59 +61,56 @@ class Choice:
     options: list[Option]
 
 
-def choices(folders: Sequence[Path], groups: Sequence[str] = ()) -> list[Choice]:
-    """Return all files of some folders of configuration; of two of the same name the first counts.
+def choices(folders: Sequence[Path], groups: Sequence[str] = ()) -> list[ConfigFile]:
+    """Return the configuration files of some folders; of two with the same name, the first.
 
     Args:
-        folders: In the order in which Hydra looks into them.
-        groups: Only these; of the whole configurations, which have no group, those with such a name. None are all.
+        folders: In Hydra's order.
+        groups: Only these groups, and whole configurations by their names; empty for all.
 
     Raises:
         UserError: If there is no such group.
     """
-    files = _files(folders)
-    names = dict.fromkeys(group or name for group, name in sorted(files))
-    for asked in groups:
-        if asked not in names:
-            raise UserError(f"no group {asked!r}; there are {', '.join(names)}")
-    found = [
-        _choice(file, group)
-        for (group, name), file in sorted(files.items())
-        if not groups or (group or name) in groups
-    ]
-    # What one choice of a group says of an option goes for the others too.
+    files = sorted(_files(folders).items())
+    names = dict.fromkeys(group or name for (group, name), _ in files)
+    for requested in groups:
+        if requested not in names:
+            raise UserError(f"no group {requested!r}; there are {', '.join(names)}")
+    found = [_choice(file, group) for (group, name), file in files if not groups or (group or name) in groups]
+    # The comment on an option in one choice of a group applies to the other choices.
     helps = {(choice.group, option.key): option.help for choice in found for option in choice.options if option.help}
 
-    def helped(choice: Choice, option: Option) -> Option:
+    def helped(choice: ConfigFile, option: Option) -> Option:
         return replace(option, help=option.help or helps.get((choice.group, option.key), ""))
 
     return [replace(choice, options=[helped(choice, option) for option in choice.options]) for choice in found]
 
 
 def keys(folders: Sequence[Path]) -> list[str]:
-    """Return every key of some folders of configuration, and every group; nothing that they name is imported."""
+    """Return every key and every group of some folders of configuration; the classes in them are not imported."""
     found: dict[str, None] = {}
-    inside: dict[str, list[str]] = {}  # the keys of a group's choices, from its place on
-    placed: list[tuple[str, str]] = []  # where else a group is put, and which
+    group_keys: dict[str, list[str]] = {}  # the keys of a group's choices, relative to the group
+    placed: list[tuple[str, str]] = []  # a package, and the group that is also placed there
     for (group, _), file in _files(folders).items():
         package, _, text = _head(file, group)
         try:
             node: Any = yaml.safe_load(text) or {}
         except yaml.YAMLError:
-            continue  # the user hears of it where the file is used
-        own = list(dotted(node))
-        inside.setdefault(group, []).extend(own)
-        around = itertools.accumulate(filter(None, package.split(".")), "{}.{}".format)
-        found |= dict.fromkeys([*filter(None, [group]), *around, *(f"{package}.{key}".lstrip(".") for key in own)])
+            continue  # the error is reported when the file is used
+        file_keys = list(dotted(node))
+        group_keys.setdefault(group, []).extend(file_keys)
+        parents = itertools.accumulate(filter(None, package.split(".")), "{}.{}".format)
+        full = [f"{package}.{key}".lstrip(".") for key in file_keys]
+        found |= dict.fromkeys([*filter(None, [group]), *parents, *full])
         chosen = [name for part in node.get("defaults", []) if isinstance(part, dict) for name in part]
         placed += [(f"{package}.{put[2]}".lstrip("."), put[1]) for put in map(_PLACED.match, chosen) if put]
     for place, group in placed:
-        found |= dict.fromkeys([place, *(f"{place}.{key}" for key in inside.get(group, []))])
+        found |= dict.fromkeys([place, *(f"{place}.{key}" for key in group_keys.get(group, []))])
     return list(found)
 
 
 def _files(folders: Sequence[Path]) -> dict[tuple[str, str], Path]:
-    """Return the files by group and name; of two the first counts."""
+    """Return the files by group and name; of two with the same name, the first."""
     files: dict[tuple[str, str], Path] = {}
     for folder in folders:
         for file in sorted(folder.rglob("*.yaml")):
@@ -124,7 +121,7 @@ def _files(folders: Sequence[Path]) -> dict[tuple[str, str], Path]:
 
 
 def _head(file: Path, group: str) -> tuple[str, str, str]:
-    """Return a file's package, the comment that it begins with, and its text."""
+    """Return a file's package, its first comment, and its text."""
     text = file.read_text(encoding="utf-8")
     package, comment = group.replace("/", "."), []
     for line in itertools.takewhile(lambda line: line.startswith("#"), text.splitlines()):
@@ -135,32 +132,35 @@ def _head(file: Path, group: str) -> tuple[str, str, str]:
     return package, " ".join(comment), text
 
 
-def _choice(file: Path, group: str) -> Choice:
-    package, about, text = _head(file, group)
+def _choice(file: Path, group: str) -> ConfigFile:
+    package, description, text = _head(file, group)
     node: Any = yaml.safe_load(text)
     node = node if isinstance(node, dict) else {}
-    sets: list[str] = []
-    for part in node.get("defaults", []):
-        chosen = part if isinstance(part, dict) else {}
-        sets += [f"{key.removeprefix('override ')}={value}" for key, value in chosen.items()]
-    sets += [part for part in node.get("defaults", []) if isinstance(part, str) and part != "_self_"]
+    defaults = node.get("defaults", [])
+    sets = [
+        f"{key.removeprefix('override ')}={value}"
+        for part in defaults
+        if isinstance(part, dict)
+        for key, value in part.items()
+    ]
+    sets += [part for part in defaults if isinstance(part, str) and part != "_self_"]
     comments = dict(_comments(yaml.compose(text, yaml.SafeLoader), text.splitlines()))
     options = list(_options(node, package, "", comments, {}))
     if group and not package:  # an experiment sets options of others
         sets += [f"{option.key}={option.default}" for option in options]
         options = []
-    return Choice(group, file.stem, about, sets, options)
+    return ConfigFile(group, file.stem, description, sets, options)
 
 
 def _comments(node: yaml.Node, lines: Sequence[str], path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each key, dotted, with the comment beside it or in the line above it."""
+    """Yield each dotted key that has a comment, beside it or in the line above, with the comment."""
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        inside, line = f"{path}.{key.value}".lstrip("."), key.end_mark.line
+        dotted_key, line = f"{path}.{key.value}".lstrip("."), key.end_mark.line
         end = value.end_mark if value.end_mark.line == line else key.end_mark
         comment = _COMMENT.search(lines[line][end.column :]) or _COMMENT.match(lines[line - 1].strip() if line else "")
         if comment:
-            yield inside, comment[1]
-        yield from _comments(value, lines, inside)
+            yield dotted_key, comment[1]
+        yield from _comments(value, lines, dotted_key)
 
 
 def _options(
@@ -171,17 +171,17 @@ def _options(
     for name, value in node.items():
         if name.startswith("_") or (name == "defaults" and not path):
             continue
-        inside = f"{path}.{name}".lstrip(".")
-        kind, about = known.get(name, ("", ""))
+        file_key = f"{path}.{name}".lstrip(".")
+        kind, description = known.get(name, ("", ""))
         if isinstance(value, dict) and value and (not kind or "_target_" in value):
-            yield from _options(value, package, inside, comments, {})
+            yield from _options(value, package, file_key, comments, {})
             continue
-        key = f"{package}.{inside}".lstrip(".")
-        yield Option(key, kind or _type_of(value), _shown(value), comments.get(inside) or about)
+        key = f"{package}.{file_key}".lstrip(".")
+        yield Option(key, kind or _type_of(value), _shown(value), comments.get(file_key) or description)
 
 
 def _arguments(target: str) -> dict[str, tuple[str, str]]:
-    """Return the type and the description of each argument of a class or function, what others describe left out."""
+    """Return the type and description of each argument of a class or function; not descriptions of ``_FOREIGN``."""
     thing = get_object(target)
     described: dict[str, str] = {}
     for part in reversed(getattr(thing, "__mro__", [thing])):
@@ -191,8 +191,8 @@ def _arguments(target: str) -> dict[str, tuple[str, str]]:
 
 
 def _described(doc: str) -> dict[str, str]:
-    """Return the first sentence on each argument of a docstring of any usual style, Hugging Face's among them."""
-    from docstring_parser import parse  # only where options are listed
+    """Return the first sentence on each argument in a docstring of any common style."""
+    from docstring_parser import parse  # needed only to list options
 
     arguments = parse(re.sub(r"(?m)^\s*> .*$", "", doc)).params  # without Hugging Face's headings between arguments
     return {each.arg_name: _first_sentence(each.description or "") for each in arguments}

@@ -1,4 +1,4 @@
-"""What a run is going to do, in a few lines, before it does it."""
+"""The plan of a run, in a few lines: model, samples, training and memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _GIB = 2**30
 
 
 def plan(config: DictConfig) -> Iterator[str]:
-    """Yield lines that say which model, how many samples and tokens, which precision, and what memory they need.
+    """Yield lines with the model, the number of samples and tokens, the precision, and the memory.
 
     Memory is that of weights, gradients and the optimizer, from the sizes in the model's files; activations and the
-    key-value cache come on top, and grow with the batch.
+    key-value cache need more, which grows with the batch.
 
     Args:
         config: The run's configuration.
@@ -55,7 +55,7 @@ def _samplers(config: DictConfig) -> Iterator[str]:
     for name, node in config.sampler.items():
         options: Any = OmegaConf.to_container(node, resolve=False)
         if "_target_" not in options:
-            continue  # set by an experiment, and not chosen
+            continue  # an experiment sets its options, and it is not chosen
         n, tokens = options.get("n"), options.get("max_new_tokens")
         temperatures = options.get("temperatures")
         if not isinstance(n, int):
@@ -67,7 +67,7 @@ def _samplers(config: DictConfig) -> Iterator[str]:
 
 
 def _memory(config: DictConfig, size: ModelSize) -> str:
-    """Weights in float32 with gradients and AdamW's two moments where all are trained; else as they are stored."""
+    """Describe memory: 16 bytes a parameter (float32, gradient, AdamW's two moments) if all weights are trained."""
     sampling = size.bytes / _GIB
     if config.quantization is not None:
         bits = 4 if "load_in_4bit" in config.quantization else 8

@@ -1,4 +1,4 @@
-"""What follows a round: the settings that each round of a run resolves for itself."""
+"""The settings that depend on the round, and are resolved in each round."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-ROUNDS_OWN = ("round", "model.path")
-"""What a run in rounds sets anew in each round."""
+SET_IN_EACH_ROUND = ("round", "model.path")
+"""The keys that a run of several rounds sets in each round."""
 
 
 def resolved_but_for_rounds(config: DictConfig) -> DictConfig:
-    """Resolve what is the same in all rounds; what refers to a round's own keys is for each to resolve."""
-    written = dict(_leaves(OmegaConf.to_container(config, resolve=False)))
-    found = cast(DictConfig, OmegaConf.create(OmegaConf.to_container(config, resolve=True)))
-    following = set(ROUNDS_OWN)
-    while more := {key for key, value in written.items() if key not in following and _refers(key, value, following)}:
-        following |= more
-    for key in following.difference(ROUNDS_OWN):
-        OmegaConf.update(found, key, written[key], merge=False)
-    return found
+    """Return a configuration in which all values are resolved that do not depend on the round."""
+    unresolved = dict(_leaves(OmegaConf.to_container(config, resolve=False)))
+    resolved = cast(DictConfig, OmegaConf.create(OmegaConf.to_container(config, resolve=True)))
+    dependent = set(SET_IN_EACH_ROUND)
+    while more := {
+        key for key, value in unresolved.items() if key not in dependent and _refers(key, value, dependent)
+    }:
+        dependent |= more
+    for key in dependent.difference(SET_IN_EACH_ROUND):
+        OmegaConf.update(resolved, key, unresolved[key], merge=False)
+    return resolved
 
 
 def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -33,10 +35,10 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _refers(key: str, value: Any, others: Collection[str]) -> bool:
-    """Whether the unresolved value of a key names one of some others, a node around it, or one within.
+    """Return whether the unresolved value of a key refers to one of ``others``, or to a node around or inside one.
 
-    Each word of an interpolation counts as a name, for a resolver may look any up. One taken for a name that is none
-    does no harm: what refers to it is resolved later.
+    Each word of an interpolation counts as a name, since a resolver may look it up. A word that is not a name does no
+    harm: the value is only resolved later.
     """
     _, _, interpolated = str(value).partition("${")
     for name in re.split(r"[\s${}:,'\"\[\]]+", interpolated):

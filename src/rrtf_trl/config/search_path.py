@@ -1,4 +1,4 @@
-"""Makes Hydra look for configuration in the plugins' folders, after our own."""
+"""Adds the plugins' folders of configuration to Hydra's search path, after that of rrtf-trl."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class RRTFSearchPath(SearchPathPlugin):
     """Appends the paths that plugins return from ``rrtf_config_paths``."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Append each path that is not there yet: ours is where Hydra was told to begin."""
+        """Append each path that is not there yet; that of rrtf-trl is Hydra's first."""
         known = {str(item.path).removeprefix("file://") for item in search_path.get_path()}
         for path in plugins().config_paths():
             if path.removeprefix("file://") not in known:
@@ -21,5 +21,5 @@ class RRTFSearchPath(SearchPathPlugin):
 
 
 def install() -> None:
-    """Register it with Hydra, once."""
+    """Register :class:`RRTFSearchPath` with Hydra; a second call does nothing."""
     HydraPlugins.instance().register(RRTFSearchPath)

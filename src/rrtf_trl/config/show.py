@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .options import Choice
+from .options import ConfigFile
 
 _COMMANDS = {
     "config": "rrtf run",
@@ -15,13 +15,13 @@ _COMMANDS = {
 _HEAD = """\
 # Options
 
-Every option of every group, with its type and default. `rrtf config options` tells the same of the version and plugins
-that you have, and with `--config-dir` of your own files; `rrtf config options --markdown` wrote this page.
+Every option of every group, with its type and default. `rrtf config options` prints them for the installed version and
+plugins, and with `--config-dir` for your own files; `rrtf config options --markdown` wrote this page.
 """
 
 
-def as_text(found: Sequence[Choice]) -> Iterator[str]:
-    """Yield lines for the terminal: each choice, and its options one a line."""
+def as_text(found: Sequence[ConfigFile]) -> Iterator[str]:
+    """Yield lines for the terminal: each choice, then one option per line."""
     for choice in found:
         yield f"{_title(choice)}  {choice.help}".rstrip()
         if choice.sets:
@@ -31,8 +31,8 @@ def as_text(found: Sequence[Choice]) -> Iterator[str]:
         yield ""
 
 
-def as_markdown(found: Sequence[Choice]) -> Iterator[str]:
-    """Yield lines of Markdown: a section a group, a table a choice."""
+def as_markdown(found: Sequence[ConfigFile]) -> Iterator[str]:
+    """Yield lines of Markdown: a section for each group, a table for each choice."""
     yield from _HEAD.splitlines()
     group = None
     for choice in found:
@@ -53,7 +53,7 @@ def as_markdown(found: Sequence[Choice]) -> Iterator[str]:
                 yield f"| `{option.key}` | {f'`{kind}`' if kind else ''} | `{default}` | {_escaped(option.help)} |"
 
 
-def _title(choice: Choice) -> str:
+def _title(choice: ConfigFile) -> str:
     return f"{choice.group}={choice.name}" if choice.group else _COMMANDS.get(choice.name, choice.name)
 
 

@@ -1,4 +1,4 @@
-"""Values of the wrong type are refused before any work, by key and by the place where they were set."""
+"""Refuses values of the wrong type before any work; the message names the key and where it was set."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from omegaconf import DictConfig, OmegaConf
 
 from rrtf_trl.errors import UserError
 
-_OWN = {"name": str, "seed": int, "runs_dir": str, "rounds": int, "round": int}
+_UNGROUPED = {"name": str, "seed": int, "runs_dir": str, "rounds": int, "round": int}
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
 def check_types(config: DictConfig, leave_out: Sequence[str] = ()) -> None:
-    """Refuse values that what they are for cannot take.
+    """Check that each value has the type of the argument that it is for.
 
     Args:
         config: The whole configuration.
-        leave_out: Groups that are not looked at, since what they name is not loaded.
+        leave_out: Groups that are not checked, because their classes are not to be imported.
 
     Raises:
-        UserError: If there is one; the message names the key, the type and where the value was set.
+        UserError: If a value does not; the message names the key, the type and where the value was set.
     """
-    check_own(config)
+    check_ungrouped(config)
     for name in map(str, config):
         node = None if name in leave_out or OmegaConf.is_missing(config, name) else config[name]
         if isinstance(node, DictConfig):
@@ -37,15 +37,15 @@ def check_types(config: DictConfig, leave_out: Sequence[str] = ()) -> None:
                 _check(key, value, kind)
 
 
-def check_own(config: DictConfig) -> None:
-    """The same for what is in no group."""
-    for name, kind in _OWN.items():
+def check_ungrouped(config: DictConfig) -> None:
+    """Check the values that are in no group, see :func:`check_types`."""
+    for name, kind in _UNGROUPED.items():
         if name in config and not OmegaConf.is_missing(config, name):
             _check(name, config[name], kind)
 
 
 def _typed(node: DictConfig, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each value under a node that is an argument of something, with its key and its type."""
+    """Yield the key, the value and the type of each value under a node that is an argument."""
     kinds = argument_types(node["_target_"]) if "_target_" in node else {}
     unresolved: Any = OmegaConf.to_container(node, resolve=False)
     for name in map(str, node):
@@ -62,10 +62,10 @@ def _typed(node: DictConfig, path: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 def argument_types(target: str) -> dict[str, Any]:
-    """Return the types of the arguments of a class or function; those that only the type checker knows, as written."""
+    """Return the types of a class's or function's arguments; those that only a type checker can resolve as text."""
     thing = get_object(target)
     found: dict[str, Any] = {}
-    # The class itself for the fields of a dataclass: its bases' may name what only their own modules know.
+    # The class itself for a dataclass's fields; types of its bases may resolve only in their own modules.
     for part in [thing, *(vars(base).get("__init__") for base in reversed(getattr(thing, "__mro__", [])))]:
         try:
             found |= get_type_hints(part) if part else {}
@@ -83,24 +83,24 @@ def _check(key: str, value: Any, kind: Any) -> None:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Return whether a plain value may be of a type; what cannot be told from the type alone fits."""
-    import msgspec  # only where values are checked, not where a command's help is shown
+    """Return whether a plain value may be of a type; true if the type alone does not decide it."""
+    import msgspec  # not needed for a command's help
 
     try:
-        msgspec.convert(value, kind, dec_hook=_beyond_plain)
+        msgspec.convert(value, kind, dec_hook=_not_plain)
     except msgspec.ValidationError:
         return False
-    except (TypeError, NotImplementedError):  # a type of which no plain value can be
+    except (TypeError, NotImplementedError):  # a type that no plain value has
         return True
     return True
 
 
-def _beyond_plain(kind: type, value: Any) -> NoReturn:
+def _not_plain(kind: type, value: Any) -> NoReturn:
     raise NotImplementedError(kind)
 
 
 def written(annotation: Any) -> str:
-    """Return a type as it is written, with YAML's word for ``None``."""
+    """Return a type as text, with YAML's word for ``None``."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text)  # without the modules
     text = re.sub(r"Optional\[(\w+)\]", r"\1 | None", text)
@@ -108,7 +108,7 @@ def written(annotation: Any) -> str:
 
 
 def set_in(key: str) -> str:
-    """Return where a value was set, in words: on the command line, or in which file; empty where it cannot be told."""
+    """Return where a value was set, ``on the command line`` or ``in FILE``; empty if that is unknown."""
     if not HydraConfig.initialized():
         return ""
     hydra = HydraConfig.get()
@@ -128,14 +128,14 @@ def set_in(key: str) -> str:
 
 
 def _holds(file: Path, key: str) -> bool:
-    """Whether a file sets a key, in full or from the file's place in the configuration on."""
+    """Return whether a file sets a key, in full or relative to the file's package."""
     parts = key.split(".")
     ends = {".".join(parts[start:]) for start in range(min(3, len(parts)))}
     return not ends.isdisjoint(dotted(yaml.safe_load(file.read_text(encoding="utf-8")) or {}))
 
 
 def dotted(node: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Yield the keys of a file of configuration, as on the command line, without Hydra's own."""
+    """Yield the dotted keys of a configuration file, without Hydra's."""
     for name, value in node.items():
         if not str(name).startswith("_") and (name != "defaults" or path):
             key = f"{path}.{name}".lstrip(".")

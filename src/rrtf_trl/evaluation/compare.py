@@ -1,4 +1,4 @@
-"""Compare models on the same problems, problem by problem."""
+"""Compare models that were measured on the same problems."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Comparison:
     """Two models on the same problems.
 
     Args:
-        names: Of the two.
-        problems: How many both have.
-        wins: Problems of which the second solves a larger share of its samples than the first.
-        losses: Problems of which it solves a smaller share.
-        gained: Problems that the second solves and the first does not, at least once in their samples.
-        lost: Problems that the first solves and the second does not.
-        p_value: Of McNemar's exact test on ``gained`` and ``lost``, two-sided.
-        gain: The second's pass@1 less the first's, with its 95% interval over problems.
+        names: The two models' names.
+        problems: Number of problems.
+        wins: Problems on which a larger fraction of the second model's samples passes than of the first's.
+        losses: Problems on which a smaller fraction passes.
+        gained: Problems that only the second model solves. A problem is solved if any sample passes.
+        lost: Problems that only the first model solves.
+        p_value: McNemar's exact two-sided test on ``gained`` and ``lost``.
+        gain: The second's pass@1 minus the first's, with its 95% interval over problems.
     """
 
     names: tuple[str, str]
@@ -39,11 +39,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Overlap:
-    """One field of a Venn diagram of solved problems.
+    """One region of a Venn diagram of solved problems.
 
     Args:
-        models: Who solves these problems; all the others do not. Empty for the problems that none solves.
-        tasks: The problems.
+        models: The models that solve these problems, which no other model solves. Empty for problems that none solves.
+        tasks: The problems' ids.
     """
 
     models: tuple[str, ...]
@@ -51,7 +51,9 @@ class Overlap:
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test: a fair coin decides each problem on which two differ.
+    """Return the two-sided p-value of McNemar's exact test.
+
+    The null hypothesis is that each problem which only one model solves is equally likely to be either's.
 
     Args:
         gained: Problems that only the second solves.
@@ -71,34 +73,34 @@ def compare(first: Counts, second: Counts, names: tuple[str, str] = ("first", "s
     """Compare two models.
 
     Args:
-        first: Samples and passes of each problem, by ``task_id``.
-        second: The same of the other model.
-        names: Of the two.
+        first: Numbers of samples and of passes of each problem, by ``task_id``.
+        second: The same for the other model.
+        names: The two models' names.
 
     Raises:
         ValueError: If they do not have the same problems.
     """
     _check_same(dict(zip(names, (first, second), strict=True)))
-    rates = [(_rate(first[task]), _rate(second[task])) for task in first]
-    gained = sum(before == 0 < after for before, after in rates)
-    lost = sum(after == 0 < before for before, after in rates)
+    rates = [tuple(passed / samples for samples, passed in (first[task], second[task])) for task in first]
+    gained = sum(one == 0 < other for one, other in rates)
+    lost = sum(other == 0 < one for one, other in rates)
     return Comparison(
         names=names,
         problems=len(rates),
-        wins=sum(after > before for before, after in rates),
-        losses=sum(after < before for before, after in rates),
+        wins=sum(other > one for one, other in rates),
+        losses=sum(other < one for one, other in rates),
         gained=gained,
         lost=lost,
         p_value=mcnemar(gained, lost),
-        gain=paired_gain([before for before, _ in rates], [after for _, after in rates]),
+        gain=paired_gain([one for one, _ in rates], [other for _, other in rates]),
     )
 
 
 def overlaps(models: Mapping[str, Counts]) -> list[Overlap]:
-    """Return the fields of the Venn diagram of the problems that each model solves, as the paper draws it.
+    """Return all regions of the Venn diagram of solved problems (PanGu-Coder2's figure), largest intersections first.
 
     Args:
-        models: Samples and passes of each problem, by model. A problem is solved if any sample passes.
+        models: Numbers of samples and of passes of each problem, by model. A problem is solved if any sample passes.
 
     Raises:
         ValueError: If they do not have the same problems.
@@ -106,13 +108,11 @@ def overlaps(models: Mapping[str, Counts]) -> list[Overlap]:
     _check_same(models)
     tasks = list(next(iter(models.values())))
     solvers = {task: tuple(name for name, counts in models.items() if counts[task][1]) for task in tasks}
-    fields = [chosen for size in range(len(models), -1, -1) for chosen in itertools.combinations(models, size)]
-    return [Overlap(chosen, [task for task in tasks if solvers[task] == chosen]) for chosen in fields]
-
-
-def _rate(pair: list[int]) -> float:
-    samples, passed = pair
-    return passed / samples
+    return [
+        Overlap(names, [task for task in tasks if solvers[task] == names])
+        for size in range(len(models), -1, -1)
+        for names in itertools.combinations(models, size)
+    ]
 
 
 def _check_same(models: Mapping[str, Counts]) -> None:
@@ -120,5 +120,5 @@ def _check_same(models: Mapping[str, Counts]) -> None:
     for other, counts in others:
         missing, more = sorted(first.keys() - counts.keys()), sorted(counts.keys() - first.keys())
         if missing or more or not first:
-            told = f"{other} lacks {', '.join(missing[:3])}" if missing else f"{name} lacks {', '.join(more[:3])}"
-            raise ValueError(f"a paired comparison needs the same problems: {told if first else f'{name} has none'}")
+            fault = f"{other} lacks {', '.join(missing[:3])}" if missing else f"{name} lacks {', '.join(more[:3])}"
+            raise ValueError(f"a paired comparison needs the same problems: {fault if first else f'{name} has none'}")

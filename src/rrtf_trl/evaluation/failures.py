@@ -1,18 +1,18 @@
-"""What went wrong, counted: the state, the exception, and the test that failed first."""
+"""Count failed candidates by state, exception and first failed test."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rrtf_trl.records import Judgement
 
-# For verdicts that were stored before they had fields for it: in messages.
+# Judgements of older stores have the exception only in their messages.
 _NAME = r"(?:\w*(?:Error|Exception|ExceptionGroup|Interrupt|Exit|Warning)|Stop(?:Async)?Iteration)"
 _EXCEPTION = re.compile(rf"\b({_NAME})\b(?=:| |$|,|\))")
-# The text of an assertion, or what a call returned, may name an exception; one that ended a call stands between the
+# An assertion's text or a returned value may name an exception too. The one that ended a call is between the test's
 # label and the call.
 _ENDED_A_CALL = re.compile(
     rf"(?:check|(?:test|case) \d+(?:: assert (?:(?! returned ).)*)?): "
@@ -22,7 +22,7 @@ _ENDED_A_CALL = re.compile(
 _TEST = re.compile(r"^(?:test|case) (\d+)\b")
 
 WRONG_ANSWER = "wrong answer"
-"""Stands in place of an exception where the program answered, and the answer was wrong."""
+"""The ``exception`` of a failure where the program returned a wrong answer."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Failure:
 
     Args:
         state: The judgement's state.
-        exception: The exception's type, ``wrong answer`` where there was none, or empty where neither is known
-            (a timeout, for instance, or a program that ended its own process).
-        test: The index of the first test that failed; ``None`` where it is not known: the program did not
-            load, or the tests are one function, as HumanEval's.
+        exception: The exception's type; ``wrong answer`` where there was none; empty where neither is known, as for
+            a timeout or a program that ended its own process.
+        test: The index of the first failed test; ``None`` where it is not known, since the program did not load or
+            the tests are one function, as HumanEval's.
     """
 
     state: str
@@ -49,7 +49,7 @@ class Failure:
             ValueError: If the judgement is not one of tests.
         """
         if judgement.state is None:
-            raise ValueError(f"{judgement.feedback} gives no state: failures are those of tests")
+            raise ValueError(f"{judgement.feedback} gives no state: only judgements of tests have failures")
         if judgement.state == "passed":
             return None
         state, detail = judgement.state, judgement.detail
@@ -66,7 +66,7 @@ class Failure:
 
 
 def _in_message(state: str, message: str) -> str | None:
-    """The exception in the message of a verdict that was stored before verdicts had it in a field."""
+    """Return the exception that the message of a judgement from an older store names."""
     ended = _ENDED_A_CALL.match(message)
     if ended:
         return ended[1] or ""
@@ -77,13 +77,10 @@ def _in_message(state: str, message: str) -> str | None:
 def count_failures(counts: Counter[Failure]) -> list[dict[str, Any]]:
     """Return rows of ``state``, ``exception``, ``test`` and ``count``, the most frequent first."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0].state, item[0].exception, item[0].test or 0))
-    return [
-        {"state": failure.state, "exception": failure.exception, "test": failure.test, "count": count}
-        for failure, count in ordered
-    ]
+    return [{**asdict(failure), "count": count} for failure, count in ordered]
 
 
 def base_passed(judgement: Judgement, base_tests: int) -> bool:
-    """Return whether a candidate passes the first ``base_tests`` of its tests, as EvalPlus' base tests are."""
+    """Return whether a candidate passes the first ``base_tests`` of its tests, which are EvalPlus' base tests."""
     failure = Failure.of(judgement)
     return failure is None or (failure.test is not None and failure.test >= base_tests)

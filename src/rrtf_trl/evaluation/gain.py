@@ -1,4 +1,4 @@
-"""What a policy gained: each figure before and after training, paired over the same problems."""
+"""The gain of training: each figure before and after, paired over the same problems."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .measurement import Evaluation, Measured, figures, pass_at_ks
 def before_and_after(
     before: Mapping[str, Measured], after: Mapping[str, Measured], evaluation: Evaluation
 ) -> dict[str, dict[str, Any]]:
-    """Return each figure of two policies with its interval, and the paired gain: what ``results.json`` holds.
+    """Return the content of ``results.json``: each figure of both policies with its interval, and the paired gain.
 
-    A figure that one of them lacks, where a problem has fewer samples than its k, is left out.
+    A figure is left out where one policy lacks it, since a problem has fewer than k samples.
 
     Args:
-        before: What was measured of the policy that training started from.
-        after: The same of the policy that came out, on the same problems.
+        before: Results of the policy that training started from, by measurement.
+        after: Results of the trained policy, on the same problems.
         evaluation: How both were measured.
     """
-    base, trained = (figures(found, evaluation.measurements) for found in (before, after))
+    base, trained = (figures(measured, evaluation.measurements) for measured in (before, after))
     results: dict[str, dict[str, Any]] = {}
     for figure, row in base.items():
         if figure not in trained:

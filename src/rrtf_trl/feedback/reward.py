@@ -1,35 +1,35 @@
-"""A feedback source as a reward function of TRL's GRPOTrainer, so that both methods train on the same judge."""
+"""A feedback source as a reward function of TRL's GRPOTrainer, so that both trainers learn from the same scores."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from rrtf_trl.errors import FeedbackError
-from rrtf_trl.records import Candidate, Problem, Prompt, RecordError, content_hash
+from rrtf_trl.files.rows import parse_json
+from rrtf_trl.records import Candidate, Problem, Prompt, content_hash
 
 from .base import Feedback
 
 logger = logging.getLogger(__name__)
 
 Extract = Callable[[str, Prompt, str | None], str]
-"""(completion, prompt, entry point) to the program that is judged."""
+"""A function of (completion, prompt, entry point) that returns the program to judge."""
 
 
 def as_reward_func(feedback: Feedback, extract: Extract | None = None) -> Callable[..., list[float | None]]:
     r"""Return a reward function for ``GRPOTrainer(reward_funcs=...)`` that scores completions by ``feedback``.
 
     It reads these columns of the data set: ``tests`` (the JSON text of a problem's tests, or the object),
-    ``entry_point``, and, where there are any, ``task_id`` and ``reference``. JSON text is the safe form of
-    ``tests``: a column of objects gets one type for all rows, which many tests do not fit.
+    ``entry_point``, and, if there, ``task_id`` and ``reference``. JSON text is the safe form of ``tests``: a column
+    of objects has one type for all rows, which many tests do not fit.
 
-    The reward is the score of the judgement; ``None``, which GRPO leaves out, where a row has no ``tests``,
-    the source abstained, or it failed for a reason of its own.
+    The reward is the judgement's score; it is ``None``, which GRPO ignores, where a row has no ``tests``, the source
+    abstained, or it failed after some judgements. A row that cannot be judged is a :class:`ValueError`.
 
     Args:
-        feedback: The source; its name is the reward's in the logs.
+        feedback: The source; the logs name the reward after it.
         extract: Finds the program in a completion; by default as the samplers do.
 
     >>> from rrtf_trl.feedback import UnitTests
@@ -47,7 +47,7 @@ def as_reward_func(feedback: Feedback, extract: Extract | None = None) -> Callab
     def reward(prompts: list[Prompt], completions: list[Any], **columns: Any) -> list[float | None]:
         if "tests" not in columns:
             raise ValueError(
-                f"The data set has no column 'tests', by which {feedback.name} judges. Add one with the JSON text of "
+                f"The data set has no column 'tests', which {feedback.name} needs. Add one with the JSON text of "
                 "each problem's tests."
             )
         items = []
@@ -79,21 +79,19 @@ _COLUMNS = ("task_id", "tests", "entry_point", "reference")
 def _problem(prompt: Prompt, row: dict[str, Any], index: int) -> Problem:
     tests = row["tests"]
     try:
-        # In a column of objects, each has null in the fields of the others.
-        row["tests"] = json.loads(tests) if isinstance(tests, str) else _without_nulls(tests)
+        if isinstance(tests, str):
+            row["tests"] = parse_json(tests)
+        else:  # in a column of objects, each has null in the fields of the others
+            row["tests"] = {name: value for name, value in tests.items() if value is not None}
         row["task_id"] = str(row.get("task_id") or content_hash(prompt, row["tests"]))
         return Problem.from_json({"prompt": prompt, **row})
-    except (json.JSONDecodeError, RecordError) as error:
+    except ValueError as error:
         raise ValueError(f"Row {index} of the batch cannot be judged: {error}") from error
 
 
-def _without_nulls(tests: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in tests.items() if value is not None}
-
-
-def _candidate(problem: Problem, response: str, name: str, extract: Extract) -> Candidate:
+def _candidate(problem: Problem, response: str, candidate_id: str, extract: Extract) -> Candidate:
     return Candidate(
-        candidate_id=name,
+        candidate_id=candidate_id,
         task_id=problem.task_id,
         response=response,
         code=extract(response, problem.prompt, problem.entry_point),
@@ -111,6 +109,6 @@ def _text(completion: Any) -> str:
 
 
 def _extract(response: str, prompt: Prompt, entry_point: str | None) -> str:
-    from rrtf_trl.programs.extract import extract_code  # what training sees, the tests see
+    from rrtf_trl.programs.extract import extract_code  # as for training
 
     return extract_code(response, prompt, entry_point).code

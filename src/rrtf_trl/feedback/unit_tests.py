@@ -1,4 +1,4 @@
-"""Unit tests as feedback: run the candidate in the sandbox, and score it by the tests that it passes."""
+"""Unit tests as feedback: the sandbox runs a candidate, and its score is the fraction of tests that it passes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rrtf_trl.sandbox import Job, Outcome, Sandbox, SandboxBackend, SandboxUnava
 from rrtf_trl.sandbox.pool import UNSAFE
 
 JUDGE_VERSION = 2
-"""Raised when the sandbox comes to judge a program otherwise than before, so that no old verdict is taken for its."""
+"""Increased when the sandbox changes how it judges a program, so that stored judgements of before are not reused."""
 
 
 class UnitTests:
@@ -23,13 +23,13 @@ class UnitTests:
     ``memory``, ``refused``; the score is the fraction of tests passed.
 
     Args:
-        timeout: Seconds of processor time a candidate may take.
-        memory_mb: Memory a candidate may take, in MiB.
-        workers: Checks at a time; by default one a processor core.
+        timeout: Seconds of processor time that a candidate may use.
+        memory_mb: Memory that a candidate may use, in MiB.
+        workers: Candidates that run at a time; by default one for each processor core.
         allow_unsafe: Whether to run candidates on a machine that offers no isolation (see :mod:`rrtf_trl.sandbox`).
-            Verdicts of such runs are kept apart from those of others.
-        backend: What judges in place of a sandbox on this machine, for instance a plugin's that sends jobs
-            elsewhere; the limits above are then its own affair. Its verdicts must be ``strict``.
+            The store keeps such judgements apart from isolated ones.
+        backend: Runs the jobs in place of a sandbox on this machine, for instance a plugin's on another one; it has
+            its own limits, and those above do not count. Its outcomes must have the trust ``strict``.
     """
 
     name = "unit_tests"
@@ -49,31 +49,28 @@ class UnitTests:
         self.backend = backend
 
     def identity(self) -> dict[str, Any]:
-        """Return the source's name, the version of the judge, and the limits or else the backend that has its own.
-
-        Where candidates run without isolation, it says so.
-        """
+        """Return the name, the judge's version, and the limits or the backend; also whether there is no isolation."""
         decisive: dict[str, Any] = {"timeout": self.timeout, "memory_mb": self.memory_mb}
         if self.backend is not None:
-            decisive = {"executor": self.backend.identity()}  # the key's name is that of verdicts stored already
+            decisive = {"executor": self.backend.identity()}  # the key's name in stores that exist
         elif self._unsafe:
             decisive |= UNSAFE
         return {"feedback": self.name, "judge": JUDGE_VERSION, **decisive}
 
     @cached_property
     def _unsafe(self) -> bool:
-        """Whether candidates run without isolation: decided once, so that all verdicts are of the same kind."""
+        """Whether candidates run without isolation; found once, so that all judgements are of the same kind."""
         return self.allow_unsafe and Sandbox(allow_unsafe=True).is_unsafe
 
     def check(self, problem: Problem) -> None:
-        """Raise :class:`ValueError` if the sandbox does not run tests of this kind."""
+        """Raise :class:`ValueError` if the sandbox cannot run the problem's tests."""
         check_job(job_for(problem, code="", job_id=problem.task_id))
 
     def judge(self, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
-        """Yield one judgement for each item, as the checks end.
+        """Yield one judgement for each item, as the jobs end.
 
         Raises:
-            FeedbackError: If the sandbox itself failed on a candidate, after its own retries, or cannot run here.
+            FeedbackError: If the sandbox cannot run here or failed on a candidate, or an outcome is not strict.
         """
         own = Sandbox(workers=self.workers, timeout=self.timeout, memory_mb=self.memory_mb, allow_unsafe=self._unsafe)
         try:
@@ -89,7 +86,7 @@ class UnitTests:
         if outcome.trust != "strict":
             raise FeedbackError(
                 f"candidate {outcome.job_id} was judged in its own process (trust: {outcome.trust}), where a program "
-                "that cheats passes: such a verdict is no feedback to train on"
+                "that cheats passes: such an outcome is no feedback to train on"
             )
         return Judgement(
             candidate_id=outcome.job_id,
@@ -101,16 +98,16 @@ class UnitTests:
 
 
 def _detail(outcome: Outcome) -> dict[str, Any]:
-    """What a judgement keeps of an outcome: what is known of the first failure is there only where there is one."""
-    always = {"passed": outcome.passed, "total": outcome.total, "message": outcome.message, "tier": outcome.tier}
+    """Return what a judgement keeps of an outcome, with the first failure if there is one."""
+    detail = {"passed": outcome.passed, "total": outcome.total, "message": outcome.message, "tier": outcome.tier}
     failure = {name: getattr(outcome, name) for name in ("test", "test_index", "expected", "got", "exception")}
-    return always | {name: value for name, value in failure.items() if value is not None}
+    return detail | {name: value for name, value in failure.items() if value is not None}
 
 
 def job_for(problem: Problem, *, code: str, job_id: str, trust: Literal["strict", "weak"] = "strict") -> Job:
     """Return the sandbox job that runs ``code`` against a problem's tests.
 
-    The reference goes along as trusted context: HumanEval's tests call helpers that stand in the prompt.
+    The reference is passed as trusted context, since HumanEval's tests call helpers from the prompt.
     """
     return Job(
         job_id=job_id,

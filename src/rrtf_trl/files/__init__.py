@@ -1,1 +1,1 @@
-"""Files: rows in, rows out, and files that are written whole or not at all."""
+"""Read data sets; write files and folders whole or not at all."""

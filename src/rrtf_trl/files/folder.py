@@ -1,4 +1,4 @@
-"""A folder of results: paths, JSON and JSONL files in it, each written whole or not at all."""
+"""A folder of results with JSON and JSONL files, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .atomic import write_whole
 
 
 class Folder:
-    """The files of one folder, by name.
+    """One folder, whose files are accessed by name.
 
     Args:
-        path: The folder; made when something is first written to it.
+        path: The folder; created when a file is first written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -27,7 +27,7 @@ class Folder:
         return self.path / name
 
     def writing(self, name: str) -> AbstractContextManager[TextIO]:
-        """Open a file for writing that takes its name only when the block ends without an error."""
+        """Open a file for writing; it appears only if the block ends without an error."""
         return write_whole(self.path / name)
 
     def write_json(self, name: str, value: Any) -> None:
@@ -37,7 +37,7 @@ class Folder:
             file.write("\n")
 
     def write_jsonl(self, name: str, rows: Iterable[dict[str, Any]]) -> int:
-        """Write rows as they come, one a line, and return how many."""
+        """Write rows, one a line, and return how many."""
         count = 0
         with self.writing(name) as file:
             for row in rows:
@@ -46,18 +46,17 @@ class Folder:
         return count
 
     def read_json(self, name: str) -> Any:
-        """Return what a JSON file holds, or ``None`` where there is none."""
+        """Return the content of a JSON file, or ``None`` if there is no such file."""
         path = self.path / name
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def read_jsonl(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a JSONL file."""
         with (self.path / name).open(encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
+            yield from map(json.loads, file)
 
     def digest(self, name: str) -> str:
-        """Return a hash of a file's content."""
+        """Return the first 16 hex digits of the SHA-256 of a file's content."""
         with (self.path / name).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
 from rrtf_trl.errors import InputError
 
 HUB = "hub:"
-"""What a path starts with that names a data set on a hub."""
+"""The prefix of a path that names a data set on a hub."""
 
 
 def read_rows(path: str | Path, subset: str | None = None, split: str | None = None) -> Iterator[tuple[str, Any]]:
     """Yield (where, row) for each row of a data set; ``where`` is the file and line, for messages.
 
     Args:
-        path: A file that ends in ``.jsonl``, ``.json`` (a list of objects) or ``.parquet``, the first two
-            also gzipped; or ``hub:NAME`` for a data set of a hub.
+        path: A file that ends in ``.jsonl``, ``.json`` (a list of objects) or ``.parquet``, plain or gzipped; or
+            ``hub:NAME`` for a data set of a hub.
         subset: Of a hub's data set, where it has several.
         split: Of a hub's data set.
 
@@ -31,8 +34,6 @@ def read_rows(path: str | Path, subset: str | None = None, split: str | None = N
         return
     path = Path(path)
     name = path.name.removesuffix(".gz")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
     if name.endswith(".parquet"):
         yield from _from_parquet(path)
     elif name.endswith(".json"):
@@ -45,38 +46,60 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, object) for each non-blank line of a JSONL file, plain or ``.gz``.
 
     Raises:
-        InputError: If the file is missing, is no UTF-8 text, or a line is no JSON object.
+        InputError: If the file is missing, or a line is not UTF-8 text (a byte order mark is skipped) or not a JSON
+            object that Python can read.
     """
     path = Path(path)
+    with _opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            row = _parsed(line, path, number)
+            if not isinstance(row, dict):
+                raise InputError(f"{path}:{number}: expected a JSON object, got {type(row).__name__}")
+            yield number, row
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: If it is not JSON, is nested too deep, or has an integer of more digits than Python reads.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedIOBase]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    open_text = gzip.open if path.suffix == ".gz" else open
-    number = 0
     try:
-        with open_text(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise InputError(f"{path}:{number}: not JSON: {error.msg} at column {error.colno}") from None
-                if not isinstance(row, dict):
-                    raise InputError(f"{path}:{number}: expected a JSON object, got {type(row).__name__}")
-                yield number, row
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}:{number + 1}: not UTF-8 text ({error.reason})") from None
-    except (gzip.BadGzipFile, EOFError) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path}: not a whole gzip file ({error})") from None
 
 
-def _from_list(path: Path) -> Iterator[tuple[str, Any]]:
-    open_text = gzip.open if path.suffix == ".gz" else open
+def _parsed(data: bytes, path: Path, line: int | None = None) -> Any:
+    """Return the value of JSON bytes: of one line of a file, or of the whole file."""
+    where = path if line is None else f"{path}:{line}"
     try:
-        with open_text(path, "rt", encoding="utf-8") as file:
-            rows = json.load(file)
-    except (json.JSONDecodeError, UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
+        return parse_json(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: not UTF-8 text ({error.reason})") from None
+    except json.JSONDecodeError as error:
+        fault = error.msg.removesuffix(" at")
+        raise InputError(f"{path}:{line or error.lineno}: not JSON: {fault} at column {error.colno}") from None
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON: {error}") from None
+
+
+def _from_list(path: Path) -> Iterator[tuple[str, Any]]:
+    with _opened(path) as file:
+        rows = _parsed(file.read(), path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(
             f"{path}: expected a list of JSON objects; a file with one object a line should end in .jsonl"
@@ -90,7 +113,7 @@ def _from_parquet(path: Path) -> Iterator[tuple[str, Any]]:
 
     number = 0
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with _opened(path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
             for batch in file.iter_batches(batch_size=64):
                 for row in batch.to_pylist():
                     number += 1
@@ -104,10 +127,10 @@ def _from_hub(name: str, subset: str | None, split: str | None) -> Iterator[tupl
 
     try:
         rows = datasets.load_dataset(name, subset, split=split or "test")
-    except Exception as error:  # from many libraries, and all of them mean the same here
+    except Exception as error:  # each of the libraries below raises its own kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{HUB}{name}: the data set cannot be had from the hub ({reason}). Download its file where there is a "
-            "network, and give the file's path instead."
+            f"{HUB}{name}: the data set cannot be loaded from the hub ({reason}). Download its file where there is a "
+            "network, and pass the file's path instead."
         ) from None
     yield from ((f"{HUB}{name}: row {number}", row) for number, row in enumerate(rows, start=1))

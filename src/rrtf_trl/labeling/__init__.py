@@ -1,8 +1,8 @@
-"""The web page where people rank answers, and what becomes of their rankings.
+"""The web page where people rank candidates, and the uses of their rankings.
 
     a run, or a file ──▶ items ──▶ labels.jsonl ──▶ aggregate ──▶ feedback `human`, or training rows
     sources.py           page      label_file.py    agreement     formats/
 
-The heart is a file of actions that is only ever added to (:mod:`.labels`). The page adds to it, an import adds to
-it, and everything else is worked out from it.
+The labels file is a list of actions that rows are only appended to (:mod:`.labels`), by the page and by an import.
+Everything else is computed from it.
 """

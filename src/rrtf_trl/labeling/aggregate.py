@@ -1,19 +1,20 @@
-"""From several people's rankings to one score an answer.
+"""From several people's rankings to one score for each candidate.
 
-``borda``: the share of the other answers that it was ranked above, a tie counting half, over all labels
+``borda``: the fraction of the other candidates that it was ranked above, a tie counting half, over all labels
 (de Borda, 1781, divided by the number of rivals so that rankings of different length can be added).
 
-``bradley_terry``: the strengths under which the comparisons are likeliest (Bradley and Terry, 1952), a tie
-counting as half a win for either side, as a probability: how likely it is to win against the other answers
-of its problem, on average. It allows for *whom* an answer was compared with, which Borda does not: take it
-where people saw different subsets. Fitted with the library ``choix``; everybody has tied with everybody by a
-tenth of a comparison beforehand, without which the one who always won would be infinitely strong.
+``bradley_terry``: the strengths under which the comparisons are likeliest (Bradley and Terry, 1952), a tie counting
+as half a win for either side; the score is the mean probability of winning against the problem's other candidates.
+It allows for *which* others a candidate was compared with, which Borda does not: use it where people saw different
+subsets. The library ``choix`` fits it. Every two candidates start with a tenth of a comparison, tied: without that,
+one that always won would be infinitely strong.
 
-Either way scores lie in [0, 1], equal scores are ties, and a tie makes no training pair.
+Either way scores are in [0, 1], equal scores are ties, and a tie makes no training pair.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -32,21 +33,21 @@ Method = Literal["borda", "bradley_terry"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 PRIOR_WINS = 0.05
-"""What each answer has won against each other one before anybody has said anything."""
+"""Wins of each candidate against each other one before any label is counted."""
 
-_DIGITS = 4  # what an optimizer leaves beyond is no difference
+_DIGITS = 4  # smaller differences are the optimizer's error
 
 
 @dataclass
-class Opinion:
-    """What people together say of one answer.
+class CandidateScore:
+    """What the labels of all people say of one candidate.
 
     Args:
-        answer_id: The answer.
+        answer_id: The candidate.
         score: From 0 (below all others) to 1 (above all others).
-        votes: A dict a label: ``annotator``, ``rank``, ``of`` (how many were ranked), and ``seconds``.
-        agreement: The share of pairs with this answer on which two people agree, over all such two; ``None`` where
-            no two people ranked the same pair.
+        votes: A dict for each label: ``annotator``, ``rank``, ``of`` (how many were ranked), and ``seconds``.
+        agreement: Over every two people and every pair with this candidate that both ranked, the fraction on which
+            they agree; ``None`` where there is no such pair.
     """
 
     answer_id: str
@@ -55,14 +56,10 @@ class Opinion:
     agreement: float | None = None
 
 
-def aggregate(labels: Iterable[Label], method: Method = "borda") -> dict[str, Opinion]:
-    """Return the opinion on every labelled answer, by ``answer_id``.
+def aggregate(labels: Iterable[Label], method: Method = "borda") -> dict[str, CandidateScore]:
+    """Return the score of every labelled candidate, by ``answer_id``.
 
-    Labels of the same prompt go together, whichever item they were made on.
-
-    Args:
-        labels: All labels.
-        method: ``borda`` or ``bradley_terry``.
+    Labels of the same prompt are counted together, whichever item they are of.
 
     Raises:
         ValueError: If there is no such method.
@@ -72,58 +69,58 @@ def aggregate(labels: Iterable[Label], method: Method = "borda") -> dict[str, Op
     by_prompt: dict[str, list[Label]] = {}
     for label in labels:
         by_prompt.setdefault(prompt_key(label.item.prompt), []).append(label)
-    opinions: dict[str, Opinion] = {}
+    found: dict[str, CandidateScore] = {}
     for group in by_prompt.values():
         scores = borda(group) if method == "borda" else bradley_terry(group)
-        agreement = _agreement(group)
-        for answer, score in scores.items():
-            votes = [_vote(label, answer) for label in group if answer in label.ranks]
-            opinions[answer] = Opinion(answer, score, votes, agreement.get(answer))
-    return opinions
+        agreement = _agreement_by_candidate(group)
+        for candidate, score in scores.items():
+            votes = [_vote(label, candidate) for label in group if candidate in label.ranks]
+            found[candidate] = CandidateScore(candidate, score, votes, agreement.get(candidate))
+    return found
 
 
 def borda(labels: Iterable[Label]) -> dict[str, float]:
-    """Return the mean share of rivals that each answer beat, by ``answer_id``; for labels of one prompt."""
-    won: dict[str, float] = {}
-    rivals: dict[str, int] = {}
+    """Return the fraction of rivals that each candidate beat, by ``answer_id``; for labels of one prompt."""
+    won: defaultdict[str, float] = defaultdict(float)
+    rivals: Counter[str] = Counter()
     for label in labels:
         for one, other, better in label.pairs():
-            for answer, points in ((one, (1 + better) / 2), (other, (1 - better) / 2)):
-                won[answer] = won.get(answer, 0.0) + points
-                rivals[answer] = rivals.get(answer, 0) + 1
-    return {answer: round(won[answer] / rivals[answer], _DIGITS) for answer in won}
+            won[one] += (1 + better) / 2
+            won[other] += (1 - better) / 2
+            rivals.update((one, other))
+    return {candidate: round(won[candidate] / rivals[candidate], _DIGITS) for candidate in won}
 
 
 def bradley_terry(labels: Iterable[Label], prior: float = PRIOR_WINS) -> dict[str, float]:
-    """Return each answer's mean probability to win against the others, by ``answer_id``; for labels of one prompt.
+    """Return each candidate's mean probability to win against the others, by ``answer_id``; for labels of one prompt.
 
     Args:
         labels: The labels.
-        prior: Wins of each against each beforehand; without any, strengths can be infinite.
+        prior: Wins of each against each beforehand; with 0, strengths can be infinite.
     """
     import numpy as np
 
-    wins: dict[tuple[str, str], float] = {}
+    wins: defaultdict[tuple[str, str], float] = defaultdict(float)
     for label in labels:
         for one, other, better in label.pairs():
-            wins[one, other] = wins.get((one, other), 0.0) + (1 + better) / 2
-            wins[other, one] = wins.get((other, one), 0.0) + (1 - better) / 2
-    answers = sorted({answer for pair in wins for answer in pair})
-    matrix = np.full((len(answers), len(answers)), prior)
+            wins[one, other] += (1 + better) / 2
+            wins[other, one] += (1 - better) / 2
+    candidates = sorted({candidate for pair in wins for candidate in pair})
+    matrix = np.full((len(candidates), len(candidates)), prior)
     np.fill_diagonal(matrix, 0.0)
     for (one, other), count in wins.items():
-        matrix[answers.index(one), answers.index(other)] += count
+        matrix[candidates.index(one), candidates.index(other)] += count
     strength = strengths(matrix)
     beats = 1 / (1 + np.exp(strength[None, :] - strength[:, None]))
-    mean = (beats.sum(axis=1) - 0.5) / max(len(answers) - 1, 1)
-    return {answer: round(float(mean[index]), _DIGITS) for index, answer in enumerate(answers)}
+    mean = (beats.sum(axis=1) - 0.5) / max(len(candidates) - 1, 1)
+    return {candidate: round(float(mean[index]), _DIGITS) for index, candidate in enumerate(candidates)}
 
 
 def strengths(wins: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Bradley-Terry strengths: logarithms, with mean zero.
+    """Return Bradley-Terry strengths: logarithms, with mean zero; float64, shape ``[n]``.
 
     Args:
-        wins: ``wins[i, j]`` is how often i beat j; shape ``[n, n]``.
+        wins: ``wins[i, j]`` is how often i beat j; float64, shape ``[n, n]``.
     """
     try:
         from choix import ilsr_pairwise_dense
@@ -133,19 +130,19 @@ def strengths(wins: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def _vote(label: Label, answer: str) -> dict[str, object]:
-    vote: dict[str, object] = {"annotator": label.annotator, "rank": label.ranks[answer], "of": len(label.ranks)}
+def _vote(label: Label, candidate: str) -> dict[str, object]:
+    vote: dict[str, object] = {"annotator": label.annotator, "rank": label.ranks[candidate], "of": len(label.ranks)}
     return vote if label.seconds is None else {**vote, "seconds": label.seconds}
 
 
-def _agreement(labels: list[Label]) -> dict[str, float]:
-    """Return, by answer, the share of equal verdicts among all two people who ranked the same pair with it."""
-    verdicts: dict[tuple[str, str], list[int]] = {}
+def _agreement_by_candidate(labels: list[Label]) -> dict[str, float]:
+    """Return, by candidate, how often two people agree on a pair with it, over every two who ranked that pair."""
+    by_pair: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for label in labels:
         for one, other, better in label.pairs():
-            verdicts.setdefault((one, other), []).append(better)
-    same: dict[str, list[bool]] = {}
-    for pair, said in verdicts.items():
-        for answer in pair:
-            same.setdefault(answer, []).extend(a == b for a, b in combinations(said, 2))
-    return {answer: round(sum(equal) / len(equal), _DIGITS) for answer, equal in same.items() if equal}
+            by_pair[one, other].append(better)
+    same: defaultdict[str, list[bool]] = defaultdict(list)
+    for pair, choices in by_pair.items():
+        for candidate in pair:
+            same[candidate].extend(a == b for a, b in combinations(choices, 2))
+    return {candidate: round(sum(equal) / len(equal), _DIGITS) for candidate, equal in same.items() if equal}

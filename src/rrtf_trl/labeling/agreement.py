@@ -1,20 +1,21 @@
-"""How far people agree, and which way each of them leans.
+"""How far people agree, and each one's biases.
 
-Krippendorff's alpha (Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011; computed by the
-package ``krippendorff``) is 1 for perfect agreement and 0 for what chance would give:
+Krippendorff's alpha (Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011; computed by the package
+``krippendorff``) is 1 for perfect agreement and 0 for what chance would give:
 
-- *ordinal, on ranks*: a unit is an answer of an item, its value the rank that a person gave it, ties at their
-  mean rank, scaled to 0 … 1 so that items of different length go together;
-- *nominal, on pairs*: a unit is a pair of answers of an item, its value which one is better, or a tie.
+- *ordinal, on ranks*: a unit is a candidate of an item, its value the rank that a person gave it, ties at their mean
+  rank, scaled to 0 … 1 so that items of different length can be compared;
+- *nominal, on pairs*: a unit is a pair of candidates of an item, its value which one is better, or a tie.
 
-Ranks of one item depend on each other, so alpha says less about chance here than for independent units; the
-plain share of agreeing pairs stands beside it.
+Ranks of one item depend on each other, so alpha says less about chance here than for independent units; that is why
+the plain fraction of agreeing pairs is reported too.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -23,14 +24,14 @@ from typing import Literal
 from rrtf_trl.errors import UserError
 from rrtf_trl.statistics.proportion import Share
 
-from .labels import Label, Ledger
+from .labels import Label, Ledger, labels_by_item
 
-_STANDING = ("reference", "human", "teacher", "student")
+_SOURCES_BEST_FIRST = ("reference", "human", "teacher", "student")
 
 
 @dataclass
-class Between:
-    """Two people: the share of pairs of answers of which they say the same, ties included."""
+class AgreementOfTwo:
+    """On how many pairs of candidates two people agree, ties included; ``agreement`` is a fraction of ``pairs``."""
 
     one: str
     other: str
@@ -40,20 +41,20 @@ class Between:
 
 
 @dataclass
-class Person:
-    """One person's habits.
+class AnnotatorHabits:
+    """One person's habits and biases.
 
     Args:
         name: Their name.
-        labels: Items that they ranked.
-        skipped: Items that they skipped.
+        labels: How many items they ranked.
+        skipped: How many they skipped.
         seconds: Median attention to an item, or ``None``.
-        ties: The share of pairs that they tied.
-        looked_at_tests: The share of their items where they looked at test results.
-        earlier: How often the answer that stood earlier on the page won; 0.5 is no bias.
-        longer: How often the longer answer won; compare it with ``others``.
-        sources: How often an answer of one source won against one of another, by ``"teacher over student"``;
-            compare it with ``others``.
+        ties: The fraction of pairs that they tied.
+        looked_at_tests: The fraction of their items where they looked at test results.
+        earlier: How often the candidate that the page showed earlier won; 0.5 is no bias.
+        longer: How often the longer candidate won; ``expected`` is how often it won with other people.
+        sources: How often a candidate of one source won against one of another, by ``"teacher over student"``;
+            ``expected`` as above.
     """
 
     name: str
@@ -72,13 +73,13 @@ class Agreement:
     """What :func:`agreement` finds.
 
     Args:
-        items: Items with a label.
-        shared: Items with labels by two people or more.
-        labels: All labels.
+        items: How many items have a label.
+        shared: How many have labels by two people or more.
+        labels: How many labels there are.
         alpha_ranks: Krippendorff's alpha, ordinal, on ranks; ``None`` where it is not defined.
         alpha_pairs: Krippendorff's alpha, nominal, on pairs; ``None`` where it is not defined.
-        between: Any two people who ranked the same answers.
-        people: Everybody.
+        between: Every two people who ranked the same candidates.
+        people: Every person who ranked or skipped an item.
     """
 
     items: int
@@ -86,23 +87,22 @@ class Agreement:
     labels: int
     alpha_ranks: float | None
     alpha_pairs: float | None
-    between: list[Between]
-    people: list[Person]
+    between: list[AgreementOfTwo]
+    people: list[AnnotatorHabits]
 
 
 def agreement(ledger: Ledger) -> Agreement:
     """Return how far the people of a labels file agree, and each one's biases."""
     labels = ledger.labels()
-    on_item: dict[str, list[Label]] = {}
-    for label in labels:
-        on_item.setdefault(label.item.item_id, []).append(label)
+    by_item = labels_by_item(labels)
+    choices = _pair_choices(labels)
     return Agreement(
-        items=len(on_item),
-        shared=sum(len(found) > 1 for found in on_item.values()),
+        items=len(by_item),
+        shared=sum(len(found) > 1 for found in by_item.values()),
         labels=len(labels),
-        alpha_ranks=_alpha(_ranks(labels), "ordinal"),
-        alpha_pairs=_alpha(_verdicts(labels), "nominal"),
-        between=_between(on_item.values()),
+        alpha_ranks=_krippendorff_alpha(_scaled_ranks(labels), "ordinal"),
+        alpha_pairs=_krippendorff_alpha(choices, "nominal"),
+        between=_between(choices),
         people=_people(ledger, labels),
     )
 
@@ -112,20 +112,20 @@ def agreement(ledger: Ledger) -> Agreement:
 _Values = dict[str, dict[tuple[str, ...], float]]  # by person, by unit
 
 
-def _ranks(labels: Iterable[Label]) -> _Values:
+def _scaled_ranks(labels: Iterable[Label]) -> _Values:
     """Return each person's mean ranks, scaled to 0 (best) … 1 (worst)."""
     values: _Values = {}
     for label in labels:
-        given = sorted(label.ranks.values())
-        for answer, rank in label.ranks.items():
-            mean = given.index(rank) + (given.count(rank) - 1) / 2
-            unit = (label.item.item_id, answer)
-            values.setdefault(label.annotator, {})[unit] = round(mean / (len(given) - 1), 6)
+        ordered = sorted(label.ranks.values())
+        for candidate, rank in label.ranks.items():
+            mean = ordered.index(rank) + (ordered.count(rank) - 1) / 2
+            unit = (label.item.item_id, candidate)
+            values.setdefault(label.annotator, {})[unit] = round(mean / (len(ordered) - 1), 6)
     return values
 
 
-def _verdicts(labels: Iterable[Label]) -> _Values:
-    """Return each person's verdict on each pair of answers: 1, −1, or 0 for a tie."""
+def _pair_choices(labels: Iterable[Label]) -> _Values:
+    """Return each person's choice for each pair of candidates: 1, −1, or 0 for a tie."""
     values: _Values = {}
     for label in labels:
         for one, other, better in label.pairs():
@@ -133,7 +133,7 @@ def _verdicts(labels: Iterable[Label]) -> _Values:
     return values
 
 
-def _alpha(values: _Values, level: Literal["ordinal", "nominal"]) -> float | None:
+def _krippendorff_alpha(values: _Values, level: Literal["ordinal", "nominal"]) -> float | None:
     """Return alpha, or ``None`` where no unit has two values or all values are the same."""
     try:
         import krippendorff
@@ -141,12 +141,9 @@ def _alpha(values: _Values, level: Literal["ordinal", "nominal"]) -> float | Non
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: pip install 'rrtf-trl[label]'") from None
 
-    times: dict[tuple[str, ...], int] = {}
-    for given in values.values():
-        for unit in given:
-            times[unit] = times.get(unit, 0) + 1
-    units = [unit for unit, count in times.items() if count > 1]
-    data = [[given.get(unit, math.nan) for unit in units] for given in values.values()]
+    counts = Counter(unit for by_unit in values.values() for unit in by_unit)
+    units = [unit for unit, count in counts.items() if count > 1]
+    data = [[by_unit.get(unit, math.nan) for unit in units] for by_unit in values.values()]
     if not units or len({value for row in data for value in row if not math.isnan(value)}) < 2:
         return None
     return float(krippendorff.alpha(reliability_data=np.array(data), level_of_measurement=level))
@@ -155,32 +152,27 @@ def _alpha(values: _Values, level: Literal["ordinal", "nominal"]) -> float | Non
 # -- Two people --------------------------------------------------------------------------------------------
 
 
-def _between(items: Iterable[list[Label]]) -> list[Between]:
-    found: dict[tuple[str, str], Between] = {}
-    for labels in items:
-        for a, b in combinations(sorted(labels, key=lambda label: label.annotator), 2):
-            mine, theirs = ({(x, y): better for x, y, better in label.pairs()} for label in (a, b))
-            both = mine.keys() & theirs.keys()
-            if both:
-                two = found.setdefault((a.annotator, b.annotator), Between(a.annotator, b.annotator, 0.0, 0, 0))
-                two.agreement += sum(mine[pair] == theirs[pair] for pair in both)
-                two.pairs += len(both)
-                two.items += 1
-    for two in found.values():
-        two.agreement /= two.pairs
-    return [found[key] for key in sorted(found)]
+def _between(choices: _Values) -> list[AgreementOfTwo]:
+    found = []
+    for one, other in combinations(sorted(choices), 2):
+        both = choices[one].keys() & choices[other].keys()
+        if both:
+            same = sum(choices[one][pair] == choices[other][pair] for pair in both)
+            found.append(AgreementOfTwo(one, other, same / len(both), len(both), len({item for item, *_ in both})))
+    return found
 
 
 # -- One person --------------------------------------------------------------------------------------------
 
-_Said = dict[tuple[str, str], list[tuple[str, int]]]  # who said what of each pair of answers
+_ChoicesByPair = dict[tuple[str, str], list[tuple[str, int]]]
+"""By pair of candidates: the annotators who ranked both, each with +1 (first better), −1 or 0 (tie)."""
 
 
-def _people(ledger: Ledger, labels: list[Label]) -> list[Person]:
-    said: _Said = {}
+def _people(ledger: Ledger, labels: list[Label]) -> list[AnnotatorHabits]:
+    choices: _ChoicesByPair = {}
     for label in labels:
         for one, other, better in label.pairs():
-            said.setdefault((one, other), []).append((label.annotator, better))
+            choices.setdefault((one, other), []).append((label.annotator, better))
     people = []
     for name, annotator in ledger.annotators.items():
         own = [label for label in labels if label.annotator == name]
@@ -188,16 +180,16 @@ def _people(ledger: Ledger, labels: list[Label]) -> list[Person]:
             seconds = [label.seconds for label in own if label.seconds is not None]
             pairs = [better for label in own for _, _, better in label.pairs()]
             people.append(
-                Person(
+                AnnotatorHabits(
                     name=name,
                     labels=len(own),
                     skipped=len(annotator.skipped),
                     seconds=statistics.median(seconds) if seconds else None,
-                    ties=sum(better == 0 for better in pairs) / len(pairs) if pairs else 0.0,
+                    ties=pairs.count(0) / len(pairs) if pairs else 0.0,
                     looked_at_tests=sum("tests" in label.looked for label in own) / len(own) if own else 0.0,
                     earlier=_earlier(own),
-                    longer=_longer(ledger, own, said, name),
-                    sources=_sources(ledger, own, said, name),
+                    longer=_longer(ledger, own, choices, name),
+                    sources=_sources(ledger, own, choices, name),
                 )
             )
     return people
@@ -211,43 +203,39 @@ def _earlier(labels: list[Label]) -> Share | None:
         for one, other, better in label.pairs()
         if better
     ]
-    return _share(won)
+    return Share.of(sum(won), len(won)) if won else None
 
 
-def _longer(ledger: Ledger, labels: list[Label], said: _Said, name: str) -> Share | None:
-    directed = {}
-    for one, other in _own_pairs(labels):
-        lengths = [len(ledger.answer(answer).text.strip()) for answer in (one, other)]
-        if lengths[0] != lengths[1]:
-            directed[one, other] = 1 if lengths[0] > lengths[1] else -1
-    return _directed(directed, said, name)
+def _longer(ledger: Ledger, labels: list[Label], choices: _ChoicesByPair, name: str) -> Share | None:
+    sides = {}
+    for one, other in _decided_pairs(labels):
+        first, second = (len(ledger.candidate(key).text.strip()) for key in (one, other))
+        if first != second:
+            sides[one, other] = 1 if first > second else -1
+    return _share_of_side(sides, choices, name)
 
 
-def _sources(ledger: Ledger, labels: list[Label], said: _Said, name: str) -> dict[str, Share]:
-    kinds: dict[str, dict[tuple[str, str], int]] = {}
-    for one, other in _own_pairs(labels):
-        first, second = (ledger.answer(answer).source for answer in (one, other))
+def _sources(ledger: Ledger, labels: list[Label], choices: _ChoicesByPair, name: str) -> dict[str, Share]:
+    order = _SOURCES_BEST_FIRST
+    sides: dict[str, dict[tuple[str, str], int]] = {}
+    for one, other in _decided_pairs(labels):
+        first, second = (ledger.candidate(key).source for key in (one, other))
         if first and second and first != second:
-            upper, lower = sorted((first, second), key=lambda s: (_STANDING.index(s) if s in _STANDING else -1, s))
-            kinds.setdefault(f"{upper} over {lower}", {})[one, other] = 1 if first == upper else -1
-    shares = {kind: _directed(kinds[kind], said, name) for kind in sorted(kinds)}
-    return {kind: share for kind, share in shares.items() if share is not None}
+            upper, lower = sorted((first, second), key=lambda s: (order.index(s) if s in order else -1, s))
+            sides.setdefault(f"{upper} over {lower}", {})[one, other] = 1 if first == upper else -1
+    return {kind: share for kind in sorted(sides) if (share := _share_of_side(sides[kind], choices, name)) is not None}
 
 
-def _own_pairs(labels: list[Label]) -> set[tuple[str, str]]:
+def _decided_pairs(labels: list[Label]) -> set[tuple[str, str]]:
     return {(one, other) for label in labels for one, other, better in label.pairs() if better}
 
 
-def _directed(directed: dict[tuple[str, str], int], said: _Said, name: str) -> Share | None:
-    """Return how often a person, and how often the others, decided for the side given for each pair."""
-    mine: list[bool] = []
+def _share_of_side(sides: dict[tuple[str, str], int], choices: _ChoicesByPair, name: str) -> Share | None:
+    """Return how often a person, and as ``expected`` how often others, chose the side of each pair in ``sides``."""
+    own: list[bool] = []
     others: list[bool] = []
-    for pair, side in directed.items():
-        for who, better in said[pair]:
+    for pair, side in sides.items():
+        for annotator, better in choices[pair]:
             if better:
-                (mine if who == name else others).append(better == side)
-    return _share(mine, sum(others) / len(others) if others else None)
-
-
-def _share(won: list[bool], expected: float | None = None) -> Share | None:
-    return Share.of(sum(won), len(won), expected) if won else None
+                (own if annotator == name else others).append(better == side)
+    return Share.of(sum(own), len(own), sum(others) / len(others) if others else None) if own else None

@@ -1,13 +1,13 @@
-"""Who may talk to the page: host and origin checks, a token, and what a browser is told about the answers.
+"""Who may reach the page: checks of host and origin, a token, and security headers.
 
-- ``Host`` must be a name by which the server is meant to be reached: a foreign page whose name was made to
-  point here (DNS rebinding) is refused.
-- A request that changes something must have the server's own ``Origin``: a foreign page cannot label for
-  somebody (cross-site request forgery).
-- Where the server is reached from other machines every request needs the token, once as ``?token=`` and from
-  then on as a cookie that no script can read and no foreign page's request carries.
-- The content security policy allows this server's own script and style sheet and nothing else, and no script may
-  write HTML but that one, which takes the server's; the page may not be framed, and nothing is kept in a cache.
+- ``Host`` must be a name of this server: a foreign page whose name was made to resolve to this machine (DNS
+  rebinding) is refused.
+- A request that changes something must have the server's own ``Origin``: a foreign page cannot label in
+  somebody's name (cross-site request forgery).
+- Where other machines reach the server, every request needs the token: the first as ``?token=``, later ones as a
+  cookie that no script can read and that requests from foreign pages do not carry.
+- The content security policy allows this server's own script and style sheet and nothing else, and only that script
+  may insert HTML, which it gets from this server; the page may not be framed, and nothing is cached.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rrtf_trl.errors import UserError
 
-SHORTEST_TOKEN = 16
+MIN_TOKEN = 16
 
 _HEADERS = {
     "content-security-policy": (
@@ -49,11 +49,11 @@ class Access:
 
     Args:
         host: The address that it listens on.
-        token: What every request needs, or ``None``.
+        token: The token that every request needs, or ``None``.
         public_url: Where a proxy in front of it is reached, such as ``https://label.example.org``, or ``None``.
 
     Raises:
-        UserError: If the token is too short, or the URL is none.
+        UserError: If the token is too short, or the URL is not one of a server's root.
     """
 
     host: str
@@ -61,19 +61,14 @@ class Access:
     public_url: str | None = None
 
     def __post_init__(self) -> None:
-        if self.token is not None and len(self.token) < SHORTEST_TOKEN:
-            raise UserError(f"the token RRTF_LABEL_TOKEN must have at least {SHORTEST_TOKEN} characters")
+        if self.token is not None and len(self.token) < MIN_TOKEN:
+            raise UserError(f"the token RRTF_LABEL_TOKEN must have at least {MIN_TOKEN} characters")
         if self.public_url is not None:
             parts = urlsplit(self.public_url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
                 raise UserError(f"--public-url must be like https://label.example.org, got {self.public_url!r}")
 
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine reaches the server."""
-        return self.public_url is None and is_loopback(self.host)
-
-    def knows(self, host: str) -> bool:
+    def is_own_host(self, host: str) -> bool:
         """Return whether a ``Host`` header names this server."""
         name = _name(host)
         if name is None:
@@ -82,19 +77,19 @@ class Access:
             return True
         if is_loopback(self.host):
             return is_loopback(name)
-        if _address(name) is not None:  # an address cannot be made to point elsewhere
+        if _address(name) is not None:  # DNS rebinding needs a name
             return True
         return name in {"localhost", self.host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
 
-    def own_origin(self, origin: str, host: str) -> bool:
-        """Return whether an ``Origin`` header is this server's, for a request to ``host``."""
+    def is_own_origin(self, origin: str, host: str) -> bool:
+        """Return whether an ``Origin`` header names this server, for a request to ``host``."""
         if self.public_url is not None and origin.lower() == self.public_url.rstrip("/").lower():
             return True
         return origin.lower() == f"http://{host.lower()}"
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine's own and no other's."""
+    """Return whether a host name or address reaches this machine alone."""
     address = _address(host)
     return address.is_loopback if address is not None else host.lower() == "localhost"
 
@@ -120,7 +115,7 @@ class Guard:
     """ASGI middleware that applies :class:`Access` to every request.
 
     Args:
-        app: What it guards.
+        app: The application.
         access: The rules.
     """
 
@@ -129,7 +124,7 @@ class Guard:
         self.access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer or refuse one request."""
+        """Handle or refuse one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -145,9 +140,9 @@ class Guard:
     def _refuse(self, request: Request) -> Response | None:
         headers: Headers = request.headers
         host = headers.get("host", "")
-        if not self.access.knows(host):
+        if not self.access.is_own_host(host):
             return PlainTextResponse("This server is not known by that name.", 421)
-        if request.method not in ("GET", "HEAD") and not self.access.own_origin(headers.get("origin", ""), host):
+        if request.method not in ("GET", "HEAD") and not self.access.is_own_origin(headers.get("origin", ""), host):
             return PlainTextResponse("This request comes from another site.", 403)
         if self.access.token is None:
             return None
@@ -155,10 +150,10 @@ class Guard:
         key = hashlib.sha256(f"rrtf label {self.access.token}".encode()).hexdigest()
         if hmac.compare_digest(request.cookies.get(cookie, "").encode(), key.encode()):
             return None
-        given = request.query_params.get("token", "")
-        if request.method == "GET" and hmac.compare_digest(given.encode(), self.access.token.encode()):
+        token = request.query_params.get("token", "")
+        if request.method == "GET" and hmac.compare_digest(token.encode(), self.access.token.encode()):
             rest = request.url.remove_query_params("token")
-            # 303 to a path of this server, so that the token is in no history and no link.
+            # 303 to a path of this server, to keep the token out of the history and of links.
             response = RedirectResponse(f"/{rest.path.lstrip('/')}" + (f"?{rest.query}" if rest.query else ""), 303)
             secure = (self.access.public_url or "").startswith("https:")
             response.set_cookie(cookie, key, max_age=30 * 86400, httponly=True, samesite="lax", secure=secure)

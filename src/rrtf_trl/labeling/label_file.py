@@ -1,7 +1,7 @@
-"""The labels file on disk: only ever added to, and what it says it has, it has.
+"""The labels file on disk: rows are only ever appended.
 
-A row is flushed to the disk before anybody is told that it is saved. One that was half written when the power
-went is left out; one that does not follow from those before it is refused by its line.
+A row is flushed to the disk before an action is confirmed. A last row that a crash left half written is ignored; a row
+that does not follow from those before it is an error that names its line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def is_labels_file(path: Path) -> bool:
 
 
 def read_labels(path: str | Path) -> Ledger:
-    """Read a labels file; it may be written to at the same time.
+    """Read a labels file; another process may be writing to it.
 
     Raises:
         InputError: If it is missing or a row is wrong; the message names file, line and field.
@@ -43,8 +43,7 @@ def read_labels(path: str | Path) -> Ledger:
 def _read(path: Path, ledger: Ledger) -> int:
     """Add a file's rows to a ledger; return how many bytes are whole rows.
 
-    A last row without a line's end that is no JSON was being written when the power went: nobody was told that it
-    was saved, and it is left out.
+    A last row that is no JSON and has no line end was cut off by a crash before it was confirmed: it is ignored.
     """
     size = 0
     try:
@@ -71,10 +70,10 @@ def _read(path: Path, ledger: Ledger) -> int:
 
 
 class LabelFile:
-    """A labels file to add to, by this process alone; ``ledger`` is what its rows add up to.
+    """A labels file that this process alone appends to; ``ledger`` is the state that its rows add up to.
 
     Args:
-        path: The file; made where it is missing.
+        path: The file; created if it is missing.
 
     Raises:
         InputError: If a row of it is wrong.
@@ -90,7 +89,7 @@ class LabelFile:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._file)
-            raise UserError(f"another `rrtf label` is writing to {path}: stop it, or name another --labels") from None
+            raise UserError(f"another `rrtf label` is writing to {path}: stop it, or set another --labels") from None
         try:
             self._size = _read(self.path, self.ledger)
             os.ftruncate(self._file, self._size)
@@ -112,19 +111,20 @@ class LabelFile:
         self.close()
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file and release its lock."""
         os.close(self._file)
 
     def add_items(self, items: Iterable[Item]) -> None:
-        """Write the items that are not there yet."""
+        """Append the items that the file does not have yet."""
         new = {item.item_id: item for item in items if item.item_id not in self.ledger.items}
         self.append(*({"kind": "item", **item.to_json()} for item in new.values()))
 
     def append(self, *rows: Row) -> None:
-        """Write rows, all or none; when this returns they are on the disk.
+        """Append rows, all or none; when this returns they are on the disk.
 
         Raises:
-            OSError: If they cannot be written; the file is as it was.
+            RecordError: If a row does not follow from those before it; the file is unchanged.
+            OSError: If they cannot be written; the file is unchanged.
         """
         try:
             for row in rows:

@@ -1,32 +1,33 @@
-"""The rows of a labels file, and what they add up to: everything that anybody did, one row an action.
+"""The rows of a labels file, one for each action, and the state that they add up to.
 
-The first row says what the file is; ``item`` rows hold what is labelled, whole, so that the file needs no
-other; the rest are actions. An action has an ``id``, a ``time`` (UTC), the ``annotator``, the ``item_id``
-and ``seconds``, the attention since that person's action before. The kinds of action:
+The first row names the format; ``item`` rows hold what is labelled, whole, so that the file needs no other; the rest
+are actions. An action has an ``id``, a ``time`` (UTC), the ``annotator``, the ``item_id`` and ``seconds``, the
+attention since that person's previous action. The kinds of action:
 
-``open``    the item was put before the annotator, with the answers in the order ``shown``
+``open``    the item was shown to the annotator, with its candidates in the order ``shown``
 ``rank``    ``answer_id`` got the next rank                   ``unrank``  its rank was taken back
-``tie``     the next one is to tie with the last one          ``rest``    all that are left tie for last
+``tie``     the next one is to tie with the last one          ``rest``    all without a rank tie for last
 ``look``    ``what`` (``tests``, ``diff``, ``response``) was looked at
-``submit``  the ranking is done: ``ranks`` by answer, 1 is best and equal ranks tie; ``item_seconds`` on it
-``skip``    the annotator does not want to rank this item     ``revisit`` … and would like the skipped ones back
+``submit``  the ranking is done: ``ranks`` by ``answer_id``, 1 is best and equal ranks tie; ``item_seconds`` on it
+``skip``    the annotator does not want to rank this item     ``revisit`` … and wants the skipped ones again
 ``undo``    the annotator's action ``undoes`` no longer counts
 
-What holds now is what these rows add up to (:class:`Ledger`), today as after a restart.
+:class:`Ledger` computes the state from these rows, on a restart as while they are written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, datetime
+from itertools import combinations
 from typing import Annotated, Any, Literal, get_args
 
-from rrtf_trl.forms import Must, NonEmpty, check, wrong
+from rrtf_trl.forms import Must, NonEmpty, check, field_error
 from rrtf_trl.records import RecordError
 
-from .draft import Draft, Refused
-from .items import Answer, Item
+from .draft import Draft, LabelRefused
+from .items import Item, ItemCandidate
 
 HEADER = {"kind": "labels", "version": 1}
 _Look = Literal["tests", "diff", "response"]
@@ -44,20 +45,20 @@ class _Action:
 
 
 _RANKS = dict[str, Annotated[int, Must("a whole number from 1", ge=1)]]
-_FROM_ELSEWHERE: list[Any] = [("shown", list[str] | None, None), ("origin", str | None, None)]
-_OWN: dict[str, list[Any]] = {
+_OF_IMPORTS: list[Any] = [("shown", list[str] | None, None), ("origin", str | None, None)]
+_OWN_FIELDS: dict[str, list[Any]] = {
     "open": [("shown", list[str])],
     "rank": [("answer_id", str)],
     "unrank": [("answer_id", str)],
     "tie": [],
     "rest": [],
     "look": [("what", _Look)],
-    "submit": [("ranks", _RANKS), ("item_seconds", float | None, None), *_FROM_ELSEWHERE],
-    "skip": _FROM_ELSEWHERE,
+    "submit": [("ranks", _RANKS), ("item_seconds", float | None, None), *_OF_IMPORTS],
+    "skip": _OF_IMPORTS,
     "revisit": [],
     "undo": [("undoes", str)],
 }
-_ACTIONS = {kind: make_dataclass(kind, own, bases=(_Action,), kw_only=True) for kind, own in _OWN.items()}
+_ACTIONS = {kind: make_dataclass(kind, own, bases=(_Action,), kw_only=True) for kind, own in _OWN_FIELDS.items()}
 _DRAFT = {"rank", "unrank", "tie", "rest"}
 
 Row = dict[str, Any]
@@ -69,11 +70,11 @@ class Label:
 
     Args:
         item: What was ranked.
-        annotator: Who did.
-        ranks: Rank by ``answer_id``: 1 is best, equal ranks tie. Answers without one were not ranked.
-        shown: The answers in the order in which they stood on the page; empty where that is not known.
-        seconds: Attention that it took, or ``None``.
-        time: When it was done, as ISO 8601; empty where that is not known.
+        annotator: Who ranked it.
+        ranks: Rank by ``answer_id``: 1 is best, equal ranks tie. Candidates without one were not ranked.
+        shown: The ids of the candidates in the order in which the page showed them; empty where that is not known.
+        seconds: Attention to the item, or ``None``.
+        time: When it was submitted, as ISO 8601; empty where that is not known.
         looked: What was looked at on demand: ``tests``, ``diff``, ``response``.
     """
 
@@ -86,28 +87,34 @@ class Label:
     looked: tuple[str, ...] = ()
 
     def pairs(self) -> Iterator[tuple[str, str, int]]:
-        """Yield each pair of ranked answers, ordered by id, with +1 (first better), −1 (second better) or 0 (tie)."""
-        keys = sorted(self.ranks)
-        for index, one in enumerate(keys):
-            for other in keys[index + 1 :]:
-                difference = self.ranks[other] - self.ranks[one]
-                yield one, other, (difference > 0) - (difference < 0)
+        """Yield each pair of ranked candidates, ordered by id, with +1 (first better), −1 (second better) or 0."""
+        for one, other in combinations(sorted(self.ranks), 2):
+            difference = self.ranks[other] - self.ranks[one]
+            yield one, other, (difference > 0) - (difference < 0)
+
+
+def labels_by_item(labels: Iterable[Label]) -> dict[str, list[Label]]:
+    """Return labels by the ``item_id`` of what they rank."""
+    by_item: dict[str, list[Label]] = {}
+    for label in labels:
+        by_item.setdefault(label.item.item_id, []).append(label)
+    return by_item
 
 
 @dataclass
 class Annotator:
-    """What one person has done.
+    """The state of one annotator.
 
     Args:
         name: Their name.
-        current: The item before them.
-        shown: Its answers, in the order shown.
+        current: The ``item_id`` of the item that they are ranking.
+        shown: The ids of its candidates, in the order shown.
         stack: Their actions that count and can be undone, oldest first.
         done: The submit that counts for each item, by ``item_id``.
-        skipped: Items that they do not want.
-        seconds: Attention spent on each item.
+        skipped: Items that they skipped.
+        seconds: Attention to each item.
         looked: What they looked at on each item.
-        last: When they last did anything.
+        last: The time of their last action.
     """
 
     name: str
@@ -121,43 +128,43 @@ class Annotator:
     last: datetime | None = None
 
     def draft(self) -> Draft:
-        """Return the ranking of the current item so far."""
+        """Return the unfinished ranking of the current item."""
         draft = Draft(self.shown)
         start = len(self.stack)
         while start and self.stack[start - 1]["kind"] in _DRAFT:
             start -= 1
         for row in self.stack[start:]:
-            step(draft, row)
+            _apply_to_draft(draft, row)
         return draft
 
 
-def step(draft: Draft, row: Row) -> None:
-    """Carry an action's change of the ranking out; raises :class:`Refused` if it cannot be done."""
+def _apply_to_draft(draft: Draft, row: Row) -> None:
+    """Carry out a ``rank``, ``unrank``, ``tie`` or ``rest``; raises :class:`LabelRefused` if it is not possible."""
     if row["kind"] == "rank":
         draft.rank(row["answer_id"])
     elif row["kind"] == "unrank":
         draft.unrank(row["answer_id"])
     elif row["kind"] == "tie":
         draft.toggle_tie()
-    elif row["kind"] == "rest":
+    else:
         draft.rest()
 
 
 class Ledger:
-    """What the rows of a labels file add up to."""
+    """The state that the rows of a labels file add up to."""
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.annotators: dict[str, Annotator] = {}
-        self.seen: set[str] = set()
-        self._answers: dict[str, Answer] = {}
+        self.seen: set[str] = set()  # the ids of all actions
+        self._candidates: dict[str, ItemCandidate] = {}
 
     def annotator(self, name: str) -> Annotator:
-        """Return a person by name, a new one if need be."""
+        """Return an annotator by name, a new one if need be."""
         return self.annotators.setdefault(name, Annotator(name))
 
     def labels(self) -> list[Label]:
-        """Return every label that counts, by the order in which the items and the people first came."""
+        """Return every label that counts, ordered by the first appearance of its item, then of its annotator."""
         return [
             Label(
                 item=self.items[item_id],
@@ -173,15 +180,16 @@ class Ledger:
             if (row := person.done.get(item_id)) is not None
         ]
 
-    def answer(self, key: str) -> Answer:
-        """Return what is known of an answer: of the items that have it, the one that names its source."""
-        return self._answers[key]
+    def candidate(self, key: str) -> ItemCandidate:
+        """Return a candidate by its id; where several items have it, one of those that name its source."""
+        return self._candidates[key]
 
     def apply(self, row: Row) -> None:
         """Add a row.
 
         Raises:
-            RecordError: If it is none, or does not follow from the rows before; the message names the field.
+            RecordError: If it is no row of a labels file, or does not follow from the rows before; the message names
+                the field.
         """
         kind = str(row.get("kind"))
         if kind == "labels":
@@ -190,17 +198,16 @@ class Ledger:
         elif kind == "item":
             item = Item.from_json({name: value for name, value in row.items() if name != "kind"})
             self.items.setdefault(item.item_id, item)
-            for answer in item.answers:
-                known = self._answers.setdefault(answer.answer_id, answer)
-                if known.source is None:
-                    self._answers[answer.answer_id] = answer
+            for candidate in item.answers:
+                if self._candidates.setdefault(candidate.answer_id, candidate).source is None:
+                    self._candidates[candidate.answer_id] = candidate
         elif kind in _ACTIONS:
             self._check(row)
             if row["id"] not in self.seen:
                 self.seen.add(row["id"])
                 self._act(row)
         else:
-            raise wrong("kind", f"one of labels, item, {', '.join(_ACTIONS)}", row.get("kind"))
+            raise field_error("kind", f"one of labels, item, {', '.join(_ACTIONS)}", row.get("kind"))
 
     def _check(self, row: Row) -> None:
         kind = row["kind"]
@@ -211,20 +218,20 @@ class Ledger:
         item = self.items.get(row.get("item_id") or "")
         if item is None:
             raise RecordError(f"field item_id: no item {row.get('item_id')!r} in the rows above")
-        known = {answer.answer_id for answer in item.answers}
+        known = {candidate.answer_id for candidate in item.answers}
         shown, ranks = row.get("shown") or [], row.get("ranks", {})
         if shown and sorted(shown) != sorted(known):
-            raise RecordError("field shown: expected each answer of the item once")
+            raise RecordError("field shown: expected each candidate of the item once")
         if not ranks.keys() <= known or (kind == "submit" and len(ranks) < 2):
-            raise RecordError("field ranks: expected a whole number from 1 for at least two answers of the item")
-        if row.get("answer_id", item.answers[0].answer_id) not in known:
-            raise RecordError(f"field answer_id: the item has no answer {row['answer_id']!r}")
+            raise RecordError("field ranks: expected a whole number from 1 for at least two candidates of the item")
+        if "answer_id" in row and row["answer_id"] not in known:
+            raise RecordError(f"field answer_id: the item has no candidate {row['answer_id']!r}")
         if kind in ("open", "submit", "skip") and not shown and not row.get("origin"):
             raise RecordError("field shown: missing")
 
     def _act(self, row: Row) -> None:
         person, kind = self.annotator(row["annotator"]), row["kind"]
-        if row.get("origin"):  # from elsewhere: nothing that this person did on the page
+        if row.get("origin"):  # imported: not an action on the page
             self._finish(person, row)
             return
         person.last = parse_time(row["time"])
@@ -241,11 +248,11 @@ class Ledger:
             self._undo(person, row)
         else:
             if item_id != person.current:
-                raise RecordError(f"field item_id: {item_id!r} is not before {person.name!r}")
+                raise RecordError(f"field item_id: {item_id!r} is not the current item of {person.name!r}")
             if kind in _DRAFT:
                 try:
-                    step(person.draft(), row)
-                except Refused as error:
+                    _apply_to_draft(person.draft(), row)
+                except LabelRefused as error:
                     raise RecordError(f"field kind: {kind} cannot be done here: {error}") from None
             else:
                 self._finish(person, row)
@@ -259,12 +266,12 @@ class Ledger:
         elif row["kind"] == "skip":
             person.skipped.add(row["item_id"])
         else:
-            raise RecordError(f"field origin: a row of kind {row['kind']} does not come from elsewhere")
+            raise RecordError(f"field origin: a row of kind {row['kind']} cannot be imported")
 
     @staticmethod
     def _undo(person: Annotator, row: Row) -> None:
         if not person.stack or person.stack[-1]["id"] != row.get("undoes"):
-            raise RecordError(f"field undoes: {row.get('undoes')!r} is not what {person.name!r} did last")
+            raise RecordError(f"field undoes: {row.get('undoes')!r} is not the last action of {person.name!r}")
         undone = person.stack.pop()
         if undone["kind"] in ("submit", "skip"):
             person.done.pop(undone["item_id"], None)
@@ -274,7 +281,11 @@ class Ledger:
 
 
 def parse_time(text: str) -> datetime | None:
-    """Return a time of day from ISO 8601, or ``None`` for an empty string; raises :class:`RecordError`."""
+    """Return a time from ISO 8601, as UTC if it names no zone, or ``None`` for an empty string.
+
+    Raises:
+        RecordError: If it is neither.
+    """
     if not text:
         return None
     try:

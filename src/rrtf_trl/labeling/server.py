@@ -1,4 +1,4 @@
-"""The labelling page's server: HTML for a person's next item, and one address that takes their actions."""
+"""The labelling page's server: HTML for an annotator's current item, and one URL that their actions are sent to."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 from starlette.routing import Route
 
 from . import view
-from .draft import Refused
+from .draft import LabelRefused
 from .guard import Access, Guard
 from .items import Item
-from .session import Behind, LabelingSession, positions
+from .session import LabelingSession, StalePage, positions
 
 _PAGE = Path(__file__).parent / "page"
 _ASSETS = {"label.js": "text/javascript", "label.css": "text/css", "icon.svg": "image/svg+xml"}
-_LARGEST = 16_384  # bytes of an action
+_MAX_BODY = 16_384  # bytes of an action
 _NAME = re.compile(r"[^\W_][\w .'@+-]{0,39}")
 
 
@@ -36,9 +36,9 @@ def build_app(session: LabelingSession, access: Access, ready: Callable[[], None
     """Return the page as an ASGI application.
 
     Args:
-        session: The items and the people.
+        session: The items and the annotators.
         access: How it may be reached.
-        ready: Called when it starts to answer; from then on Ctrl-C ends it in good order.
+        ready: Called when it starts to handle requests; from then on Ctrl-C shuts it down cleanly.
     """
     environment = Environment(
         loader=FileSystemLoader(_PAGE),
@@ -53,21 +53,21 @@ def build_app(session: LabelingSession, access: Access, ready: Callable[[], None
         return HTMLResponse(text.encode("utf-8", "replace"), status)
 
     async def start(_: Request) -> Response:
-        return _start()
+        return start_page()
 
-    def _start(error: str = "", name: str = "", status: int = 200) -> Response:
+    def start_page(error: str = "", name: str = "", status: int = 200) -> Response:
         people = [
-            (person, len(one.done)) for person, one in session.file.ledger.annotators.items() if _is_name(person)
+            (name, len(person.done)) for name, person in session.file.ledger.annotators.items() if _is_name(name)
         ]
         everyone = session.progress("")
         return page("start.html.jinja", status, people=people, progress=everyone, error=error, name=name, url=_url)
 
     async def enter(request: Request) -> Response:
-        given = request.query_params.get("name", "")
+        name = request.query_params.get("name", "")
         try:
-            return RedirectResponse(_url(check_name(given)), 303)
+            return RedirectResponse(_url(check_name(name)), 303)
         except ValueError as error:
-            return _start(str(error), given, 400)
+            return start_page(str(error), name, 400)
 
     async def label(request: Request) -> Response:
         name = request.path_params["name"]
@@ -83,15 +83,15 @@ def build_app(session: LabelingSession, access: Access, ready: Callable[[], None
         name = request.path_params["name"]
         body = await _body(request)
         if body is None or not _is_name(name):
-            return JSONResponse({"message": "This is no action"}, 400)
+            return JSONResponse({"message": "This is not an action"}, 400)
         try:
             return JSONResponse(asdict(session.act(name, body)))
-        except Refused as error:
+        except LabelRefused as error:
             return JSONResponse({"message": str(error)}, 422)
-        except Behind as error:
+        except StalePage as error:
             return JSONResponse({"message": str(error)}, 409)
         except ValueError as error:
-            return JSONResponse({"message": f"This is no action: {error}"}, 400)
+            return JSONResponse({"message": f"This is not an action: {error}"}, 400)
         except OSError as error:
             return JSONResponse({"message": f"Not saved: {error.strerror}"}, 507)
 
@@ -99,8 +99,8 @@ def build_app(session: LabelingSession, access: Access, ready: Callable[[], None
         item, base = session.item(request.path_params["name"]), request.path_params["base"]
         shown = session.file.ledger.annotators[request.path_params["name"]].shown if item else []
         if item is None or not 1 <= base <= len(shown) or request.query_params.get("item") != item.item_id:
-            return JSONResponse({"message": "This page is behind"}, 409)
-        texts = [item.answer(key).text for key in shown]
+            return JSONResponse({"message": "This page is out of date"}, 409)
+        texts = [item.candidate(key).text for key in shown]
         return JSONResponse([view.difference(texts[base - 1], text) for text in texts])
 
     async def asset(request: Request) -> Response:
@@ -126,10 +126,10 @@ def build_app(session: LabelingSession, access: Access, ready: Callable[[], None
 
 
 def check_name(name: str) -> str:
-    """Return an annotator's name in its one spelling.
+    """Return an annotator's name in NFC, with single spaces.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not a name.
     """
     name = " ".join(unicodedata.normalize("NFC", name).split())
     if not _NAME.fullmatch(name):
@@ -151,26 +151,26 @@ def _url(name: str) -> str:
 
 
 def _item_facts(session: LabelingSession, item: Item, name: str) -> dict[str, Any]:
-    """Return what the page of an item shows; who wrote an answer is not among it."""
+    """Return the values of ``item.html.jinja``; the source of a candidate is not among them."""
     person = session.file.ledger.annotators[name]
     draft = person.draft()
-    answers = [item.answer(key) for key in person.shown]
+    candidates = [item.candidate(key) for key in person.shown]
     return {
         "item_id": item.item_id,
         "number": session.progress(name).mine + 1,
         "draft": positions(person, draft),
         "tie": draft.tie,
         "prompt": view.messages(item.prompt),
-        "answers": [
+        "candidates": [
             {
-                "code": view.highlighted(answer.text),
-                "response": view.highlighted(answer.response) if answer.response else None,
-                "tests": _tests(answer.tests),
+                "code": view.highlighted(candidate.text),
+                "response": view.highlighted(candidate.response) if candidate.response else None,
+                "tests": _tests(candidate.tests),
             }
-            for answer in answers
+            for candidate in candidates
         ],
-        "has_tests": any(answer.tests for answer in answers),
-        "has_responses": any(answer.response for answer in answers),
+        "has_tests": any(candidate.tests for candidate in candidates),
+        "has_responses": any(candidate.response for candidate in candidates),
     }
 
 
@@ -188,16 +188,16 @@ def _tests(tests: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 async def _body(request: Request) -> dict[str, Any] | None:
-    """Return a request's JSON object, or ``None`` if it has none of an action's size."""
+    """Return a request's JSON object, or ``None`` if it has none or is larger than an action can be."""
     if request.headers.get("content-type", "").split(";")[0] != "application/json":
         return None
     text = b""
     try:
         async for chunk in request.stream():
             text += chunk
-            if len(text) > _LARGEST:
+            if len(text) > _MAX_BODY:
                 return None
-    except (ClientDisconnect, asyncio.CancelledError):  # gone in mid-sentence, or the server ends
+    except (ClientDisconnect, asyncio.CancelledError):  # the request broke off, or the server ends
         return None
     try:
         body = json.loads(text)

@@ -1,1 +1,1 @@
-"""Models: which one it is, and how a prompt becomes its tokens."""
+"""Models: identity, size, and the tokens of a prompt."""

@@ -1,8 +1,8 @@
-"""Inference engines other than transformers: what they have in common."""
+"""The function that inference engines other than transformers provide."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Generate = Callable[[list[int], int, bool], list[int]]
-"""(token ids of the prompt, most new tokens, whether to go on after an end token) to the new token ids."""
+"""From the prompt's token ids, the most new tokens, and whether to continue after an end token: the new token ids."""

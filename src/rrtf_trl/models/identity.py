@@ -1,4 +1,4 @@
-"""Tell models apart by content, so that what one sampled is never taken for what another would."""
+"""Identifies models by content, so that one model's candidates are never taken for another's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DECIDES_OUTPUT = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
 
 
 def model_identity(model: str) -> str:
-    """Return a hash of a local model's files, or a hub id with the commit it stands for here.
+    """Return a hash of a local model's files, or a hub id with the commit that the local cache has of it.
 
     Args:
         model: A folder with a model, or a hub id.
@@ -22,7 +22,7 @@ def model_identity(model: str) -> str:
     """
     folder = Path(model)
     if folder.is_dir():
-        # training_args.bin holds paths and dates, and decides nothing.
+        # training_args.bin holds paths and dates, which decide no output.
         files = sorted(p for p in folder.iterdir() if p.suffix in _DECIDES_OUTPUT and p.name != "training_args.bin")
         stamps = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
         return f"sha256:{_hash_files(stamps)}"

@@ -1,4 +1,4 @@
-"""How large a model is, from its files alone: no weight is loaded."""
+"""The size of a model, from its files' headers: no weight is loaded."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ModelSize:
-    """A model's weights.
+    """The size of a model's weights.
 
     Args:
         parameters: How many there are.
-        dtype: What most of them are stored as, such as ``BF16``.
-        bytes: What they take as they are stored.
+        dtype: The safetensors dtype of most of them, such as ``BF16``.
+        bytes: Their size as stored.
     """
 
     parameters: int
@@ -25,7 +25,7 @@ class ModelSize:
 
 
 def model_size(model: str) -> ModelSize | None:
-    """Return the size of a folder's safetensors, or ``None`` where it has none, or the model is on a hub.
+    """Return the size of a folder's safetensors; ``None`` for a folder without any, or a hub id.
 
     Args:
         model: A folder with a model, or a hub id.

@@ -1,4 +1,4 @@
-"""A problem's prompt as tokens."""
+"""The tokens of a problem's prompt."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rrtf_trl.records import Problem
 
 
 def encode_prompt(problem: Problem, tokenizer: Any, model: str) -> list[int]:
-    """Return the token ids of a problem's prompt, through the chat template where it is messages.
+    """Return the token ids of a problem's prompt; messages go through the chat template.
 
     Args:
         problem: The problem.
         tokenizer: A tokenizer of transformers.
-        model: Its model's name, for the message.
+        model: The model's name, for the error.
 
     Raises:
         UserError: If the prompt is chat messages and the model has no chat template.

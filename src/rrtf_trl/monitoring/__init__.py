@@ -1,1 +1,1 @@
-"""What a run is doing: bars and lines on the console, and the status file that others read."""
+"""The progress of a run, on the console and in the status file, and tables of results."""

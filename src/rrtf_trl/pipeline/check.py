@@ -111,7 +111,7 @@ def evaluate_functional_correctness(
         raise UserError(str(error)) from error
     if lost:
         raise UserError(f"{lost} rows could not be judged; {sample_file}_results.jsonl says which and why")
-    fewest = min((len(verdicts) for verdicts in passes.values()), default=0)
+    fewest = min(map(len, passes.values()), default=0)
     return {
         f"pass@{each}": sum(pass_at_k(len(v), sum(v), each) for v in passes.values()) / len(passes)
         for each in k
@@ -127,7 +127,7 @@ def _judge(
     out: str,
     advance: Callable[[], object],
 ) -> tuple[dict[str, list[bool]], int]:
-    """Write the rows with their verdicts; return each problem's verdicts, and how many rows have none."""
+    """Write the judged rows; return whether each problem's samples pass, and how many rows could not be judged."""
     passes: dict[str, list[bool]] = {}
     waiting: dict[str, Outcome] = {}
     rows, jobs, lost = read_jsonl(samples), _jobs(samples, known, trust), 0
@@ -137,17 +137,17 @@ def _judge(
         for outcome in sandbox.run_many(jobs):
             waiting[outcome.job_id] = outcome
             advance()
-            while following is not None and following.job_id in waiting:  # checks end in any order; rows are in theirs
-                verdict = waiting.pop(following.job_id)
+            while following is not None and following.job_id in waiting:  # outcomes come in any order
+                done = waiting.pop(following.job_id)
                 _, row = next(rows)
-                passed = verdict.state == "passed" if verdict.state != "infrastructure" else None
+                passed = done.state == "passed" if done.state != "infrastructure" else None
                 if passed is None:
                     lost += 1
                 else:
                     passes.setdefault(str(row["task_id"]), []).append(passed)
                 words = "not judged" if passed is None else "failed"
-                result = "passed" if passed else f"{words}: {verdict.message or verdict.state}"
-                mark = {"trust": "weak"} if verdict.trust == "weak" else {}
+                result = "passed" if passed else f"{words}: {done.message or done.state}"
+                mark = {"trust": "weak"} if done.trust == "weak" else {}
                 file.write(json.dumps({**row, "passed": passed, "result": result, **mark}) + "\n")
                 following = next(order, None)
     return passes, lost
@@ -171,7 +171,7 @@ def _jobs(samples: str, known: dict[str, Problem], trust: Literal["strict", "wea
 
 
 def _print_pass_at_k(passes: dict[str, list[bool]], ks: list[int]) -> None:
-    fewest = min((len(verdicts) for verdicts in passes.values()), default=0)
+    fewest = min(map(len, passes.values()), default=0)
     for k in ks:
         if k > fewest:
             continue

@@ -1,4 +1,4 @@
-"""What an executor is: where answers are drawn and judged."""
+"""What an executor is: where candidates are drawn and judged."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rrtf_trl.samplers.base import Sampler, Samples
 
 @runtime_checkable
 class Executor(Protocol):
-    """Has samplers and feedback sources do their work somewhere.
+    """Runs samplers and feedback sources on this machine or others.
 
-    The place does not show in the results: candidates and judgements are those that the sampler and the source would
-    give here. So what one executor did is never done again by another.
+    Candidates and judgements are the same wherever they come from. So what one executor did is never done again by
+    another.
     """
 
     def sample(self, sampler: Sampler, units: Iterable[list[Problem]]) -> Iterator[Samples]:
@@ -23,27 +23,27 @@ class Executor(Protocol):
 
         Args:
             sampler: A sampler; it can be pickled.
-            units: Problems for one call each. They are taken as there is room to work on them, and no sooner.
+            units: Problems for one call each; taken only as there is room to work on them.
         """
         ...
 
     def judge(self, source: Feedback, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
-        """Yield what ``source`` says of each item, in any order.
+        """Yield the source's judgement of each item, in any order.
 
         Args:
             source: A feedback source; it can be pickled.
-            items: Answers, taken as there is room to work on them, and no sooner; those to one problem one after
+            items: Candidates, taken only as there is room to work on them; those of one problem come one after
                 another.
         """
         ...
 
     def close(self) -> None:
-        """Let go of what is held; a run's end, whatever ended it."""
+        """Free what is held; called at the end of a run, also of one that failed."""
         ...
 
 
 class LocalExecutor:
-    """Has everything done in this process and its sandbox."""
+    """Runs everything in this process and its sandbox."""
 
     def sample(self, sampler: Sampler, units: Iterable[list[Problem]]) -> Iterator[Samples]:
         """Draw one unit after the other."""
@@ -54,4 +54,4 @@ class LocalExecutor:
         return source.judge(items)
 
     def close(self) -> None:
-        """Hold nothing, free nothing."""
+        """Do nothing: nothing is held."""

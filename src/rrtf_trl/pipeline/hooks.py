@@ -1,9 +1,9 @@
-"""What others may do in a run: at the begin and end of each stage, and beside the trainer."""
+"""What plugins may do in a run: at the start and end of each stage, and in the trainer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:  # transformers is heavy
     from transformers import TrainerCallback
 
 
-class Hooks(Protocol):
-    """Called by a run. Those of plugins are called by the application; docs/plugins.md is their contract."""
+class Hooks:
+    """Called by a run; does nothing. The application's :class:`rrtf_trl.plugins.hooks.PluginHooks` call plugins."""
 
     def stage_started(self, stage: str, run: RunFolder, config: Mapping[str, Any]) -> None:
-        """A stage begins, also where all of its work is done already."""
+        """A stage starts, also where all of its work is done already."""
 
     def stage_ended(
         self,
@@ -28,32 +28,10 @@ class Hooks(Protocol):
         facts: Mapping[str, Any],
         error: BaseException | None,
     ) -> None:
-        """A stage that began has ended, by itself or by an error."""
+        """A stage that started has ended, by itself or by an error."""
 
     def trainer_callbacks(
         self, run: RunFolder, config: Mapping[str, Any], console: Console, progress: Meter
     ) -> Sequence[TrainerCallback]:
         """Return callbacks for the trainer, when training is about to start."""
-
-
-class NoHooks:
-    """Nothing but the run itself."""
-
-    def stage_started(self, stage: str, run: RunFolder, config: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def stage_ended(
-        self,
-        stage: str,
-        run: RunFolder,
-        config: Mapping[str, Any],
-        facts: Mapping[str, Any],
-        error: BaseException | None,
-    ) -> None:
-        """Do nothing."""
-
-    def trainer_callbacks(
-        self, run: RunFolder, config: Mapping[str, Any], console: Console, progress: Meter
-    ) -> Sequence[TrainerCallback]:
-        """Return none."""
         return ()

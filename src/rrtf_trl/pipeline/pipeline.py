@@ -2,9 +2,9 @@
 
     problems -> evaluate (before) -> sample -> feedback -> rank -> train -> evaluate (after) -> report
 
-Each stage reads what the one before left in the store or the run's folder, does what is not there yet, and
-leaves its own result there. So the same command goes on after a kill, and a run that shares some of its
-settings with an earlier one shares that work too.
+Each stage reads what the one before wrote to the store or the run's folder, does what is not there yet, and
+writes its own result there. So the same command resumes after a kill, and a run that shares some of its
+settings with an earlier one reuses that work.
 """
 
 from __future__ import annotations
@@ -14,42 +14,32 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from rich.console import Console
 
 from rrtf_trl.errors import InputError
 from rrtf_trl.evaluation import Evaluation, Measured, before_and_after
-from rrtf_trl.feedback import Feedback, UnitTests
+from rrtf_trl.feedback import Feedback, SummarizesJudgements, UnitTests
 from rrtf_trl.files.folder import json_line
 from rrtf_trl.monitoring.status_file import current_status
 from rrtf_trl.problems import Decontaminator
 from rrtf_trl.ranking import Ranking
-from rrtf_trl.records import Candidate, Judged, Judgement, Problem, content_hash, to_json
+from rrtf_trl.records import Judged, Judgement, Problem, content_hash, to_json
 from rrtf_trl.samplers import Sampler
 from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
 
 from .collector import Collector, Problems
 from .executor import Executor, LocalExecutor
-from .hooks import Hooks, NoHooks
+from .hooks import Hooks
 from .measure import measure
-from .rank_stage import answers_in, judged_in, rank_stage
-
-Stage = Literal["problems", "sample", "feedback", "rank", "train", "evaluate", "report"]
-
+from .rank_stage import candidates_in, judged_in, rank_stage
+from .stages import stages_until
 
 _OF_FILES = ("key", "candidates")
-"""What a note says of the stage's inputs and files as they are, whoever did the work."""
-
-
-def stages(until: Stage) -> list[str]:
-    """Return the stages that a run goes through, as ``run.json`` calls them."""
-    if until not in ("evaluate", "report"):
-        order = ["problems", "sample", "feedback", "rank", "train"]
-        return order[: order.index(until) + 1]
-    found = ["problems", "evaluate_base", "sample", "feedback", "rank", "train", "evaluate_trained"]
-    return [*found, "report"] if until == "report" else found
+"""Facts of a stage's note that describe its files as they are now, whichever run did the work."""
 
 
 @dataclass
@@ -58,7 +48,7 @@ class Pipeline:
 
     Args:
         folder: Where its files go.
-        store: The memory that it shares with other runs.
+        store: Candidates and judgements, shared with other runs.
         problems: ``train`` and ``heldout`` problems; read once.
         samplers: The sources of candidates, by name.
         feedback: The sources of judgements, by name.
@@ -69,13 +59,13 @@ class Pipeline:
         evaluation: How the policy is measured before and after.
         console: Where progress goes.
         decontaminator: Finds the training problems that are among the held-out ones or in a benchmark; they are
-            left out. ``None`` leaves them in, but refuses a prompt that is in both splits.
-        executor: Where answers are drawn and judged.
-        config: The configuration that all this was built of, for the hooks.
-        hooks: Called at the begin and end of each stage.
-        plan: Lines that say what the run is going to do, shown once the problems are read.
-        tests: Judges the answers to held-out problems; by default ``unit_tests`` of the feedback, and where that has
-            none, unit tests without options.
+            left out. ``None`` keeps them, but refuses a prompt that is in both splits.
+        executor: Where candidates are drawn and judged.
+        config: The resolved configuration, for the hooks.
+        hooks: Called at the start and end of each stage.
+        plan: Lines that describe what the run is going to do, printed once the problems are read.
+        tests: Judges the candidates for held-out problems; by default ``unit_tests`` of the feedback, and where that
+            has none, unit tests without options.
     """
 
     folder: RunFolder
@@ -92,59 +82,51 @@ class Pipeline:
     decontaminator: Decontaminator | None = None
     executor: Executor = field(default_factory=LocalExecutor)
     config: Mapping[str, Any] = field(default_factory=dict)
-    hooks: Hooks = field(default_factory=NoHooks)
+    hooks: Hooks = field(default_factory=Hooks)
     plan: Sequence[str] = ()
     tests: Feedback | None = None
 
     @property
     def evaluation_tests(self) -> Feedback:
-        """What judges the answers to held-out problems."""
+        """What judges the candidates for held-out problems."""
         if self.tests is None:
             self.tests = self.feedback.get("unit_tests") or UnitTests()
         return self.tests
 
     @property
     def collector(self) -> Collector:
-        """What draws and judges, each answer once."""
+        """What draws and judges each candidate once."""
         return Collector(self.store, self.console, self.executor)
 
-    def run(self, until: Stage = "report") -> None:
-        """Run every stage up to ``until`` that has not been run yet.
+    def run(self, until: str = "report") -> None:
+        """Run every stage that has not been run yet.
+
+        Args:
+            until: The last stage, by its command: a key of :data:`rrtf_trl.pipeline.stages.COMMANDS`, or ``problems``.
 
         Raises:
             InputError: If the problems cannot be used.
             NothingToTrainOn: If ranking leaves no group.
         """
+        work: dict[str, Callable[[], dict[str, Any]]] = {
+            "problems": self._read_problems,
+            "evaluate_base": lambda: self._evaluate("base", self.model),
+            "sample": self._sample,
+            "feedback": self._judge,
+            "rank": self._rank,
+            "train": self._train,
+            "evaluate_trained": self._evaluate_trained,
+            "report": self._report,
+        }
         with self._noted("run"):
-            self._run(until)
-
-    def _run(self, until: Stage) -> None:
-        self._stage("problems", self._read_problems)
-        for line in self.plan:
-            self.console.print(line, highlight=False, markup=False)
-        if until == "problems":
-            return
-        if until in ("evaluate", "report"):
-            self._stage("evaluate_base", lambda: self._evaluate("base", self.model))
-        self._stage("sample", self._sample)
-        if until == "sample":
-            return
-        self._stage("feedback", self._judge_samples)
-        if until == "feedback":
-            return
-        self._stage("rank", self._rank)
-        if until == "rank":
-            return
-        self._stage("train", self._train)
-        if until == "train":
-            return
-        self._stage("evaluate_trained", lambda: self._evaluate("trained", str(self.folder / "policy")))
-        self._compare()
-        if until == "report":
-            self._stage("report", self._report)
+            for stage in stages_until(until):
+                self._stage(stage, work[stage])
+                if stage == "problems":
+                    for line in self.plan:
+                        self.console.print(line, highlight=False, markup=False)
 
     def _stage(self, name: str, work: Callable[[], dict[str, Any]]) -> None:
-        """Do a stage's work and tell what it did; where there was nothing to do, its earlier note stands."""
+        """Do a stage's work and note what it did; where there was nothing to do, keep its earlier note."""
         with self._noted(name) as note:
             start = time.monotonic()
             facts = work()
@@ -155,7 +137,7 @@ class Pipeline:
 
     @contextmanager
     def _noted(self, stage: str) -> Iterator[dict[str, Any]]:
-        """Note in ``run.json`` the facts that the block leaves of a stage, and call the hooks around it."""
+        """Write the facts that the block collects of a stage to ``run.json``, and call the hooks around it."""
         facts: dict[str, Any] = {}
         status = current_status()
         if status is not None and stage != "run":
@@ -183,21 +165,21 @@ class Pipeline:
             counts["contaminated"], counts["against"] = self._decontaminate(self.decontaminator)
             counts["train"] -= counts["contaminated"]
             if not counts["train"]:
-                raise InputError("problems.train: every problem is in what is measured; see contaminated.jsonl")
+                raise InputError("problems.train: every problem is held out or in a benchmark; see contaminated.jsonl")
         self.console.print(f"problems: {counts['train']} to train on, {counts['heldout']} held out", highlight=False)
         return counts
 
     def _decontaminate(self, decontaminator: Decontaminator) -> tuple[int, dict[str, int]]:
-        """Take the training problems that are in what is measured out of ``problems.jsonl``; return how many."""
+        """Remove training problems that are in a benchmark or held out from ``problems.jsonl``; return how many."""
         index = decontaminator.index(self.folder.problems("heldout.jsonl"))
         removed = 0
         with (
-            self.folder.writing("contaminated.jsonl") as told,
+            self.folder.writing("contaminated.jsonl") as matches_file,
             self.folder.writing("problems.jsonl") as kept,
         ):
             for problem in self.folder.problems("problems.jsonl"):  # the file as it was: it is replaced at the end
                 matches = index.matches(problem)
-                told.writelines(json_line(match.to_json()) for match in matches)
+                matches_file.writelines(json_line(match.to_json()) for match in matches)
                 removed += bool(matches)
                 if not matches:
                     kept.write(json_line(to_json(problem)))
@@ -205,7 +187,7 @@ class Pipeline:
             self.console.print(f"decontaminate: {index.what_is_missing()}", highlight=False)
         if removed:
             self.console.print(
-                f"decontaminate: {removed} problems left out of training, for they are in {', '.join(index.names)}; "
+                f"decontaminate: {removed} problems left out of training: they are in {', '.join(index.names)}; "
                 f"see {self.folder / 'contaminated.jsonl'}",
                 highlight=False,
             )
@@ -255,11 +237,11 @@ class Pipeline:
         return lambda: self.folder.problems(file)
 
     def _key(self, inputs: list[Any], *files: str) -> str:
-        """Return a hash of what a stage read, of who did its work, and of what it wrote."""
+        """Return a hash of a stage's inputs, of the objects that did its work, and of the files that it wrote."""
         return content_hash(inputs, *map(self.folder.digest, files))
 
     def _is_done(self, stage: str, names: Iterable[str], inputs: list[Any], *files: str) -> bool:
-        """Return whether a stage has read the same before and its files are as it left them, and if so say it."""
+        """Return whether a stage had the same inputs before and its files are unchanged; if so, print that."""
         note = self.folder.stage(stage)
         are_there = all((self.folder / file).is_file() for file in files)
         if not are_there or note.get("key") != self._key(inputs, *files):
@@ -272,47 +254,48 @@ class Pipeline:
 
     # -- Feedback ----------------------------------------------------------------------------------------
 
-    def _judge_samples(self) -> dict[str, Any]:
+    def _judge(self) -> dict[str, Any]:
         inputs: list[Any] = [self.folder.digest("problems.jsonl"), self.folder.digest("candidates.jsonl")]
         inputs += [[name, source.identity()] for name, source in self.feedback.items()]
-        summaries = [f"feedback/{name}.json" for name, source in self.feedback.items() if hasattr(source, "summarize")]
+        summaries = [
+            f"feedback/{name}.json"
+            for name, source in self.feedback.items()
+            if isinstance(source, SummarizesJudgements)
+        ]
         if self._is_done("feedback", self.feedback, inputs, "judgements.jsonl", *summaries):
             return {"worked": False}
         counts = {}
         number = self.folder.stage("sample")["candidates"]
         for name, source in self.feedback.items():
-            counts[name] = self.collector.judge(f"feedback {name}", source, self._answers, number)
-            self._summarize(name, source)
-        self.folder.write_jsonl("judgements.jsonl", map(to_json, self._verdicts_on_samples()))
+            counts[name] = self.collector.judge(
+                f"feedback {name}", source, partial(candidates_in, self.folder), number
+            )
+            if isinstance(source, SummarizesJudgements):
+                self._summarize(name, source)
+        self.folder.write_jsonl("judgements.jsonl", map(to_json, self._judgements()))
         return {
             **counts,
             "key": self._key(inputs, "judgements.jsonl", *summaries),
             "worked": any(count["judged"] for count in counts.values()),
         }
 
-    def _answers(self) -> Iterator[tuple[Problem, list[Candidate]]]:
-        """Yield each training problem with its candidates from all samplers."""
-        return answers_in(self.folder)
-
-    def _verdicts_on_samples(self) -> Iterator[Judgement]:
-        """Yield each candidate's verdicts, one a source."""
-        for _, _, columns in self.collector.judged(self.feedback.values(), self._answers()):
+    def _judgements(self) -> Iterator[Judgement]:
+        """Yield each candidate's judgements, one a source."""
+        for _, _, columns in self.collector.judged(self.feedback.values(), candidates_in(self.folder)):
             for judgements in zip(*columns, strict=True):
                 yield from judgements
 
-    def _summarize(self, name: str, source: Feedback) -> None:
-        """Let a source that can tell what it did: a line on the console, figures in ``feedback/NAME.json``."""
-        if not hasattr(source, "summarize"):
-            return
+    def _summarize(self, name: str, source: SummarizesJudgements) -> None:
+        """Print a source's summary of its judgements, and write its figures to ``feedback/NAME.json``."""
 
         def groups() -> Iterator[list[Judged]]:
             tests = self.feedback.get("unit_tests")
-            sources = [source, tests] if tests else [source]
-            for _, candidates, (verdicts, *by_tests) in self.collector.judged(sources, self._answers()):
+            sources = [self.feedback[name], *([tests] if tests else [])]
+            for _, candidates, (judgements, *by_tests) in self.collector.judged(sources, candidates_in(self.folder)):
                 passed = by_tests[0] if by_tests else [None] * len(candidates)
                 yield [
-                    Judged(candidate, verdict, test.state, test.score) if test else Judged(candidate, verdict)
-                    for candidate, verdict, test in zip(candidates, verdicts, passed, strict=True)
+                    Judged(candidate, judgement, test.state, test.score) if test else Judged(candidate, judgement)
+                    for candidate, judgement, test in zip(candidates, judgements, passed, strict=True)
                 ]
 
         line, figures = source.summarize(groups())
@@ -337,7 +320,7 @@ class Pipeline:
         return {"key": key}
 
     def _forget_checkpoints_of_other_rows(self, key: str) -> None:
-        """Keep a training from going on where one on other rows, or another model, had stopped."""
+        """Delete checkpoints of a training on other rows or of another model."""
         mark = self.folder / "checkpoints" / "key.txt"
         if not mark.is_file() or mark.read_text() != key:
             shutil.rmtree(mark.parent, ignore_errors=True)
@@ -362,10 +345,12 @@ class Pipeline:
         self.folder.write_json(f"evaluation/{which}.json", {name: asdict(found) for name, found in measured.items()})
         return {"worked": any(found.worked for found in measured.values())}
 
-    def _compare(self) -> None:
-        """Write ``results.json``: each figure before and after with its interval, and the paired gain."""
+    def _evaluate_trained(self) -> dict[str, Any]:
+        """Measure the trained policy; write ``results.json``: figures before and after, and the paired gain."""
+        facts = self._evaluate("trained", str(self.folder / "policy"))
         before, after = (measured_in(self.folder, which) for which in ("base", "trained"))
         self.folder.write_json("results.json", before_and_after(before, after, self.evaluation))
+        return facts
 
     # -- Report ------------------------------------------------------------------------------------------
 

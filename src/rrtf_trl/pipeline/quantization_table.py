@@ -1,7 +1,7 @@
-"""Quantized inference, the paper's Table 4: what each form costs, and what it loses.
+"""Quantized inference, the paper's Table 4: size, speed and pass@1 of each form.
 
-A folder of its own holds ``exports/FORM`` (what can be deployed), ``samples/FORM.greedy.jsonl``, and the table as
-``table.json`` and ``table.md``. What is there already is not done again.
+Its folder has ``exports/FORM`` (to deploy), ``samples/FORM.greedy.jsonl``, and the table as ``table.json`` and
+``table.md``. What is there already is not done again.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class QuantizationTable:
     Args:
         model: Path or hub id; a LoRA adapter is merged first.
         forms: Names in ``FORMS``; the first that can be made is the full model, with which the others are compared.
-        problems: Of the benchmark.
-        tests: The judge.
-        max_new_tokens: Most tokens of an answer.
+        problems: The problems of the benchmark.
+        tests: Judges the candidates.
+        max_new_tokens: Most tokens of a response.
         batch_size: Problems at a time.
-        new_tokens: Tokens of a timed answer.
-        repeats: Timed answers in a process.
-        rounds: Processes for each form, in turns with the other forms.
+        new_tokens: Tokens of a timed response.
+        repeats: Timed responses in a process.
+        rounds: Processes for each form, alternating with the other forms.
         collector: Draws and judges.
-        folder: Where all of it goes.
+        folder: Gets the exports, samples and table.
 
     Raises:
         ValueError: If a form is not known.
@@ -80,7 +80,7 @@ class QuantizationTable:
         ready: list[str] = []
         for name in self.forms:
             reason = FORMS[name].missing() or self._attempt(lambda name=name: self._export(name, source))
-            reason = reason or self._attempt(lambda name=name: rows[name].update(self._answers(name, source)))
+            reason = reason or self._attempt(lambda name=name: rows[name].update(self._measure(name, source)))
             if reason:
                 rows[name]["skipped"] = reason
                 self.collector.console.print(f"{name}: skipped: {reason}", highlight=False, markup=False)
@@ -109,7 +109,7 @@ class QuantizationTable:
             yield problem
 
     def _source(self) -> Path:
-        """A folder with the whole model as safetensors: the model's own, or one that it is merged into."""
+        """Return a folder with the whole model as safetensors: its own, or one with its adapter merged."""
         own = Path(self.model)
         if own.is_dir() and not (own / "adapter_config.json").is_file():
             return own
@@ -122,7 +122,7 @@ class QuantizationTable:
         self._whole(name, lambda folder: form.export(source, folder, *texts))
 
     def _whole(self, name: str, export: Any) -> None:
-        """Write an export, whole or not at all, unless it is there for this very model."""
+        """Write an export, whole or not at all, unless there is one of this model."""
         target = self.folder / "exports" / name
         mark = target.with_name(f"{name}.of")
         identity = model_identity(self.model)
@@ -134,8 +134,8 @@ class QuantizationTable:
             export(part)
         mark.write_text(identity)
 
-    def _answers(self, name: str, source: Path) -> Row:
-        """Draw and judge the greedy answers of a form; return its figures."""
+    def _measure(self, name: str, source: Path) -> Row:
+        """Draw and judge greedy candidates of a form; return its figures."""
         exported = self.folder / "exports" / name
         evaluation = Evaluation(
             sampler=lambda **_: self._sampler(name, source),
@@ -159,12 +159,7 @@ class QuantizationTable:
         return row | ({"note": " ".join(notes)} if notes else {})
 
     def _sampler(self, name: str, source: Path) -> Sampler:
-        """Return a sampler of greedy answers by a form.
-
-        Args:
-            name: Of the form.
-            source: The folder of the model that it was made from.
-        """
+        """Return a sampler of greedy candidates by a form of the model in ``source``."""
         form, exported = FORMS[name], self.folder / "exports" / name
         if form.load is None:
             return TransformersSampler(
@@ -187,11 +182,11 @@ class QuantizationTable:
         return measure_speed(spec)
 
     def _agreement(self, name: str, full: str) -> Row:
-        """Share of answers that are the full model's, and of its tokens up to where the two part."""
+        """Return the fraction of responses equal to the full model's, and of its tokens up to the first difference."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self._source())
-        answers = equal = tokens = common = 0
+        responses = equal = tokens = common = 0
         of_full = {row["task_id"]: row["response"] for row in self._samples(full)}
         for row in self._samples(name):
             if row["task_id"] not in of_full:
@@ -200,14 +195,14 @@ class QuantizationTable:
                 tokenizer(text, add_special_tokens=False)["input_ids"]
                 for text in (row["response"], of_full[row["task_id"]])
             )
-            answers += 1
+            responses += 1
             equal += left == right
             tokens += len(right)
             common += sum(
                 1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))
             )
         return {
-            "same_answers": round(equal / answers, 4) if answers else None,
+            "same_answers": round(equal / responses, 4) if responses else None,
             "same_tokens": round(common / tokens, 4) if tokens else None,
         }
 
@@ -216,17 +211,17 @@ class QuantizationTable:
             yield from map(json.loads, file)
 
     def _calibration_texts(self, count: int = 128) -> list[str]:
-        """Prompts with their references: what the model will meet. They are the benchmark's, which the table says."""
+        """Return prompts of the benchmark with their references; the table says that they calibrate."""
         found = itertools.islice(self.folder.problems("problems.jsonl"), count)
         return [f"{problem.prompt}{problem.reference or ''}" for problem in found]
 
     def _attempt(self, work: Any) -> str | None:
-        """Do a step of one form; return why it could not be done. One tool's failure leaves the others alone."""
+        """Do a step of one form; return why it failed, so that the other forms are still measured."""
         try:
             work()
         except (KeyboardInterrupt, InputError):
             raise
         except Exception as error:
             text = str(error).strip()
-            return f"failed: {type(error).__name__}: {text.splitlines()[0] if text else 'no word why'}"
+            return f"failed: {type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
         return None

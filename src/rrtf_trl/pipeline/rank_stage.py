@@ -1,4 +1,4 @@
-"""The rank stage of a run: judged candidates in, the trainer's rows out, with all that led to them."""
+"""The rank stage of a run: judged candidates in, the trainer's rows out, with how they came about."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rich.console import Console
 from rrtf_trl.errors import NothingToTrainOn
 from rrtf_trl.files.folder import json_line
 from rrtf_trl.ranking import Conflict, Ranked, Ranking
-from rrtf_trl.ranking.trainable import ANSWER_REASONS, PROBLEM_REASONS, JudgedByAll
-from rrtf_trl.records import Candidate, Judgement, Problem, to_json
+from rrtf_trl.ranking.trainable import JudgedByAll
+from rrtf_trl.records import CANDIDATE_REASONS, PROBLEM_REASONS, Candidate, Judgement, Problem, to_json
 from rrtf_trl.storage.run_folder import RunFolder
 
 
 def rank_stage(
     folder: RunFolder, ranking: Ranking, problems: Iterable[tuple[Problem, list[JudgedByAll]]], console: Console
 ) -> dict[str, Any]:
-    """Rank the candidates of each problem anew, which is cheap; return what the run's notes say of it.
+    """Rank the candidates of each problem anew, which is cheap; return the facts for the run's notes.
 
     Args:
         folder: Gets ``ranked.jsonl``, ``dropped.jsonl``, ``standings.jsonl`` and ``conflicts.jsonl``.
@@ -52,49 +52,49 @@ def rank_stage(
                     conflicts_file.write(json_line(asdict(conflict)))
             if ranked.group is not None:
                 ranked_file.write(json_line(to_json(ranked.group)))
-    _tell(console, counts, conflicts)
+    _print_counts(console, counts, conflicts)
     if not counts["groups"]:
         raise NothingToTrainOn(
             f"ranking left no problem to train on: {_reasons(counts, PROBLEM_REASONS)}. "
-            "If all answers fail, sample more of them, add sampler=[transformers,reference], or choose a score "
-            "map that tells failures apart (ranking=rltf). If all pass, the problems are too easy for this policy."
+            "If all candidates fail, sample more of them, add sampler=[transformers,reference], or choose a score "
+            "map that ranks failures (ranking=rltf). If all pass, the problems are too easy for this policy."
         )
-    names = ["groups", "responses", *PROBLEM_REASONS, *ANSWER_REASONS]
-    told = {"conflicts": {name: dict(found) for name, found in conflicts.items()}} if conflicts else {}
-    return {**{name: counts[name] for name in names}, **told, "key": folder.digest("ranked.jsonl")}
+    names = ["groups", "responses", *PROBLEM_REASONS, *CANDIDATE_REASONS]
+    opposed = {"conflicts": {name: dict(found) for name, found in conflicts.items()}} if conflicts else {}
+    return {**{name: counts[name] for name in names}, **opposed, "key": folder.digest("ranked.jsonl")}
 
 
-def answers_in(folder: RunFolder) -> Iterator[tuple[Problem, list[Candidate]]]:
-    """Yield each problem of ``problems.jsonl`` with its answers in ``candidates.jsonl``, which are in its order."""
-    candidates = map(Candidate.from_json, folder.read_jsonl("candidates.jsonl"))
-    ahead = next(candidates, None)
+def candidates_in(folder: RunFolder) -> Iterator[tuple[Problem, list[Candidate]]]:
+    """Yield each problem of ``problems.jsonl`` with its candidates of ``candidates.jsonl``, both in one order."""
+    rows = map(Candidate.from_json, folder.read_jsonl("candidates.jsonl"))
+    ahead = next(rows, None)
     for problem in folder.problems("problems.jsonl"):
-        answers: list[Candidate] = []
+        candidates: list[Candidate] = []
         while ahead is not None and ahead.task_id == problem.task_id:
-            answers.append(ahead)
-            ahead = next(candidates, None)
-        yield problem, answers
-    assert ahead is None, f"candidates.jsonl goes on after the last problem, with an answer to {ahead.task_id}"
+            candidates.append(ahead)
+            ahead = next(rows, None)
+        yield problem, candidates
+    assert ahead is None, f"candidates.jsonl continues after the last problem, with a candidate for {ahead.task_id}"
 
 
 def judged_in(folder: RunFolder, sources: Sequence[str]) -> Iterator[tuple[Problem, list[JudgedByAll]]]:
-    """Yield each problem with its answers and their judgements by all sources, from the run's files, read once.
+    """Yield each problem with its candidates and their judgements by all sources, reading each file once.
 
     Args:
         folder: Has ``problems.jsonl``, ``candidates.jsonl`` and ``judgements.jsonl``, all in the same order.
-        sources: The names of the sources, in the order in which they stand in ``judgements.jsonl``.
+        sources: The names of the sources, in the order of ``judgements.jsonl``.
     """
     rows = (Judgement(**row) for row in folder.read_jsonl("judgements.jsonl"))
-    for problem, candidates in answers_in(folder):
+    for problem, candidates in candidates_in(folder):
         judged: list[JudgedByAll] = []
         for candidate in candidates:
             judgements = {name: next(rows) for name in sources}
             of_others = [row.candidate_id for row in judgements.values() if row.candidate_id != candidate.candidate_id]
-            assert not of_others, f"judgements.jsonl: {of_others[0]} stands where {candidate.candidate_id} should"
+            assert not of_others, f"judgements.jsonl: {of_others[0]} is in place of {candidate.candidate_id}"
             judged.append((candidate, judgements))
         yield problem, judged
     surplus = next(rows, None)
-    assert surplus is None, "judgements.jsonl goes on after the last candidate"
+    assert surplus is None, "judgements.jsonl continues after the last candidate"
 
 
 def _count(counts: Counter[str], ranked: Ranked) -> None:
@@ -102,7 +102,7 @@ def _count(counts: Counter[str], ranked: Ranked) -> None:
         counts["groups"] += 1
         counts["responses"] += len(ranked.group.responses)
     for item in ranked.dropped:
-        counts[item.reason] += len(item.candidate_ids) if item.reason in ANSWER_REASONS else 1
+        counts[item.reason] += len(item.candidate_ids) if item.reason in CANDIDATE_REASONS else 1
 
 
 def _count_conflict(conflicts: dict[str, Counter[str]], conflict: Conflict) -> None:
@@ -111,15 +111,15 @@ def _count_conflict(conflicts: dict[str, Counter[str]], conflict: Conflict) -> N
     found["opposed"] += len(conflict.opposed)
 
 
-def _tell(console: Console, counts: Counter[str], conflicts: dict[str, Counter[str]]) -> None:
+def _print_counts(console: Console, counts: Counter[str], conflicts: dict[str, Counter[str]]) -> None:
     console.print(
-        f"rank: {counts['groups']} problems with {counts['responses']} answers in order; dropped problems: "
-        f"{_reasons(counts, PROBLEM_REASONS)}; dropped answers: {_reasons(counts, ANSWER_REASONS)}",
+        f"rank: {counts['groups']} problems with {counts['responses']} candidates in order; dropped problems: "
+        f"{_reasons(counts, PROBLEM_REASONS)}; dropped candidates: {_reasons(counts, CANDIDATE_REASONS)}",
         highlight=False,
     )
     for sources, found in conflicts.items():
         console.print(
-            f"rank: {sources}: {found['opposed']} of {found['pairs']} pairs of answers in opposite orders",
+            f"rank: {sources}: {found['opposed']} of {found['pairs']} pairs of candidates in opposite orders",
             highlight=False,
         )
 

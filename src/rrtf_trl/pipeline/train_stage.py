@@ -44,7 +44,7 @@ def train_stage(
         console: Where progress goes.
         config: The run's configuration, for the hooks.
         folder: The run's folder.
-        hooks: Asked for further callbacks.
+        hooks: Return further callbacks.
     """
     from rrtf_trl.training.run import train_policy
 
@@ -69,22 +69,20 @@ def _console_progress(console: Console, counter: Meter) -> TrainerCallback:
     """Return a callback that counts steps on the run's own meter, and prints each log entry as one line."""
     from transformers import TrainerCallback
 
-    class ConsoleProgress(TrainerCallback):
-        """See above; its base is heavy to import."""
-
+    class ConsoleProgress(TrainerCallback):  # defined here since its base is heavy to import
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             counter.set_total(state.max_steps)
             counter.advance(state.global_step, cached=True)
             if state.global_step:
-                console.print(f"train: going on from the checkpoint at step {state.global_step}", highlight=False)
+                console.print(f"train: resuming from the checkpoint at step {state.global_step}", highlight=False)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             counter.advance()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kw: Any) -> None:
-            told = current_status()
-            if told is not None and logs:
-                told.log(state.global_step, state.max_steps, logs)
+            status = current_status()
+            if status is not None and logs:
+                status.log(state.global_step, state.max_steps, logs)
             shown = [f"{text} {logs[name]:.3f}" for name, text in _SHOWN.items() if logs and name in logs]
             if shown:
                 console.print(

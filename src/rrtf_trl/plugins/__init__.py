@@ -1,24 +1,22 @@
-"""Finds plugins, keeps a broken one from harming the rest, and knows what each has registered.
+"""Finds and loads plugins, isolates their errors, and keeps what each registered.
 
-Every entry point of group ``rrtf_trl`` is loaded in its own ``try``, and every hook is called plugin by plugin, ours
-first and then the others by name. Whatever goes wrong is noted with the plugin, told once, and left out.
+Each entry point of group ``rrtf_trl`` is loaded in its own ``try``, and each hook is called plugin by plugin, that of
+rrtf-trl first and then the others by name. An error is noted with its plugin and printed once; the rest works.
 
-The environment decides what is loaded: ``RRTF_PLUGINS=a,b`` only these, ``RRTF_PLUGINS=-a`` all but this one,
-``RRTF_PLUGINS=none`` none; ``RRTF_STRICT_PLUGINS=1`` (or ``rrtf --strict-plugins``) makes what goes wrong an error.
+``RRTF_PLUGINS=a,b`` loads only these plugins, ``RRTF_PLUGINS=-a`` all but this one, ``RRTF_PLUGINS=none`` none;
+``RRTF_STRICT_PLUGINS=1`` (or ``rrtf --strict-plugins``) raises plugins' errors.
 """
 
-from .hooks import PluginHooks
 from .hookspecs import Command, hookimpl
 from .manager import KINDS, Plugins, plugins, register
-from .plugin import Fault, Plugin, PluginError, Registered
+from .plugin import Plugin, PluginError, PluginFault, Registered
 
 __all__ = [
     "KINDS",
     "Command",
-    "Fault",
     "Plugin",
     "PluginError",
-    "PluginHooks",
+    "PluginFault",
     "Plugins",
     "Registered",
     "hookimpl",

@@ -1,6 +1,6 @@
-"""What rrtf-trl itself brings, through the hooks that plugins have, and with no more rights.
+"""The built-in names, registered through the same hooks as plugins' names.
 
-Everything is named and nothing imported: a target is loaded when its name is first used.
+Targets are names, imported on first use.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rrtf_trl.pipeline.stages import COMMANDS
 from rrtf_trl.registry import BUILTIN
 
 from .folders import config_dir
@@ -18,37 +19,37 @@ RRTF_CONTRACT = CONTRACT
 
 @hookimpl
 def rrtf_samplers() -> Targets:
-    """The sources of answers."""
+    """The samplers."""
     return BUILTIN["sampler"]
 
 
 @hookimpl
 def rrtf_feedback() -> Targets:
-    """The sources of judgements."""
+    """The feedback sources."""
     return BUILTIN["feedback"]
 
 
 @hookimpl
 def rrtf_rankings() -> Targets:
-    """The paper's rules, with one map of scores or another."""
+    """The paper's rule, with several score maps."""
     return BUILTIN["ranking"]
 
 
 @hookimpl
 def rrtf_executors() -> Targets:
-    """Where work runs."""
+    """The executors."""
     return BUILTIN["executor"]
 
 
 @hookimpl
 def rrtf_losses() -> Targets:
-    """The paper's loss, and its predecessor's."""
+    """The paper's loss, and that of RRHF."""
     return BUILTIN["loss"]
 
 
 @hookimpl
 def rrtf_problem_readers() -> Targets:
-    """The forms of rows, in the order in which they are tried."""
+    """The readers of rows, in the order in which they are tried."""
     return BUILTIN["problem_reader"]
 
 
@@ -61,17 +62,9 @@ def rrtf_report_sections() -> Targets:
 @hookimpl
 def rrtf_commands() -> Mapping[str, Command]:
     """The sub-commands, in the order of the help."""
-    stages = {
-        "run": "the whole run: sample, judge, rank, train, evaluate, report",
-        "sample": "draw answers for the problems",
-        "feedback": "judge the answers",
-        "rank": "put the answers in order",
-        "train": "train the policy on the ranked answers",
-        "evaluate": "measure the policy before and after on held-out problems; with benchmark=, any model",
-        "report": "write the report of a run",
-    }
     return {
-        **{name: Command(text, f"rrtf_trl.cli.run:{name}") for name, text in stages.items()},
+        "run": Command("the whole run: sample, judge, rank, train, evaluate, report", "rrtf_trl.cli.run:run"),
+        **{name: Command(stage.help, f"rrtf_trl.cli.run:{name}") for name, stage in COMMANDS.items()},
         "check": Command("judge a file of samples by unit tests, in the sandbox", "rrtf_trl.cli.check:main"),
         "evolve": Command("make harder problems, with tests, of a file of tasks", "rrtf_trl.cli.evolve:main"),
         "decontaminate": Command("leave out problems that are in a benchmark", "rrtf_trl.cli.decontaminate:main"),
@@ -79,14 +72,14 @@ def rrtf_commands() -> Mapping[str, Command]:
         "quantize": Command(
             "export a policy as people deploy it, and measure each form", "rrtf_trl.cli.quantize:main"
         ),
-        "explain": Command("tell why an answer stands where it does in the ranking", "rrtf_trl.cli.explain:main"),
-        "label": Command("people rank answers on a page; import, export, agreement", "rrtf_trl.cli.label:main"),
+        "explain": Command("show why a candidate is ranked where it is", "rrtf_trl.cli.explain:main"),
+        "label": Command("people rank candidates on a page; import, export, agreement", "rrtf_trl.cli.label:main"),
         "trl-train": Command("RRTFTrainer by TRL's flags or YAML, as `trl dpo`", "rrtf_trl.cli.trl_train:main"),
         "config": Command("show a configuration, list all options, compare two runs", "rrtf_trl.cli.config:main"),
         "sweep-report": Command("write one page on the runs of a sweep", "rrtf_trl.cli.sweep_report:main"),
-        "watch": Command("show what a run is doing, live in the terminal", "rrtf_trl.cli.watch:main"),
+        "watch": Command("show what a run is doing, updated in the terminal", "rrtf_trl.cli.watch:main"),
         "plugins": Command("list the plugins; `rrtf plugins new` writes one", "rrtf_trl.cli.plugins:main"),
-        "doctor": Command("tell what this machine can do", "rrtf_trl.cli.doctor:main"),
+        "doctor": Command("show what this machine can do", "rrtf_trl.cli.doctor:main"),
     }
 
 

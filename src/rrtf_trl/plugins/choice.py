@@ -1,4 +1,4 @@
-"""``RRTF_PLUGINS``: which of the installed plugins are loaded."""
+"""``RRTF_PLUGINS``: the choice of plugins to load."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .plugin import Plugin, PluginError
 VARIABLE = "RRTF_PLUGINS"
 
 
-class Choice:
-    """What the variable says: nothing (all), ``a,b`` (only these), ``-a,-b`` (all but these), or ``none``.
+class PluginFilter:
+    """Decides which plugins are loaded: empty (all), ``a,b`` (only these), ``-a,-b`` (all but these), or ``none``.
 
-    A plugin is named by its entry point or by its distribution, with ``-`` and ``_`` alike.
+    A plugin is named by its entry point or its distribution; ``-`` and ``_`` are equal.
 
     Raises:
-        PluginError: If it says two of these at once.
+        PluginError: If the text mixes these forms.
     """
 
     def __init__(self, text: str) -> None:
@@ -27,17 +27,17 @@ class Choice:
             raise PluginError(
                 f"{VARIABLE}={text}: name either the plugins to load (a,b) or those to leave out (-a,-b), or none"
             )
-        self._left = self.only | self.blocked
+        self._unused = self.only | self.blocked
 
-    def takes(self, plugin: Plugin) -> bool:
+    def accepts(self, plugin: Plugin) -> bool:
         """Return whether a plugin is to be loaded."""
         names = {_canonical(plugin.name), _canonical(plugin.distribution)}
-        self._left -= names
+        self._unused -= names
         return not self.none and not names & self.blocked and (not self.only or bool(names & self.only))
 
     def unused(self) -> list[str]:
-        """Return the names that no plugin had."""
-        return sorted(self._left)
+        """Return the names that matched no plugin."""
+        return sorted(self._unused)
 
 
 def _canonical(name: str) -> str:

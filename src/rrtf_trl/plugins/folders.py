@@ -1,4 +1,4 @@
-"""The folders of configuration: our own, and those that plugins bring."""
+"""Folders of configuration: that of rrtf-trl, and those of plugins."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from pathlib import Path
 
 from rrtf_trl.errors import UserError
 
-from .plugin import Refused, brief
+from .plugin import PluginRefused, brief
 
 
 def folder_of(path: str) -> Path:
-    """Return the folder of one of Hydra's search paths; of a package in packages, those are imported.
+    """Return the folder of one of Hydra's search paths; parent packages of ``pkg://`` paths are imported.
 
     Raises:
-        Refused: If it is not there, or a package around it cannot be imported.
+        PluginRefused: If there is no such folder, or a parent package cannot be imported.
     """
     if path.startswith("pkg://"):
         package = path.removeprefix("pkg://").replace("/", ".")
         try:
             spec = importlib.util.find_spec(package)
-        except Exception as error:  # the import of what is around it may raise anything
-            raise Refused(f"{path} cannot be found: {brief(error)}") from error
-        places = list(spec.submodule_search_locations or []) if spec is not None else []
-        if not places:
-            raise Refused(f"there is no package {package} (for {path})")
-        return Path(places[0])
+        except Exception as error:  # importing a parent package may raise anything
+            raise PluginRefused(f"{path} cannot be found: {brief(error)}") from error
+        locations = list(spec.submodule_search_locations or []) if spec is not None else []
+        if not locations:
+            raise PluginRefused(f"there is no package {package} (for {path})")
+        return Path(locations[0])
     folder = Path(path.removeprefix("file://"))
     if not folder.is_dir():
-        raise Refused(f"there is no folder {folder}")
+        raise PluginRefused(f"there is no folder {folder}")
     return folder
 
 
@@ -38,7 +38,7 @@ def choices_in(folder: Path) -> list[str]:
 
 
 def config_dir() -> Path:
-    """Return our own folder: inside an installed package, or ``conf/`` of a clone."""
+    """Return the folder of rrtf-trl: inside the installed package, or ``conf/`` of a clone."""
     package = Path(__file__).parents[1]
     for folder in (package / "conf", package.parents[1] / "conf"):
         if (folder / "config.yaml").is_file():

@@ -1,4 +1,4 @@
-"""The hooks of a run, called plugin by plugin."""
+"""Calls the plugins' hooks of a run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rrtf_trl.pipeline.hooks import Hooks
+
 from .manager import plugins
 from .plugin import PluginError
 
-if TYPE_CHECKING:  # heavy, and every start of `rrtf` loads the plugins
+if TYPE_CHECKING:  # heavy
     from rich.console import Console
     from transformers import TrainerCallback
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:  # heavy, and every start of `rrtf` loads the plugins
     from rrtf_trl.storage.run_folder import RunFolder
 
 
-class PluginHooks:
-    """Keeps :class:`rrtf_trl.pipeline.hooks.Hooks`; a plugin that raises is noted, and ends nothing."""
+class PluginHooks(Hooks):
+    """Calls the plugins' hooks; an error is noted with its plugin, and does not end the run."""
 
     def stage_started(self, stage: str, run: RunFolder, config: Mapping[str, Any]) -> None:
         """Call ``rrtf_stage_started``."""

@@ -1,7 +1,7 @@
-"""What a plugin may do: the hooks, of which each docstring is the contract.
+"""The hooks of plugins; their docstrings are the contract.
 
-A plugin is a module (or object) that an entry point of group ``rrtf_trl`` names. It says which contract it was
-written for and implements the hooks that it needs, with those of their arguments that it needs::
+A plugin is a module (or object) that an entry point of group ``rrtf_trl`` names. It states the version of the contract
+that it keeps, and implements the hooks that it needs, with the arguments that it needs::
 
     from rrtf_trl import hookimpl
 
@@ -11,8 +11,8 @@ written for and implements the hooks that it needs, with those of their argument
     def rrtf_feedback():
         return {"mine": "my_package.judge:Mine"}
 
-What is registered is a name with a *target*: an object, or better ``"module:attribute"``, which is imported when the
-name is first used, so that an installed plugin costs no one anything. Ours register in the same way, see
+A plugin registers names with *targets*: an object, or better ``"module:attribute"``, which is imported on first use:
+installed plugins cost no start-up time. The built-in names are registered in the same way, see
 :mod:`rrtf_trl.plugins.builtin`. See docs/plugins.md.
 """
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from rrtf_trl.storage.run_folder import RunFolder
 
 CONTRACT = 1
-"""The version of this contract, which a plugin repeats as ``RRTF_CONTRACT``. It rises when a hook or an argument goes
-or changes its meaning; a new hook or argument leaves it as it is."""
+"""The version of this contract, which a plugin repeats as ``RRTF_CONTRACT``. It increases if a hook or an argument is
+removed or changes its meaning, and not for a new hook or argument."""
 
 PROJECT = "rrtf_trl"
-"""The project's name for pluggy, and the group of the entry points."""
+"""The project's name for pluggy, and the entry points' group."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -53,26 +53,26 @@ class Command:
 
     Args:
         help: One line for ``rrtf --help``.
-        main: Target: called with the arguments that follow the command's name, returns the exit status.
+        main: The target of a function that gets the arguments after the command's name and returns the exit status.
     """
 
     help: str
     main: Target
 
 
-# -- What is chosen by name ------------------------------------------------------------------------------
-# For the first four the plugin also ships the choice's configuration, ``GROUP/NAME.yaml`` on a path of
-# `rrtf_config_paths`: its ``_target_`` and its options with their defaults.
+# -- Registered names ------------------------------------------------------------------------------------
+# For the first four, the plugin also has the choice's configuration, ``GROUP/NAME.yaml`` on a path of
+# `rrtf_config_paths`, with ``_target_`` and the options with their defaults.
 
 
 @hookspec
 def rrtf_samplers() -> Targets:  # type: ignore[empty-body]
-    """Return samplers by name: classes that keep :class:`rrtf_trl.samplers.Sampler`. Group ``sampler``."""
+    """Return samplers by name: classes of the protocol :class:`rrtf_trl.samplers.Sampler`. Group ``sampler``."""
 
 
 @hookspec
 def rrtf_feedback() -> Targets:  # type: ignore[empty-body]
-    """Return feedback sources by name: classes that keep :class:`rrtf_trl.feedback.Feedback`. Group ``feedback``."""
+    """Return feedback sources by name, of the protocol :class:`rrtf_trl.feedback.Feedback`. Group ``feedback``."""
 
 
 @hookspec
@@ -82,20 +82,21 @@ def rrtf_rankings() -> Targets:  # type: ignore[empty-body]
 
 @hookspec
 def rrtf_executors() -> Targets:  # type: ignore[empty-body]
-    """Return executors by name: classes that keep :class:`rrtf_trl.pipeline.executor.Executor`. Group ``executor``."""
+    """Return executors by name, of the protocol :class:`rrtf_trl.pipeline.executor.Executor`. Group ``executor``."""
 
 
 @hookspec
 def rrtf_losses() -> Targets:  # type: ignore[empty-body]
-    """Return losses by name, for ``loss_type``: functions as :func:`rrtf_trl.training.losses.rrtf_loss`."""
+    """Return losses by name, for ``loss_type``: functions such as :func:`rrtf_trl.training.losses.rrtf_loss`."""
 
 
 @hookspec
 def rrtf_problem_readers() -> Targets:  # type: ignore[empty-body]
     """Return readers of rows by the format's name: functions from a row (a dict) to a ``Problem``.
 
-    A reader returns ``None`` for a row of another format, and raises :class:`rrtf_trl.records.RecordError`, naming the
-    field, for one of its own that is wrong. The first reader that knows a row reads it, ours before others'.
+    A reader returns ``None`` for a row of another format. For a wrong row of its format it raises
+    :class:`rrtf_trl.records.RecordError`, which names the field. The first reader that accepts a row reads it;
+    built-in readers come first.
     """
 
 
@@ -103,7 +104,7 @@ def rrtf_problem_readers() -> Targets:  # type: ignore[empty-body]
 def rrtf_report_sections() -> Targets:  # type: ignore[empty-body]
     """Return sections of a run's report by name: functions from its ``RunFolder`` to a ``report.Section`` or ``None``.
 
-    A section reads the run's files, and shows what there is. What it does not mark as markup is escaped.
+    A section reads the run's files. Text that it does not mark as markup is escaped.
     """
 
 
@@ -116,38 +117,38 @@ def rrtf_commands() -> Mapping[str, Command]:  # type: ignore[empty-body]
 def rrtf_config_paths() -> Sequence[str | Path]:  # type: ignore[empty-body]
     """Return folders of configuration groups: ``pkg://my_package.conf``, or a path.
 
-    A file that is in an earlier folder too is not used, and ours is the first.
+    A file that is also in an earlier folder is not used; the folder of rrtf-trl is the first.
     """
 
 
-# -- What happens in a run -------------------------------------------------------------------------------
+# -- Events of a run -------------------------------------------------------------------------------------
 
 
 @hookspec
 def rrtf_trainer_callbacks(  # type: ignore[empty-body]
     run: RunFolder, config: Mapping[str, Any], console: Console, progress: Meter
 ) -> Sequence[TrainerCallback]:
-    """Return callbacks for the trainer of a run, when its training is about to start.
+    """Return callbacks for the trainer of a run; called when training is about to start.
 
-    It is called in every process that trains, under ``accelerate launch`` in several: what should be done once is done
-    where ``state.is_world_process_zero``.
+    It is called in each training process, several under ``accelerate launch``: a callback that must act once checks
+    ``state.is_world_process_zero``.
 
     Args:
         run: The run's folder.
         config: The run's configuration, resolved, as plain data.
-        console: Where lines for the user go.
-        progress: The bar that counts the steps of training.
+        console: Where to print lines for the user.
+        progress: The progress bar of the training steps.
     """
 
 
 @hookspec
 def rrtf_stage_started(stage: str, run: RunFolder, config: Mapping[str, Any]) -> None:
-    """A stage begins, also where all of its work is done already.
+    """A stage begins, even if all of its work was done before.
 
     Args:
         stage: ``run`` around all others; ``problems``, ``evaluate_base``, ``sample``, ``feedback``, ``rank``,
             ``train``, ``evaluate_trained``, ``report``.
-        run: The run's folder, with what the stages before have left there.
+        run: The run's folder, with the files of earlier stages.
         config: The run's configuration, resolved, as plain data.
     """
 
@@ -156,12 +157,12 @@ def rrtf_stage_started(stage: str, run: RunFolder, config: Mapping[str, Any]) ->
 def rrtf_stage_ended(
     stage: str, run: RunFolder, config: Mapping[str, Any], facts: Mapping[str, Any], error: BaseException | None
 ) -> None:
-    """A stage that began has ended, by itself or by an error; a killed process tells nobody.
+    """A stage has ended, by itself or by an error; not called if the process is killed.
 
     Args:
         stage: As in :func:`rrtf_stage_started`.
-        run: The run's folder, with what the stage has left there.
+        run: The run's folder, with the stage's files.
         config: The run's configuration, resolved, as plain data.
-        facts: What ``run.json`` notes of the stage: its seconds and counts; empty where it failed.
-        error: What ended it, or ``None``.
+        facts: The stage's seconds and counts, as in ``run.json``; empty if it failed.
+        error: The error that ended it, or ``None``.
     """

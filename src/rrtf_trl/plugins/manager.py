@@ -1,4 +1,4 @@
-"""All plugins of a process: loaded, called, and what they registered."""
+"""The plugins of a process: loads them, calls their hooks, and keeps what they registered."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import Any
 
 import pluggy
 
-from . import builtin, choice, hookspecs
+from . import builtin, hookspecs
+from .choice import VARIABLE, PluginFilter
 from .contract import check_target, hooks_of
 from .folders import choices_in, folder_of
 from .hookspecs import PROJECT
-from .plugin import BUILTIN, HERE, Fault, Plugin, PluginError, Refused, Registered, brief
+from .plugin import BUILTIN, HERE, Plugin, PluginError, PluginFault, PluginRefused, Registered, brief
 
 STRICT = "RRTF_STRICT_PLUGINS"
 
@@ -32,20 +33,20 @@ KINDS = {
     "report_section": "rrtf_report_sections",
     "command": "rrtf_commands",
 }
-"""What is registered by name, and the hook that registers it."""
+"""The kinds of registered names, and the hook of each."""
 GROUPS = ("sampler", "feedback", "ranking", "executor")
-"""Those that are chosen by a configuration group of the same name."""
+"""The kinds that are chosen by a configuration group of the same name."""
 
 
 class Plugins:
-    """All plugins, loaded.
+    """The loaded plugins.
 
     Args:
         chosen: As ``RRTF_PLUGINS``.
-        strict: Whether what goes wrong is raised.
+        strict: Raise faults of plugins.
 
     Raises:
-        PluginError: If ``strict`` and something is wrong, or ``chosen`` makes no sense.
+        PluginError: If ``strict`` and a plugin has a fault, or ``chosen`` is not valid.
     """
 
     def __init__(self, chosen: str = "", strict: bool = False) -> None:
@@ -55,22 +56,21 @@ class Plugins:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._objects: list[tuple[Plugin, Any]] = []
-        self._untold: list[str] = []
-        self._forget()
+        self._pending: list[str] = []
+        self._clear_registrations()
 
         self._add(Plugin("rrtf", BUILTIN, metadata.version("rrtf-trl")), lambda: builtin)
-        wanted = choice.Choice(chosen)
-        points = sorted(metadata.entry_points(group=PROJECT), key=lambda point: (point.name, point.value))
-        for point in points:
+        wanted = PluginFilter(chosen)
+        for point in sorted(metadata.entry_points(group=PROJECT), key=lambda point: (point.name, point.value)):
             name = str(point.dist.metadata["Name"]) if point.dist is not None else "?"
             plugin = Plugin(point.name, name, point.dist.version if point.dist is not None else "?")
-            if wanted.takes(plugin):
+            if wanted.accepts(plugin):
                 self._add(plugin, point.load)
             else:
                 plugin.status = "blocked"
                 self.all.append(plugin)
         if unknown := wanted.unused():
-            self._tell(f"{choice.VARIABLE} names {', '.join(unknown)}, and no such plugin is installed")
+            self._report(f"{VARIABLE} names {', '.join(unknown)}, and no such plugin is installed")
 
     # -- Loading -----------------------------------------------------------------------------------------
 
@@ -92,28 +92,29 @@ class Plugins:
         """Add a plugin that no entry point names; see :func:`register`."""
         for plugin, known in list(self._objects):
             if plugin.distribution == HERE and plugin.name == name:
-                self._manager.unregister(known)
-                self._objects.remove((plugin, known))
-                self.all.remove(plugin)
-        self._forget()
+                self._remove(plugin, known)
+        self._clear_registrations()
         plugin = Plugin(name, HERE, "")
-        was_strict, self.strict = self.strict, True  # who registers is there to be told
+        was_strict, self.strict = self.strict, True  # the caller of `register` can handle the error
         try:
             self._add(plugin, lambda: loaded)
             for kind in KINDS:
                 self.registered(kind)
         except PluginError:
-            if self._manager.is_registered(loaded):
-                self._manager.unregister(loaded)
-            self._objects = [pair for pair in self._objects if pair[0] is not plugin]
-            self.all.remove(plugin)
-            self._forget()
+            self._remove(plugin, loaded)
             raise
         finally:
             self.strict = was_strict
 
-    def _forget(self) -> None:
-        """Have the hooks that register things called again when they are next needed."""
+    def _remove(self, plugin: Plugin, loaded: Any) -> None:
+        if self._manager.is_registered(loaded):
+            self._manager.unregister(loaded)
+        self._objects = [pair for pair in self._objects if pair[0] is not plugin]
+        self.all.remove(plugin)
+        self._clear_registrations()
+
+    def _clear_registrations(self) -> None:
+        """Forget all registrations; the hooks are called again when they are next needed."""
         self._registered: dict[str, dict[str, Registered]] = {}
         self._paths: list[str] | None = None
         for plugin in self.all:
@@ -123,30 +124,30 @@ class Plugins:
     def _fault(self, plugin: Plugin, cause: str, error: BaseException | None = None) -> None:
         if any(fault.cause == cause for fault in plugin.faults):
             return
-        told = error is None or isinstance(error, Refused)
-        trace = "" if told else "".join(traceback.format_exception(error))
-        plugin.faults.append(Fault(cause, trace))
-        self._tell(f"plugin {plugin}: {cause}", error)
+        expected = error is None or isinstance(error, PluginRefused)
+        trace = "" if expected else "".join(traceback.format_exception(error))
+        plugin.faults.append(PluginFault(cause, trace))
+        self._report(f"plugin {plugin}: {cause}", error)
 
-    def _tell(self, message: str, error: BaseException | None = None) -> None:
+    def _report(self, message: str, error: BaseException | None = None) -> None:
         if self.strict:
             raise PluginError(message) from error
-        self._untold.append(message)
+        self._pending.append(message)
 
-    def tell(self) -> None:
-        """Print on stderr what went wrong since it was last told."""
-        for message in [] if self.quiet else self._untold:
+    def report(self) -> None:
+        """Print new faults on stderr."""
+        for message in [] if self.quiet else self._pending:
             print(f"rrtf: {message}; see `rrtf plugins`", file=sys.stderr)
-        self._untold.clear()
+        self._pending.clear()
 
     # -- Hooks -------------------------------------------------------------------------------------------
 
     def call(self, hook: str, **arguments: Any) -> list[tuple[Plugin, Any]]:
-        """Call a hook plugin by plugin; return what each returned, leaving out those that raise and ``None``."""
+        """Call a hook of each plugin; return the results, without ``None`` and without plugins that raise."""
         results = []
         for plugin, implementation in self._implementations(hook):
-            taken = {name: arguments[name] for name in implementation.argnames}
-            result = self.guarded(plugin, f"hook {hook}", functools.partial(implementation.function, **taken))
+            used = {name: arguments[name] for name in implementation.argnames}
+            result = self.guarded(plugin, f"hook {hook}", functools.partial(implementation.function, **used))
             if result is not None:
                 results.append((plugin, result))
         return results
@@ -159,26 +160,26 @@ class Plugins:
     def guarded(
         self, plugin: Plugin, what: str, work: Callable[[], Any], passing: tuple[type[Exception], ...] = ()
     ) -> Any:
-        """Do some of a plugin's work; where it raises, note that with the plugin and return ``None``.
+        """Return the result of a plugin's function; if it raises, note a fault and return ``None``.
 
         Args:
-            plugin: Whose work it is; our own is not guarded.
-            what: Names the work.
-            work: Called without arguments.
-            passing: Errors that are part of the contract, and are raised as they are.
+            plugin: The plugin; errors of the built-in one are raised.
+            what: Names the function in messages.
+            work: The function, without arguments.
+            passing: Errors that are part of the contract, and are raised.
         """
         try:
             return work()
         except Exception as error:
             if plugin.is_builtin or isinstance(error, passing):
                 raise
-            cause = error.__cause__ if isinstance(error, PluginError) else None  # of a target that does not load
+            cause = error.__cause__ if isinstance(error, PluginError) else None  # why a target cannot be loaded
             self._fault(plugin, f"{what} raised {brief(cause or error)}", error)
-            self.tell()
+            self.report()
             return None
 
     def registered(self, kind: str) -> Mapping[str, Registered]:
-        """Return what is registered of a kind (see ``KINDS``), by name: ours first, and the first of a name."""
+        """Return a kind's registrations (see ``KINDS``) by name, built-in ones first; the first with a name counts."""
         if kind not in self._registered:
             found = self._registered[kind] = {}
             for plugin, targets in self.call(KINDS[kind]):
@@ -190,12 +191,12 @@ class Plugins:
                 for name, target in pairs:
                     try:
                         self._check_registration(kind, name, target, plugin, found)
-                    except Refused as error:
+                    except PluginRefused as error:
                         self._fault(plugin, str(error), error)
                         continue
                     found[name] = Registered(name, target, plugin)
                     plugin.names.setdefault(kind, []).append(name)
-            self.tell()
+            self.report()
         return self._registered[kind]
 
     def _check_registration(
@@ -204,24 +205,24 @@ class Plugins:
         check_target(kind, name, target)
         what = f"{kind.replace('_', ' ')} {name!r} is refused"
         if name in found:
-            raise Refused(f"{what}: {found[name].plugin.owner} has this name")
+            raise PluginRefused(f"{what}: {found[name].plugin.owner} has this name")
         if kind in GROUPS:
             self.config_paths()
             if f"{kind}/{name}" not in plugin.configs:
-                raise Refused(f"{what}: no {kind}/{name}.yaml of its own is on its rrtf_config_paths")
+                raise PluginRefused(f"{what}: no {kind}/{name}.yaml of its own is on its rrtf_config_paths")
 
     # -- Configuration -----------------------------------------------------------------------------------
 
     def config_paths(self) -> list[str]:
-        """Return the folders of configuration as Hydra takes them, ours first."""
+        """Return the folders of configuration as Hydra's search paths, that of rrtf-trl first."""
         if self._paths is None:
             self._paths = []
             owners: dict[str, Plugin] = {}
             for plugin, paths in self.call("rrtf_config_paths"):
                 try:
-                    kept = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-                    choices = list(dict.fromkeys(choice for path in kept for choice in choices_in(folder_of(path))))
-                except (TypeError, Refused) as error:
+                    found = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+                    choices = list(dict.fromkeys(choice for path in found for choice in choices_in(folder_of(path))))
+                except (TypeError, PluginRefused) as error:
                     self._fault(plugin, f"hook rrtf_config_paths: {error}", error)
                     continue
                 for name in choices:
@@ -229,30 +230,30 @@ class Plugins:
                         self._fault(plugin, f"its configuration {name}.yaml is not used: {owners[name].owner} has one")
                 plugin.configs += [name for name in choices if name not in owners]
                 owners.update((name, plugin) for name in plugin.configs)
-                self._paths += [path if "://" in path else f"file://{path}" for path in kept]
-            self.tell()
+                self._paths += [path if "://" in path else f"file://{path}" for path in found]
+            self.report()
         return self._paths
 
     def config_folders(self) -> list[Path]:
-        """Return the same as folders."""
+        """Return the folders of :meth:`config_paths`."""
         return [folder_of(path) for path in self.config_paths()]
 
 
 @functools.cache
 def plugins() -> Plugins:
-    """Return the plugins of this process, as the environment has them; loaded on the first call."""
+    """Return the plugins of this process, loaded on the first call; environment variables choose them."""
     strict = os.environ.get(STRICT, "").lower() not in ("", "0", "false", "no")
-    return Plugins(os.environ.get(choice.VARIABLE, ""), strict)
+    return Plugins(os.environ.get(VARIABLE, ""), strict)
 
 
 def register(plugin: Any, name: str | None = None) -> None:
     """Add a plugin without installing it, in this process: for a notebook, a script, or a test.
 
     Args:
-        plugin: A module, class or object as an entry point would name: with ``RRTF_CONTRACT`` and hooks.
-        name: Its name; by default that of the module or class. One registered before under it is replaced.
+        plugin: A module, class or object with ``RRTF_CONTRACT`` and hooks, as an entry point names.
+        name: Its name; by default that of the module or class. A plugin registered before with the name is replaced.
 
     Raises:
-        PluginError: If something is wrong with it.
+        PluginError: If it has a fault.
     """
     plugins().register(plugin, name or str(getattr(plugin, "__name__", type(plugin).__name__)))

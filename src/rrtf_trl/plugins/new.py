@@ -12,13 +12,13 @@ from .hookspecs import CONTRACT
 from .manager import plugins
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_WORDS = {"feedback": "source of judgements", "sampler": "sampler"}
+_TITLES = {"feedback": "feedback source", "sampler": "sampler"}
 _COMMANDS = {
     "feedback": "rrtf run 'feedback=[unit_tests,{}]'",
     "sampler": "rrtf run 'sampler=[transformers,{}]'",
 }
-KINDS = tuple(_WORDS)
-"""What can be written."""
+KINDS = tuple(_TITLES)
+"""The kinds of packages."""
 
 
 def write_package(kind: str, name: str, folder: Path) -> Path:
@@ -26,37 +26,37 @@ def write_package(kind: str, name: str, folder: Path) -> Path:
 
     Args:
         kind: ``feedback`` or ``sampler``.
-        name: What the command line will call it.
-        folder: Where the new folder goes.
+        name: The choice's name on the command line.
+        folder: Where the new folder is created.
 
     Raises:
-        UserError: If the name is none, or taken, or the folder is there.
+        UserError: If the name is not valid or in use, or the folder exists.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise UserError(f"{name!r} is no name: small letters, digits and _, from a letter on")
-    if (taken := plugins().registered(kind).get(name)) is not None:
-        raise UserError(f"the {kind} {name!r} is there already, of {taken.plugin.owner}: choose another name")
+        raise UserError(f"{name!r} is not a valid name: use small letters, digits and _, and begin with a letter")
+    if (registered := plugins().registered(kind).get(name)) is not None:
+        raise UserError(f"{registered.plugin.owner} already has the {kind} {name!r}: choose another name")
     target = folder / f"rrtf-{kind}-{name.replace('_', '-')}"
     if target.exists():
-        raise UserError(f"{target} is there already: remove it, or choose another name")
+        raise UserError(f"{target} exists already: remove it, or choose another name")
     package = f"rrtf_{kind}_{name}"
-    words = {
+    values = {
         "kind": kind,
         "name": name,
         "dashed": name.replace("_", "-"),
         "package": package,
         "module": "judge" if kind == "feedback" else "draw",
         "Class": "".join(part.capitalize() for part in name.split("_")),
-        "title": _WORDS[kind],
-        "Title": _WORDS[kind].capitalize(),
+        "title": _TITLES[kind],
+        "Title": _TITLES[kind].capitalize(),
         "command": _COMMANDS[kind].format(name),
         "contract": CONTRACT,
     }
     for root in (_TEMPLATES / "common", _TEMPLATES / kind):
         for template in sorted(root.rglob("*.txt")):
             path = str(template.relative_to(root).with_suffix(""))
-            path = path.replace("package/module", f"package/{words['module']}").replace("package/", f"src/{package}/")
+            path = path.replace("package/module", f"package/{values['module']}").replace("package/", f"src/{package}/")
             path = path.replace("name.yaml", f"{name}.yaml").replace("test_name", f"test_{name}")
             (target / path).parent.mkdir(parents=True, exist_ok=True)
-            (target / path).write_text(Template(template.read_text()).substitute(words))
+            (target / path).write_text(Template(template.read_text()).substitute(values))
     return target

@@ -1,4 +1,4 @@
-"""What plugins add to :mod:`rrtf_trl.registry`: loaded by name, and kept from harming the rest."""
+"""The objects that plugins add to :mod:`rrtf_trl.registry`: loaded by name, with their errors isolated."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from .plugin import Registered
 
 
 class PluginObjects(Mapping[str, Any]):
-    """The objects of one kind that plugins have registered, by name; loaded when they are looked up.
+    """The objects of one kind that plugins registered, by name; loaded on look-up.
 
-    A reader or a report section that raises is noted with its plugin, and ends nothing.
+    An error of a reader or a report section is noted with its plugin and not raised.
     """
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
-        self._registered = {name: one for name, one in plugins().registered(kind).items() if not one.plugin.is_builtin}
+        found = plugins().registered(kind)
+        self._registered = {name: entry for name, entry in found.items() if not entry.plugin.is_builtin}
 
     def __getitem__(self, name: str) -> Any:
         registered = self._registered[name]
@@ -50,7 +51,7 @@ def _read(reader: Registered, row: dict[str, Any]) -> Any:
 
 
 def _show(section: Registered, run: Any) -> Section | None:
-    """Return a section; where it fails, one that says so in its place."""
+    """Return a section; if the plugin fails, one that shows the error."""
     plugin = section.plugin
     before = len(plugin.faults)
     found: Section | None = plugins().guarded(
@@ -62,10 +63,10 @@ def _show(section: Registered, run: Any) -> Section | None:
 
 
 def checked_section(found: Any) -> Section | None:
-    """Refuse what is no section.
+    """Return ``found`` if it is a section or ``None``.
 
     Raises:
-        TypeError: If it is none.
+        TypeError: If it is something else.
     """
     if found is not None and not isinstance(found, Section):
         raise TypeError(f"expected a rrtf_trl.report.Section or None, got {type(found).__name__}")

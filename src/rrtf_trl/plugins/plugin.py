@@ -1,29 +1,28 @@
-"""What is known of one plugin: where it comes from, what it brings, and what went wrong with it."""
+"""One plugin: its origin, what it registers, and its faults."""
 
 from __future__ import annotations
 
-import functools
-import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from rrtf_trl import registry
 from rrtf_trl.errors import UserError
 
 from .hookspecs import Command, Target
 
 BUILTIN = "built-in"
-"""Stands for the distribution of what rrtf-trl itself registers."""
+"""The distribution's name for the plugin of rrtf-trl itself."""
 HERE = "this process"
-"""Stands for the distribution of what :func:`rrtf_trl.plugins.register` was given."""
+"""The distribution's name for plugins passed to :func:`rrtf_trl.plugins.register`."""
 
 
 class PluginError(UserError):
-    """Something is wrong with a plugin, and that cannot or should not be passed over; the message names it."""
+    """An error in a plugin that stops the command; the message names the plugin."""
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What went wrong with a plugin: a short cause, and the traceback where there is one."""
+class PluginFault:
+    """An error in a plugin: a short cause, and the traceback if there is one."""
 
     cause: str
     traceback: str = ""
@@ -31,18 +30,18 @@ class Fault:
 
 @dataclass
 class Plugin:
-    """A plugin that is installed.
+    """An installed plugin.
 
     Args:
         name: Of its entry point.
-        distribution: The package that brings it, as pip knows it.
+        distribution: The name of its package.
         version: Of the package.
         status: ``loaded``, ``failed``, or ``blocked`` by ``RRTF_PLUGINS``.
         hooks: The hooks that it implements.
-        seconds: What loading it took.
-        faults: What went wrong with it.
-        names: What it has registered, by kind.
-        configs: The files of configuration that it brings, as ``group/choice``.
+        seconds: How long it took to load.
+        faults: Its errors.
+        names: The names that it registered, by kind.
+        configs: Its configuration files, as ``group/choice``.
     """
 
     name: str
@@ -51,7 +50,7 @@ class Plugin:
     status: str = "loaded"
     hooks: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[PluginFault] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict)
     configs: list[str] = field(default_factory=list)
 
@@ -65,7 +64,7 @@ class Plugin:
 
     @property
     def owner(self) -> str:
-        """Return whose it is, for messages about others."""
+        """The plugin, for error messages of other plugins."""
         return "rrtf-trl" if self.is_builtin else f"plugin {self}"
 
 
@@ -86,9 +85,8 @@ class Registered:
         target = self.target.main if isinstance(self.target, Command) else self.target
         if not isinstance(target, str):
             return target
-        module, _, attribute = target.partition(":")
         try:
-            return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+            return registry.load(target)
         except Exception as error:  # an import runs the module, and that may raise anything
             if self.plugin.is_builtin:
                 raise
@@ -97,13 +95,13 @@ class Registered:
             ) from error
 
 
-class Refused(Exception):
-    """A plugin is refused by a check of ours: the message is for its author, and a traceback would tell nothing."""
+class PluginRefused(Exception):
+    """A check refuses a plugin; the message is for its author, and the traceback is not shown."""
 
 
 def brief(error: BaseException) -> str:
-    """Return an error as a short cause."""
-    if isinstance(error, Refused):
+    """Return the cause of an error on one line."""
+    if isinstance(error, PluginRefused):
         return str(error)
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first[:200]}" if first else type(error).__name__

@@ -1,24 +1,27 @@
 """Contest problems as APPS (arXiv 2105.09938) and LiveCodeBench (arXiv 2403.07974) publish them.
 
 Both have two kinds: whole programs that read standard input, and functions, for LeetCode's a method of a class
-``Solution``. LiveCodeBench's hidden tests come as a pickle inside of zlib inside of base64. A pickle can run
-code when it is loaded, so it is never loaded: its one string is read off its instructions.
+``Solution``. LiveCodeBench's hidden tests are JSON in a pickle in zlib in base64. Loading a pickle can run code, so it
+is not loaded: its one string is read from its instructions.
 """
 
 from __future__ import annotations
 
-import ast
 import base64
 import binascii
 import json
 import pickletools
-import warnings
 import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from rrtf_trl.files.rows import parse_json
+from rrtf_trl.forms import Open, check, field_error
 from rrtf_trl.records import SIGNATURE, AssertTests, Problem, RecordError, StdioTests
 
 from .literal import literal
+from .syntax import parsed
 
 _MAX_TESTS_BYTES = 2**30
 _STRING_ONLY = {
@@ -26,7 +29,7 @@ _STRING_ONLY = {
     "BINUNICODE8",
 }  # fmt: skip
 
-# Both benchmarks' own judges let a tuple stand for a list; APPS' wraps the expected value of some in a list.
+# Both benchmarks' own judges accept a tuple for a list. In APPS, some expected values are wrapped in a list.
 _SETUP = """\
 def as_list(value):
     return list(value) if isinstance(value, tuple) else value
@@ -61,11 +64,24 @@ import string, re, datetime, collections, heapq, bisect, copy, math, random, sta
 import itertools, functools, operator, io, sys, json
 sys.setrecursionlimit(50000)
 """
-"""The names that LiveCodeBench's judge gives to every program."""
+"""The names that LiveCodeBench's judge defines for every program."""
+
+
+@dataclass(frozen=True)
+class _Apps(Open):
+    question: str
+    starter_code: str | None = None
+
+
+@dataclass(frozen=True)
+class _LiveCodeBench(Open):
+    question_id: str
+    question_content: str
+    starter_code: str | None = None
 
 
 class NoTests(RecordError):
-    """A row of a contest set that has no tests; the message is its task id."""
+    """A row of a contest data set that has no tests; the message is its task id."""
 
 
 def from_apps(row: dict[str, Any]) -> Problem | None:
@@ -73,28 +89,34 @@ def from_apps(row: dict[str, Any]) -> Problem | None:
 
     Raises:
         RecordError: If a field is wrong.
-        NoTests: If the row has no tests, as some of the published ones.
+        NoTests: If the row has no tests, as some published ones.
     """
     if "input_output" not in row:
         return None
     task_id = f"APPS/{row.get('problem_id', row.get('task_id', row.get('id')))}"
-    question = row.get("question")
-    if not isinstance(question, str):
-        raise RecordError(f"field question: expected a string, got {json.dumps(question)[:80]}")
-    cases = _json(row, "input_output") or {}
+    check(_Apps, row)
+    cases = _json(row, "input_output", dict) or {}
     inputs, outputs = cases.get("inputs") or [], cases.get("outputs") or []
     if not inputs:
         raise NoTests(task_id)
     if len(inputs) != len(outputs):
         raise RecordError(f"field input_output: {len(inputs)} inputs and {len(outputs)} outputs")
-    name, starter = cases.get("fn_name"), row.get("starter_code") or ""
-    metadata = {"difficulty": row.get("difficulty"), "url": row.get("url"), SIGNATURE: starter}
+    name = cases.get("fn_name")
+    check(str | None, name, "input_output.fn_name")
+    metadata = {
+        "difficulty": row.get("difficulty"),
+        "url": row.get("url"),
+        SIGNATURE: row.get("starter_code") or "",
+    }
     if name:
-        tests = _calls(name, [_arguments(value) for value in inputs], outputs, "same_as_apps")
-        return _problem(task_id, question, tests, metadata, name)
-    pairs = [(_text(given), _text(wanted)) for given, wanted in zip(inputs, outputs, strict=True)]
-    solutions = _json(row, "solutions") or []
-    return _problem(task_id, question, _stdio(pairs), metadata, None, _first_of_python_3(solutions))
+        asserts = [
+            f"assert same_as_apps({_call(name, _arguments(args))}, {literal(expected)})"
+            for args, expected in zip(inputs, outputs, strict=True)
+        ]
+        return _problem(task_id, row["question"], AssertTests(asserts, _SETUP), metadata, name)
+    tests = _stdio((_text(stdin), _text(stdout)) for stdin, stdout in zip(inputs, outputs, strict=True))
+    solutions = _json(row, "solutions", list) or []
+    return _problem(task_id, row["question"], tests, metadata, None, _first_of_python_3(solutions))
 
 
 def from_livecodebench(row: dict[str, Any]) -> Problem | None:
@@ -105,11 +127,11 @@ def from_livecodebench(row: dict[str, Any]) -> Problem | None:
     """
     if "public_test_cases" not in row:
         return None
-    for field in ("question_id", "question_content"):
-        if not isinstance(row.get(field), str):
-            raise RecordError(f"field {field}: expected a string, got {json.dumps(row.get(field), default=str)[:80]}")
+    check(_LiveCodeBench, row)
     task_id = f"LiveCodeBench/{row['question_id']}"
-    cases = [*(_json(row, "public_test_cases") or []), *_private_cases(row.get("private_test_cases"))]
+    cases = [*(_json(row, "public_test_cases", list) or []), *_private_cases(row.get("private_test_cases"))]
+    if not all(isinstance(case, dict) for case in cases):
+        raise RecordError("field public_test_cases, private_test_cases: expected lists of objects")
     if not cases:
         raise NoTests(task_id)
     kinds = {case.get("testtype") for case in cases}
@@ -120,22 +142,23 @@ def from_livecodebench(row: dict[str, Any]) -> Problem | None:
         SIGNATURE: row.get("starter_code") or "",
     }
     pairs = [(str(case.get("input")), str(case.get("output"))) for case in cases]
+    question = row["question_content"]
     if kinds == {"stdin"}:
-        return _problem(task_id, row["question_content"], _stdio(pairs), metadata, None, preamble=_PREAMBLE)
+        return _problem(task_id, question, _stdio(pairs), metadata, None, preamble=_PREAMBLE)
     if kinds != {"functional"}:
         raise RecordError(
             f"field public_test_cases: expected tests of type stdin or functional, got {sorted(map(str, kinds))}"
         )
-    name = (_json(row, "metadata") or {}).get("func_name")
+    name = (_json(row, "metadata", dict) or {}).get("func_name")
     if not isinstance(name, str):
         raise RecordError("field metadata: no func_name, which functional tests need")
     try:
-        arguments = [[json.loads(line) for line in given.split("\n")] for given, _ in pairs]
-        expected = [json.loads(wanted) for _, wanted in pairs]
-    except json.JSONDecodeError as error:
-        raise RecordError(f"field private_test_cases: a functional test is no JSON: {error}") from None
-    tests = _calls(name, arguments, expected, "as_list")
-    return _problem(task_id, row["question_content"], tests, metadata, name, preamble=_PREAMBLE)
+        calls = [_call(name, map(parse_json, lines.split("\n"))) for lines, _ in pairs]
+        expected = [literal(parse_json(text)) for _, text in pairs]
+    except ValueError as error:
+        raise RecordError(f"field private_test_cases: a functional test is not JSON: {error}") from None
+    asserts = [f"assert as_list({call}) == {value}" for call, value in zip(calls, expected, strict=True)]
+    return _problem(task_id, question, AssertTests(asserts, _SETUP), metadata, name, preamble=_PREAMBLE)
 
 
 def _problem(
@@ -159,29 +182,22 @@ def _problem(
     )
 
 
-def _calls(name: str, arguments: list[list[Any]], expected: list[Any], compare: str) -> AssertTests:
-    asserts = []
-    for args, wanted in zip(arguments, expected, strict=True):
-        call = f"{name}({', '.join(map(literal, args))})"
-        told = (
-            f"as_list({call}) == {literal(wanted)}"
-            if compare == "as_list"
-            else f"{compare}({call}, {literal(wanted)})"
-        )
-        asserts.append(f"assert {told}")
-    return AssertTests(asserts=asserts, setup=_SETUP)
+def _call(name: str, arguments: Iterable[Any]) -> str:
+    return f"{name}({', '.join(map(literal, arguments))})"
 
 
-def _stdio(pairs: list[tuple[str, str]]) -> StdioTests:
-    return StdioTests(stdio=[{"input": given, "output": wanted} for given, wanted in pairs])
+def _stdio(pairs: Iterable[tuple[str, str]]) -> StdioTests:
+    return StdioTests(stdio=[{"input": stdin, "output": stdout} for stdin, stdout in pairs])
 
 
 def _arguments(value: Any) -> list[Any]:
     if isinstance(value, str):  # as LiveCodeBench writes APPS' form: one argument a line
         try:
-            return [json.loads(line) for line in value.split("\n")]
+            return [parse_json(line) for line in value.split("\n")]
         except json.JSONDecodeError:
             return [value]
+        except ValueError as error:
+            raise RecordError(f"field input_output: an input that cannot be read: {error}") from None
     return list(value) if isinstance(value, list) else [value]
 
 
@@ -189,31 +205,40 @@ def _text(value: Any) -> str:
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _json(row: dict[str, Any], field: str) -> Any:
-    """A field that is JSON text inside of the row, or was unpacked already."""
+def _json(row: dict[str, Any], field: str, kind: type) -> Any:
+    """Return the value of a field that is JSON text or already parsed; ``None`` where it is missing or empty."""
     value = row.get(field)
-    if not isinstance(value, str):
-        return value
+    if isinstance(value, str):
+        value = _parsed_json(value, field) if value.strip() else None
+    if value is not None and not isinstance(value, kind):
+        raise field_error(field, "an object" if kind is dict else "a list", value)
+    return value
+
+
+def _parsed_json(text: str, field: str) -> Any:
     try:
-        return json.loads(value) if value.strip() else None
-    except (json.JSONDecodeError, ValueError) as error:
+        return parse_json(text)
+    except ValueError as error:
         raise RecordError(f"field {field}: not JSON: {error}") from None
 
 
-def _private_cases(value: Any) -> list[dict[str, Any]]:
+def _private_cases(value: Any) -> list[Any]:
+    field = "private_test_cases"
     if not isinstance(value, str) or not value.strip():
         return []
     try:
-        cases = json.loads(value)
+        cases = parse_json(value)
     except json.JSONDecodeError:
-        cases = json.loads(_unpacked(value))
-    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
-        raise RecordError("field private_test_cases: expected a list of tests")
+        cases = _parsed_json(_unpacked(value), field)
+    except ValueError as error:
+        raise RecordError(f"field {field}: not JSON: {error}") from None
+    if not isinstance(cases, list):
+        raise field_error(field, "a list", cases)
     return cases
 
 
 def _unpacked(value: str) -> str:
-    """The string inside of a pickle inside of zlib inside of base64, without loading the pickle."""
+    """Return the string in a pickle in zlib in base64, without loading the pickle."""
     field = "field private_test_cases"
     try:
         unpacker = zlib.decompressobj()
@@ -221,7 +246,7 @@ def _unpacked(value: str) -> str:
     except (binascii.Error, ValueError, zlib.error) as error:
         raise RecordError(f"{field}: neither JSON nor compressed tests ({error})") from None
     if unpacker.unconsumed_tail:
-        raise RecordError(f"{field}: more than {_MAX_TESTS_BYTES >> 20} MiB of tests")
+        raise RecordError(f"{field}: the tests are larger than {_MAX_TESTS_BYTES >> 20} MiB")
     strings: list[str] = []
     try:
         for operation, argument, _ in pickletools.genops(data):
@@ -238,13 +263,9 @@ def _unpacked(value: str) -> str:
     return strings[0]
 
 
-def _first_of_python_3(solutions: Any) -> str | None:
-    """The first answer that is Python 3: some of APPS' are older."""
-    for solution in solutions if isinstance(solutions, list) else []:
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                ast.parse(solution)
-        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-            continue
-        return str(solution).replace("\r\n", "\n").rstrip() + "\n"
+def _first_of_python_3(solutions: list[Any]) -> str | None:
+    """Return the first solution that is Python 3; some of APPS' are older."""
+    for solution in solutions:
+        if isinstance(solution, str) and parsed(solution) is not None:
+            return solution.replace("\r\n", "\n").rstrip() + "\n"
     return None

@@ -1,16 +1,15 @@
 """HumanEval+ and MBPP+ from EvalPlus' published files (arXiv 2305.01210).
 
-The files hold inputs only. What is expected is what the reference answers, so that is run here, once a problem,
-in a process of its own. Each input becomes an assertion, those of the base tests first; its judge compares as
-EvalPlus 0.3.1 does:
+The files have inputs only. The expected values are the reference's answers, so the reference is run here, once per
+problem, in a process of its own. Each input becomes an assert statement, those of the base tests first, which compares
+as EvalPlus 0.3.1 does:
 
-- equal, by ``==``; or, where a tolerance holds, of the same type and close as ``numpy.allclose`` with
-  ``rtol=1e-7``. From the first expected value on that is a float, or a list or tuple of floats, the tolerance is
-  at least 1e-6;
-- some tasks have rules of their own (a root may be any root, a list of MBPP/2 is compared as a set, ...).
+- equal by ``==``; or, with a tolerance, of the same type and close by ``numpy.allclose`` with ``rtol=1e-7``. From the
+  first expected value that is a float, or a list or tuple of floats, the tolerance is at least 1e-6;
+- some tasks have rules of their own: any root is accepted for `find_zero`, lists of MBPP/2 are compared as sets, ...
 
-The time limit is not EvalPlus' (four times the reference's, at least a second, for each input) but the
-sandbox's, for all inputs together.
+The time limit is the sandbox's, for all inputs together. EvalPlus allows each input four times the reference's time,
+and at least one second.
 """
 
 from __future__ import annotations
@@ -20,9 +19,11 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rrtf_trl.forms import Open, check, field_error
 from rrtf_trl.records import BASE_TESTS, AssertTests, Problem, RecordError
 
 from .literal import literal
@@ -31,7 +32,7 @@ _REFERENCE_SECONDS = 600
 
 _SETUP = '''\
 def _shape(value):
-    """The shape of a numeric array, None where numpy would make none of it."""
+    """The shape of a numeric array, None where numpy would not make one."""
     if isinstance(value, (list, tuple)):
         shapes = {_shape(item) for item in value}
         if len(shapes) > 1 or None in shapes:
@@ -78,24 +79,27 @@ _AS_SETS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _EvalPlus(Open):
+    task_id: str
+    prompt: str
+    entry_point: str
+    canonical_solution: str
+    atol: float
+
+
 def from_evalplus(row: dict[str, Any]) -> Problem | None:
-    """Read a row of ``HumanEvalPlus.jsonl`` or ``MbppPlus.jsonl``; this runs its reference.
+    """Read a row of ``HumanEvalPlus.jsonl`` or ``MbppPlus.jsonl``, and run its reference.
 
     Raises:
-        RecordError: If a field is wrong, or the reference cannot answer its inputs.
+        RecordError: If a field is wrong, or the reference fails on an input.
     """
     if "plus_input" not in row:
         return None
-    for field in ("task_id", "prompt", "entry_point", "canonical_solution"):
-        if not isinstance(row.get(field), str):
-            raise RecordError(f"field {field}: expected a string, got {json.dumps(row.get(field))[:80]}")
-    for field in ("base_input", "plus_input"):
+    check(_EvalPlus, row)
+    for field in ("base_input", "plus_input"):  # not by `check`, which refuses the infinities among the inputs
         if not isinstance(row.get(field), list):
-            raise RecordError(
-                f"field {field}: expected a list of argument lists, got {json.dumps(row.get(field))[:80]}"
-            )
-    if not isinstance(row.get("atol"), int | float):
-        raise RecordError(f"field atol: expected a number, got {json.dumps(row.get('atol'))[:80]}")
+            raise field_error(field, "a list of argument lists", row.get(field))
     name, of_mbpp = row["entry_point"], row["task_id"].startswith("Mbpp/")
     reference = row["prompt"] + row["canonical_solution"]
     suites = [
@@ -105,7 +109,7 @@ def from_evalplus(row: dict[str, Any]) -> Problem | None:
     answers = _reference_answers(reference, name, [*suites[0], *suites[1]], not_none=of_mbpp and name in _NOT_NONE)
     asserts: list[str] = []
     for inputs in suites:
-        atol = float(row["atol"])  # EvalPlus starts anew with each of the two
+        atol = float(row["atol"])  # EvalPlus starts again with each of the two
         for arguments, wanted in zip(inputs, answers[len(asserts) :], strict=False):
             if atol == 0 and _is_floats(wanted):
                 atol = 1e-6
@@ -123,7 +127,7 @@ def from_evalplus(row: dict[str, Any]) -> Problem | None:
 
 
 def _assertion(name: str, of_mbpp: bool, arguments: list[Any], wanted: str, atol: float, own_atol: float) -> str:
-    """The text of one test; ``wanted`` is source, as the reference's process gives it."""
+    """Return the assert statement of one input; ``wanted`` is the expected value as Python source."""
     call = f"{name}({', '.join(map(literal, arguments))})"
     if not of_mbpp and name == "find_zero":
         coefficients = ", ".join(map(literal, arguments))
@@ -138,7 +142,7 @@ def _rule(text: str) -> Callable[[list[Any], str, float], str]:
 
 
 def _surface(arguments: list[Any], wanted: str, atol: float) -> str:
-    base, height = arguments  # of a pyramid; the height is taken as the one of its apex
+    base, height = arguments  # of a pyramid; this reads the height as its apex's
     area = round(base**2 + 2 * base * math.sqrt((base / 2) ** 2 + height**2))
     return f"out == {wanted} or abs(out - {area}) <= {atol!r}"
 
@@ -177,63 +181,48 @@ def _reference_answers(code: str, name: str, inputs: list[list[Any]], not_none: 
     except subprocess.TimeoutExpired:
         raise RecordError(f"field canonical_solution: no answer within {_REFERENCE_SECONDS} s") from None
     try:
-        told = json.loads(done.stdout)
+        result = json.loads(done.stdout)
     except json.JSONDecodeError:
-        told = {"error": f"its process ended with {done.returncode}: {done.stderr[-200:]}"}
-    if "error" in told:
-        raise RecordError(f"field canonical_solution: {told['error']}")
-    answers: list[str] = told["answers"]
+        result = {"error": f"its process ended with {done.returncode}: {done.stderr[-200:]}"}
+    if "error" in result:
+        raise RecordError(f"field canonical_solution: {result['error']}")
+    answers: list[str] = result["answers"]
     return answers
 
 
 # -- MBPP+ inputs ------------------------------------------------------------------------------------------
-# JSON has lists only. These are the tasks whose inputs are something else, by what they are.
-
-_EACH_A_TUPLE = {
-    2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424, 429, 470, 560, 579, 596, 616, 630, 726, 740, 744, 809,
-}  # fmt: skip
-_EACH_A_LIST_OF_TUPLES = {63, 64, 70, 94, 120, 237, 272, 299, 400, 409, 417, 438, 473, 614, 780}
-_EACH_A_TUPLE_OF_TUPLES = {259, 401, 445}
-_FIRST_A_LIST_OF_TUPLES = {75, 413, 444, 753}
-_FIRST_A_TUPLE = {250, 307, 405, 446, 617, 720, 763, 808}
-_SECOND_A_TUPLE = {106, 750}
-_TUPLES_ALL_THROUGH = {580, 615, 791}
+# JSON has lists only. These are the tasks whose arguments are of other types.
 
 
 def mbpp_inputs(task_id: str, inputs: Iterable[list[Any]]) -> Iterator[list[Any]]:
-    """Yield the inputs of a task of MBPP+ with the types that its function takes."""
+    """Yield the inputs of an MBPP+ task, with the argument types that its function expects."""
     number = int(task_id.rpartition("/")[2])
-    return (_typed(number, list(arguments)) for arguments in inputs)
-
-
-def _typed(number: int, arguments: list[Any]) -> list[Any]:
-    first, rest = arguments[0], arguments[1:]
-    if number in _EACH_A_TUPLE:
-        return [tuple(argument) for argument in arguments]
-    if number in _EACH_A_LIST_OF_TUPLES:
-        return [[tuple(item) for item in argument] for argument in arguments]
-    if number in _EACH_A_TUPLE_OF_TUPLES:
-        return [tuple(tuple(item) for item in argument) for argument in arguments]
-    if number in _FIRST_A_LIST_OF_TUPLES:
-        return [[tuple(item) for item in first], *rest]
-    if number in _FIRST_A_TUPLE:
-        return [tuple(first), *rest]
-    if number in _SECOND_A_TUPLE:
-        return [first, tuple(arguments[1])]
-    if number in _TUPLES_ALL_THROUGH:
-        return [_tuples(argument) for argument in arguments]
-    if number == 115:
-        return [[set(item) if isinstance(item, list) and item else {} for item in first]]
-    if number == 124:
-        return [float(first), complex(arguments[1])]
-    if number == 252:
-        return [complex(first)]
-    if number == 278:
-        return [tuple(tuple(item) if isinstance(item, list) else item for item in first)]
-    if number == 722:
-        return [{key: tuple(value) for key, value in first.items()}, *rest]
-    return arguments
+    typed = next((typed for numbers, typed in _TYPED if number in numbers), None)
+    return (typed(*arguments) if typed else list(arguments) for arguments in inputs)
 
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _inner(value: Any) -> list[Any]:
+    return [tuple(item) for item in value]
+
+
+_TYPED: list[tuple[set[int], Callable[..., list[Any]]]] = [
+    (
+        {2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424, 429, 470, 560, 579, 596, 616, 630, 726, 740, 744, 809},
+        lambda *each: _inner(each),
+    ),
+    ({63, 64, 70, 94, 120, 237, 272, 299, 400, 409, 417, 438, 473, 614, 780}, lambda *each: list(map(_inner, each))),
+    ({259, 401, 445}, lambda *each: [tuple(_inner(argument)) for argument in each]),
+    ({75, 413, 444, 753}, lambda first, *rest: [_inner(first), *rest]),
+    ({250, 307, 405, 446, 617, 720, 763, 808}, lambda first, *rest: [tuple(first), *rest]),
+    ({106, 750}, lambda first, second, *_: [first, tuple(second)]),
+    ({580, 615, 791}, lambda *each: list(map(_tuples, each))),
+    ({115}, lambda first, *_: [[set(item) if isinstance(item, list) and item else {} for item in first]]),
+    ({124}, lambda first, second, *_: [float(first), complex(second)]),
+    ({252}, lambda first, *_: [complex(first)]),
+    ({278}, lambda first, *_: [tuple(tuple(item) if isinstance(item, list) else item for item in first)]),
+    ({722}, lambda first, *rest: [{key: tuple(value) for key, value in first.items()}, *rest]),
+]

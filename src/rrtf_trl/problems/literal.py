@@ -1,8 +1,8 @@
-"""Plain data as Python source, and, run as a program, what a reference answers to given inputs.
+"""Write plain data as Python source; run as a program, compute a reference's answers.
 
-Run as a program, it reads ``{"code", "entry_point", "inputs", "not_none"}`` as JSON from standard input, where
-``inputs`` is Python source of a list of argument lists, and writes the answers to standard output, as a JSON
-list of Python source. References are trusted as tests are.
+The program reads ``{"code", "entry_point", "inputs", "not_none"}`` as JSON from standard input, where ``inputs`` is
+the Python source of a list of argument lists. It writes ``{"answers": [...]}``, each as Python source, or
+``{"error": ...}`` to standard output. References are trusted as much as tests.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ def literal(value: Any) -> str:
     """Return Python source that evaluates to ``value`` without any import.
 
     Raises:
-        ValueError: If the value, or one inside it, is no plain data.
+        ValueError: If the value, or one in it, is not plain data.
     """
-    # A subclass (Counter, OrderedDict) is written as what it is at heart, to which it is equal.
+    # A subclass (Counter, OrderedDict) is written as its built-in base class, which it equals.
     if value is None or isinstance(value, bool):
         return repr(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -29,7 +29,7 @@ def literal(value: Any) -> str:
     if isinstance(value, complex):
         return f"complex({literal(value.real)}, {literal(value.imag)})"
     if isinstance(value, int) and value.bit_length() > 10_000:
-        return hex(value)  # of decimal digits, Python reads only so many
+        return hex(value)  # Python limits the decimal digits that it reads
     for kind in (int, float, str, bytes):
         if isinstance(value, kind):
             return kind.__repr__(value)
@@ -43,10 +43,10 @@ def literal(value: Any) -> str:
         return f"frozenset([{', '.join(sorted(map(literal, value)))}])"
     if isinstance(value, set):
         return f"set([{', '.join(sorted(map(literal, value)))}])"
-    raise ValueError(f"a value of type {type(value).__name__} is no plain data")
+    raise ValueError(f"a value of type {type(value).__name__} is not plain data")
 
 
-def _answer(job: dict[str, Any]) -> list[str]:
+def _answers(job: dict[str, Any]) -> list[str]:
     scope: dict[str, Any] = {"__name__": "reference"}
     exec(compile(job["code"], "<reference>", "exec", dont_inherit=True), scope)
     function = scope[job["entry_point"]]
@@ -58,17 +58,17 @@ def _answer(job: dict[str, Any]) -> list[str]:
 
 
 def _main() -> None:
-    answer_to = os.dup(1)
+    result_to = os.dup(1)
     job = json.load(sys.stdin)
     sys.set_int_max_str_digits(0)
     with open(os.devnull) as nothing, open(os.devnull, "w") as hole:
-        sys.stdin, sys.stdout = nothing, hole  # a reference that prints, or asks, is none of ours
+        sys.stdin, sys.stdout = nothing, hole  # what a reference prints must not mix with the answers
         try:
-            told: dict[str, Any] = {"answers": _answer(job)}
+            result: dict[str, Any] = {"answers": _answers(job)}
         except BaseException as error:
-            told = {"error": f"{type(error).__name__}: {error}"}
-    with os.fdopen(answer_to, "w") as out:
-        json.dump(told, out)
+            result = {"error": f"{type(error).__name__}: {error}"}
+    with os.fdopen(result_to, "w") as out:
+        json.dump(result, out)
     os._exit(0)
 
 

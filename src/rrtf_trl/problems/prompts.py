@@ -1,15 +1,16 @@
-"""How a problem is put to a model."""
+"""The forms of a problem's prompt."""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
 import re
-import warnings
 from typing import Literal, get_args
 
 from rrtf_trl.programs.assemble import is_code
 from rrtf_trl.records import PUBLISHED_PROMPT, SIGNATURE, AssertTests, Problem, RecordError, StdioTests
+
+from .syntax import functions
 
 PromptForm = Literal["as_is", "completion", "paper", "chat"]
 
@@ -26,12 +27,12 @@ def render_prompt(problem: Problem, form: PromptForm) -> Problem:
     Args:
         problem: A problem whose prompt is plain text, either an instruction in prose or the head of a
             function with a docstring.
-        form: ``as_is`` leaves the prompt alone. ``completion`` is for base models: code to be continued; an
-            instruction in prose becomes a docstring that ends in the first assertion, from which the name of
-            the function is known (MBPP as the BigCode harness and EvalPlus ask it), followed by the
-            signature where the problem has one. ``paper`` is PanGu-Coder2's: the instruction in triple quotes
-            before the signature, so that the response is the function's body. ``chat`` makes one user message,
-            for models with a chat template, with the same hints.
+        form: ``as_is`` keeps the prompt. ``completion`` is for base models: code that the response continues. An
+            instruction in prose becomes a docstring, followed by the signature if the problem has one; otherwise the
+            docstring ends in the first assert statement, which names the function (as the BigCode harness and EvalPlus
+            ask MBPP). ``paper`` is PanGu-Coder2's: the instruction in triple quotes before the signature, so that the
+            response is the function's body. ``chat`` makes one user message with the same hints, for models with a
+            chat template.
 
     Raises:
         RecordError: If the prompt is a list of messages already, or the signature cannot be found.
@@ -72,14 +73,14 @@ def _completion_prompt(problem: Problem) -> str:
     if is_code(prompt):
         return prompt
     signature = _signature(problem)
-    # With the signature, the answer is the body; an example would only show the name again.
+    # After a signature the response is the body; an example would only repeat the function's name.
     example = "" if signature else _example(problem)
-    lines = [_quotable(prompt.strip()), _quotable(example)] if example else [_quotable(prompt.strip())]
-    return '"""\n' + "\n".join(lines) + '\n"""\n' + (signature.rstrip() + "\n" if signature else "")
+    text = _quotable("\n".join(filter(None, [prompt.strip(), example])))
+    return f'"""\n{text}\n"""\n' + (signature.rstrip() + "\n" if signature else "")
 
 
 def _example(problem: Problem) -> str:
-    """The first assertion, where the prompt does not say how the function is called."""
+    """Return the first assert statement if the prompt does not show a call of the function, else ``""``."""
     if not isinstance(problem.tests, AssertTests) or not problem.entry_point:
         return ""
     name = problem.entry_point.rpartition(".")[2]
@@ -102,8 +103,8 @@ def _paper_prompt(problem: Problem) -> str:
         before, signature, docstring = head
         return f'{before}"""{docstring or problem.prompt.strip()}"""\n{signature}\n'
     instruction = _quotable(_unquoted(problem.prompt.strip()))
-    if given := _signature(problem):
-        return f'"""{instruction}"""\n{given.rstrip()}\n'
+    if signature := _signature(problem):
+        return f'"""{instruction}"""\n{signature.rstrip()}\n'
     known = _function(problem.reference or "", problem.entry_point)
     if known is None:
         raise RecordError(
@@ -114,22 +115,17 @@ def _paper_prompt(problem: Problem) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """Take the instruction out of a prompt that is a docstring and nothing else, as EvalPlus' of MBPP are."""
+    """Return the instruction of a prompt that is only a docstring, as EvalPlus' MBPP prompts are."""
     match = re.fullmatch(r'"""(.*)"""', text, re.DOTALL)
     return match[1].strip() if match and '"""' not in match[1] else text
 
 
 def _function(code: str, name: str | None) -> tuple[str, str, str] | None:
-    """Return (the code before the function, its signature, its docstring), or None if it is not there."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # published prompts have escapes such as \w
-            tree = ast.parse(code)
-    except SyntaxError:
+    """Return the code before a function, its signature and its docstring; ``None`` if the function is not there."""
+    node = next((node for node in functions(code) if node.name == name), None)
+    if node is None:
         return None
     lines = code.splitlines(keepends=True)
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            body_line = node.body[0].lineno
-            signature = "".join(lines[node.lineno - 1 : body_line - 1]).rstrip() or lines[node.lineno - 1].rstrip()
-            return "".join(lines[: node.lineno - 1]), signature, (ast.get_docstring(node) or "").strip()
-    return None
+    start, body = node.lineno - 1, node.body[0].lineno - 1
+    signature = "".join(lines[start:body]).rstrip() or lines[start].rstrip()
+    return "".join(lines[:start]), signature, (ast.get_docstring(node) or "").strip()

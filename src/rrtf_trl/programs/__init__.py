@@ -1,1 +1,1 @@
-"""Programs: taken out of a response, and put together with what a problem gives around them."""
+"""Programs: extracted from a response, and assembled with the code that a problem puts around them."""

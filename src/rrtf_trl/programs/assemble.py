@@ -1,4 +1,4 @@
-"""What is run when a candidate is judged: its code, with what the problem puts around it."""
+"""The program that is run when a candidate is judged: its code, with the code that the problem puts around it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from rrtf_trl.records import Problem
 
-# Names start with an underscore and are deleted again, so that the program finds nothing but its imports.
+# Names start with an underscore and are deleted again, so that the program gets nothing but its imports.
 _IMPORT_FILES = """\
 import sys as _sys
 class _Files:
@@ -33,7 +33,7 @@ _sys.meta_path.insert(0, _Files({files!r}))
 del _Files, _sys
 """
 
-# Found by its looks: code of a model is not worth the risk of parsing it in this process.
+# By regular expression: code of a model is never parsed in this process.
 _FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE)
 
 # A line of prose may start with "from" or "import" too.
@@ -53,13 +53,13 @@ if "{owner}" in globals():
 def whole_program(problem: Problem, code: str) -> str:
     """Return the program that is run for ``code``.
 
-    Before it stand the problem's ``preamble`` and what makes its ``files`` importable. Where the entry point is
-    a method, ``Solution.two_sum``, a function of the method's name follows, which calls it on a new object; a
-    program without that class may define the function itself.
+    The code that makes the problem's ``files`` importable and its ``preamble`` come first. Where the entry point is a
+    method, ``Solution.two_sum``, a function of the method's name follows, which calls it on a new object; a program
+    without that class may define the function itself.
 
     Args:
         problem: The problem.
-        code: A candidate's code, or the reference.
+        code: A candidate's code, or that of the reference.
     """
     before = _IMPORT_FILES.replace("{files!r}", repr(problem.files)) if problem.files else ""
     if problem.preamble:
@@ -78,11 +78,11 @@ def called_name(problem: Problem) -> str | None:
 
 
 def is_code(prompt: str) -> bool:
-    """Return whether a prompt is code that an answer continues, and not prose that it follows."""
+    """Return whether a prompt is code, which a response may continue, and not prose."""
     return prompt.startswith("#") or prompt.rstrip().endswith(('"""', "'''")) or _CODE.search(prompt) is not None
 
 
 def _future_imports(code: str) -> tuple[str, str]:
-    """Split code after its ``from __future__`` imports, before which nothing else may stand."""
+    """Split code after its ``from __future__`` imports, which must come first in a program."""
     split = max((match.end() for match in _FUTURE.finditer(code)), default=0)
     return code[:split], code[split:]

@@ -1,8 +1,4 @@
-"""Find the program in a model's answer.
-
-Code models answer with a bare body, with the whole function, or with prose around fenced blocks. The
-program that is run, and trained on, is the code alone.
-"""
+"""Extracts the program from a model's response: a bare body, a whole function, or fenced blocks within prose."""
 
 from __future__ import annotations
 
@@ -20,12 +16,12 @@ _CLOSERS = (")", "]", "}", '"""', "'''")
 
 @dataclass(frozen=True)
 class Extracted:
-    """A program found in an answer.
+    """A program extracted from a response.
 
     Args:
-        code: The program, complete with the prompt where the answer continues it, ending in one newline.
-        ended: Whether the program's end was seen before the answer's end (a closed fence, a line that is
-            no longer part of it), so that even an answer that was cut off holds a whole program.
+        code: The program, complete with the prompt where the response continues it, ending in one newline.
+        ended: Whether the program ends before the response does (at a closed fence, or a line that is not part
+            of it), so that the program is whole even if the response was cut off.
     """
 
     code: str
@@ -36,8 +32,8 @@ def extract_code(response: str, prompt: Prompt, entry_point: str | None) -> Extr
     """Return the program in ``response``.
 
     Args:
-        response: The answer as it came.
-        prompt: What was asked. An answer to plain text may continue it.
+        response: The response.
+        prompt: The problem's prompt. A response may continue it where it is code, not messages.
         entry_point: The function that the program should define, or a method of the class that it should, as
             ``Solution.two_sum``; ``None`` for whole programs.
     """
@@ -78,24 +74,18 @@ def _defines(text: str, entry_point: str | None) -> bool:
 
 def _as_program(code: str, head: str, entry_point: str | None) -> str:
     """Return a whole program from ``code``, which may define the function or be its body only."""
-    if not head or not is_code(head) or entry_point is None:
-        return _one_newline(code)
-    if code.startswith(head):
+    if not head or not is_code(head) or entry_point is None or code.startswith(head):
         return _one_newline(code)
     if not _defines(code, entry_point):
         if code.strip() and not _starts_indented(code) and not _TOP_LEVEL_CODE.match(code.lstrip()):
             code = "".join("    " + line if line.strip() else line for line in code.splitlines(keepends=True))
         return head + _body(code)[0]
-    # The function stands again: keep what the prompt has before it (imports, helpers), and the answer's own.
-    before = re.split(rf"^(?:(?:async )?def|class) {re.escape(entry_point)}\b", head, maxsplit=1, flags=re.MULTILINE)[
-        0
-    ]
-    return _one_newline(_without_bare_strings(before) + code)
-
-
-def _without_bare_strings(code: str) -> str:
-    """Drop the paper's instruction in triple quotes; it says nothing to the interpreter."""
-    return re.sub(r'^(?:"""(?:.*?)"""|\'\'\'(?:.*?)\'\'\')\n', "", code, flags=re.DOTALL)
+    # The response repeats the function: of the prompt keep what comes before it (imports, helpers), but not the
+    # paper's instruction in triple quotes.
+    definition = rf"^(?:(?:async )?def|class) {re.escape(entry_point)}\b"
+    before = re.split(definition, head, maxsplit=1, flags=re.MULTILINE)[0]
+    before = re.sub(r'^(?:"""(?:.*?)"""|\'\'\'(?:.*?)\'\'\')\n', "", before, flags=re.DOTALL)
+    return _one_newline(before + code)
 
 
 def _body(text: str) -> tuple[str, bool]:
@@ -116,9 +106,9 @@ def _body(text: str) -> tuple[str, bool]:
 
 
 def _until_prose(text: str, entry_point: str | None) -> tuple[str, bool]:
-    """Return ``text`` up to the first top-level line after a definition that does not read as code.
+    """Return ``text`` up to the first top-level line after a definition that is not code, and whether there is one.
 
-    A base model that was asked in a docstring goes on with the docstring of a next task, which may be cut off.
+    After its program a base model often writes the docstring of a next task, which may be cut off.
     """
     kept: list[str] = []
     quote: str | None = None
@@ -145,7 +135,12 @@ def _is_prose(line: str) -> bool:
 
 
 def _open_quote(line: str, quote: str | None) -> str | None:
-    """Return the triple quote that is open after ``line``, given the one open before it."""
+    """Return the triple quote that is open after ``line``.
+
+    Args:
+        line: A line.
+        quote: The triple quote that is open before it; None for none.
+    """
     position = 0
     while True:
         if quote is not None:

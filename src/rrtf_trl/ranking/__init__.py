@@ -1,6 +1,6 @@
-"""From judgements to ranked groups: the paper's rules, and other sources beside the tests.
+"""From judgements to ranked groups: by the paper's rule, or by tests and other feedback sources together.
 
-candidates, each with its judgements ──▶ trainable ──▶ standings ──▶ ranked group, what was dropped, conflicts
+candidates, each with its judgements ──▶ trainable ──▶ standings ──▶ ranked group, dropped candidates, conflicts
                                         trainable.py   combine.py    rule.py
 """
 

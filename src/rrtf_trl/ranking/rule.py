@@ -1,9 +1,9 @@
-"""The ranking of a run: which score a state gets, who decides between answers in the same state, what is dropped.
+"""The ranking of a run: the score of a state, which source orders candidates of the same state, what is dropped.
 
 PanGu-Coder2 (arXiv 2307.14936, section 3.2) has four states in order, each with a score; in the same state a teacher's
-answer stands above the student's; data is dropped where the teacher stands below. The paper does not print the scores,
-so they are a map that can be set, and its teachers are "stronger models or human experts", so people's labels and a
-judge's grades can have their say too, beside the tests or without them.
+candidate ranks above the student's; data is dropped where the teacher ranks below. The paper prints no scores, so
+they can be set. Its teachers are "stronger models or human experts", so people's labels and a judge's grades can
+count too, beside the tests or without them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from rrtf_trl.errors import UserError
 from rrtf_trl.records import Candidate, Dropped, Judgement, Problem, RankedGroup
 
-from .combine import SAMPLE, TESTS, Conflict, Opinions, Standing, conflicts, lexicographic, paper, tested, weighted
+from .combine import SAMPLE, TESTS, Conflict, SourceScores, Standing, conflicts, lexicographic, paper, tested, weighted
 from .trainable import JudgedByAll, trainable, training_text
 
 Combination = Literal["lexicographic", "weighted", "paper"]
@@ -24,19 +24,19 @@ _PAPER_STATES = ("compile_error", "runtime_error", "partial", "passed")
 _RUNTIME_FAILURES = ("timeout", "memory", "refused")
 _PEOPLE_THEN_TEACHER = ("human", "teacher")
 _PAPER_NEEDS_TESTS = (
-    "ranking.combine=paper goes by what happened to answers in their tests: add unit_tests to `feedback=[...]`, or "
-    "choose ranking.combine=lexicographic, which goes by any source"
+    "ranking.combine=paper ranks by the states of candidates in their tests: add unit_tests to `feedback=[...]`, or "
+    "choose ranking.combine=lexicographic, which ranks by any source"
 )
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """What ranking makes of one problem.
+    """The result for one problem.
 
     Args:
         group: The trainer's row, or ``None`` where nothing can be learned from the order.
-        dropped: What does not go into training.
-        standings: Each answer's score with the opinions behind it; empty where fewer than two answers were left.
+        dropped: What is not trained on, and why.
+        standings: Each candidate's score and the scores that led to it; empty where fewer than two were left.
         conflicts: Where sources disagree.
     """
 
@@ -52,18 +52,18 @@ class Ranking:
 
     Args:
         scores: A score for each of ``compile_error``, ``runtime_error``, ``partial``, ``passed``; ``timeout``,
-            ``memory`` and ``refused`` count as ``runtime_error`` unless given.
-        partial_slope: Added to ``partial`` in proportion to the tests passed. RLTF scores −0.3 + 1.3 · ratio.
-        combine: ``lexicographic``: the tests decide, and where they leave answers level, the sources of ``order``
-            one after the other; without tests these alone, and the scores are the steps of their order, from 0 to
-            1. ``weighted``: the weighted mean of all. ``paper``: the tests, and a teacher's sample above the
-            student's in the same state; no other source has a say.
-        order: Of ``lexicographic``: who breaks ties, most important first; ``sample`` puts a teacher's sample above
-            the student's. By default people, then the teacher, then other sources of feedback, then ``sample``.
-        weights: Of ``weighted``: the weight of each source; ``unit_tests`` and ``sample`` are among the names.
-        tie_break: How far apart answers that the tests leave level may stand, or with ``paper`` how far a teacher's
-            sample stands above the student's; 0 leaves them level.
-        drop_teacher_below: Drop a problem where the tests put the best teacher's answer below the student's best.
+            ``memory`` and ``refused`` have that of ``runtime_error`` by default.
+        partial_slope: Times the fraction of tests passed, added to ``partial``. RLTF scores −0.3 + 1.3 · fraction.
+        combine: ``lexicographic``: by the tests, equal candidates by the sources of ``order`` one after the other;
+            without tests by these alone, and the scores are the steps of their order, from 0 to 1. ``weighted``: by
+            the weighted mean of all. ``paper``: by the tests, a teacher's candidate above the student's in the same
+            state; no other source counts.
+        order: For ``lexicographic``: the sources that break ties, most important first; ``sample`` puts a teacher's
+            candidate above the student's. By default people, the teacher, other feedback sources, ``sample``.
+        weights: For ``weighted``: the weight of each source; ``unit_tests`` and ``sample`` are among the names.
+        tie_break: How far apart candidates with equal test scores may be, or with ``paper`` how far a teacher's
+            candidate is above the student's; 0 leaves them equal.
+        drop_teacher_below: Drop a problem where the tests put the teacher's best candidate below the student's best.
 
     Raises:
         ValueError: If a state has no score, the scores are out of the paper's order, or an option does not go with
@@ -106,7 +106,7 @@ class Ranking:
                 f"ranking.combine must be one of {', '.join(get_args(Combination))}, got {self.combine!r}"
             )
         if self.order is not None and self.combine != "lexicographic":
-            raise ValueError("ranking.order goes with ranking.combine=lexicographic alone")
+            raise ValueError("ranking.order goes with ranking.combine=lexicographic only")
         if (self.weights is not None) != (self.combine == "weighted"):
             raise ValueError("ranking.weights and ranking.combine=weighted go together: give both or neither")
         if self.weights is not None and (min(self.weights.values(), default=0) < 0 or not sum(self.weights.values())):
@@ -114,22 +114,20 @@ class Ranking:
 
     @property
     def passing_score(self) -> float | None:
-        """The score of an answer that passes its tests; ``None`` with ``weighted``, where no score says so.
+        """The score of a candidate that passes its tests; ``None`` with ``weighted``, where no score means that.
 
-        It holds for answers that were tested: without tests no score says so either.
+        It holds only where there are tests.
         """
         return None if self.combine == "weighted" else self.scores["passed"]
 
     def check(self, sources: Sequence[str]) -> None:
-        """Refuse what does not go with a run's sources of feedback.
-
-        Names in ``order`` or ``weights`` must be among them, and the paper's rule needs tests.
+        """Check that the options go with a run's feedback sources.
 
         Args:
             sources: The names of the sources.
 
         Raises:
-            UserError: If there is another name, or ``combine`` is ``paper`` and there are no tests.
+            UserError: If ``order`` or ``weights`` has another name, or ``combine`` is ``paper`` without tests.
         """
         if self.combine == "paper" and TESTS not in sources:
             raise UserError(_PAPER_NEEDS_TESTS)
@@ -150,18 +148,18 @@ class Ranking:
             judged: Its candidates with their judgements, in a fixed order; each has one by every source.
 
         Raises:
-            UserError: If ``combine`` is ``paper`` and an answer was not tested.
+            UserError: If ``combine`` is ``paper`` and a candidate was not tested.
         """
         kept, dropped = trainable(problem, judged)
         ids = [candidate.candidate_id for candidate, _ in kept]
         if len(kept) < 2:
             return Ranked(None, [*dropped, Dropped(problem.task_id, "too_few", ids)])
-        answers = [self._opinions(*answer) for answer in kept]
-        sources = [name for name in answers[0] if name != SAMPLE]
-        scores = self._scores(kept, answers, sources)
-        standings = [Standing(*row) for row in zip(ids, scores, map(dict, answers), strict=True)]
-        found = conflicts(problem.task_id, dict(zip(ids, answers, strict=True)), sources)
-        reason = self._reason_to_drop(kept, answers, scores)
+        by_source = [self._source_scores(*candidate) for candidate in kept]
+        sources = [name for name in by_source[0] if name != SAMPLE]
+        scores = self._scores(kept, by_source, sources)
+        standings = [Standing(*row) for row in zip(ids, scores, map(dict, by_source), strict=True)]
+        found = conflicts(problem.task_id, dict(zip(ids, by_source, strict=True)), sources)
+        reason = self._reason_to_drop(kept, by_source, scores)
         if reason is not None:
             return Ranked(None, [*dropped, Dropped(problem.task_id, reason, ids)], standings, found)
         group = RankedGroup(
@@ -174,51 +172,49 @@ class Ranking:
         )
         return Ranked(group, dropped, standings, found)
 
-    def _opinions(self, candidate: Candidate, judgements: Mapping[str, Judgement]) -> Opinions:
-        opinions = {name: judgement.score for name, judgement in judgements.items()}
+    def _source_scores(self, candidate: Candidate, judgements: Mapping[str, Judgement]) -> SourceScores:
+        scores = {name: judgement.score for name, judgement in judgements.items()}
         if TESTS in judgements:
-            opinions[TESTS] = self._of_tests(judgements[TESTS])
-        return {**opinions, SAMPLE: float(candidate.source != "student")}
+            scores[TESTS] = self._test_score(judgements[TESTS])
+        return {**scores, SAMPLE: float(candidate.source != "student")}
 
-    def _of_tests(self, judgement: Judgement) -> float:
+    def _test_score(self, judgement: Judgement) -> float:
         assert judgement.state is not None, "unit tests give every candidate a state"
         assert judgement.score is not None, "unit tests never abstain"
         slope = self.partial_slope * judgement.score if judgement.state == "partial" else 0.0
         return self.scores[judgement.state] + slope
 
     def _state(self, judgement: Judgement) -> str:
-        """Return the state as the scores tell it apart: a timeout is a runtime error unless it has its own."""
+        """Return the state; ``runtime_error`` for a kind of it that has the same score."""
         state = str(judgement.state)
         fails_alike = state in _RUNTIME_FAILURES and self.scores[state] == self.scores["runtime_error"]
         return "runtime_error" if fails_alike else state
 
-    def _scores(self, kept: list[JudgedByAll], answers: list[Opinions], sources: list[str]) -> list[float]:
+    def _scores(self, kept: list[JudgedByAll], by_source: list[SourceScores], sources: list[str]) -> list[float]:
         if self.combine == "paper":
-            if not tested(answers):
+            if not tested(by_source):
                 raise UserError(_PAPER_NEEDS_TESTS)
             states = [self._state(judgements[TESTS]) for _, judgements in kept]
-            return paper(answers, states, self.tie_break)
+            return paper(by_source, states, self.tie_break)
         if self.combine == "weighted":
             assert self.weights is not None
-            return weighted(answers, self.weights, (min(self.scores.values()), max(self.scores.values())))
+            return weighted(by_source, self.weights, (min(self.scores.values()), max(self.scores.values())))
         others = [name for name in sources if name not in (TESTS, *_PEOPLE_THEN_TEACHER)]
         order = [*_PEOPLE_THEN_TEACHER, *others, SAMPLE] if self.order is None else self.order
-        return lexicographic(answers, order, self.tie_break)
+        return lexicographic(by_source, order, self.tie_break)
 
-    def _reason_to_drop(self, kept: list[JudgedByAll], answers: list[Opinions], scores: list[float]) -> str | None:
-        if self.drop_teacher_below and tested(answers) and self._is_teacher_below(kept, answers, scores):
+    def _reason_to_drop(
+        self, kept: list[JudgedByAll], by_source: list[SourceScores], scores: list[float]
+    ) -> str | None:
+        if self.drop_teacher_below and tested(by_source) and self._is_teacher_below(kept, by_source, scores):
             return "teacher_below"
         return "no_order" if min(scores) == max(scores) else None
 
-    def _is_teacher_below(self, kept: list[JudgedByAll], answers: list[Opinions], scores: list[float]) -> bool:
-        # In the paper's own order the rule about samples comes first, so a teacher's is below in a lower state alone.
-        by_tests = scores if self.combine == "paper" else [answer[TESTS] or 0.0 for answer in answers]
-        student, teacher = (
-            [
-                score
-                for (candidate, _), score in zip(kept, by_tests, strict=True)
-                if (candidate.source == "student") is own
-            ]
-            for own in (True, False)
-        )
-        return bool(student and teacher) and max(teacher) < max(student)
+    def _is_teacher_below(self, kept: list[JudgedByAll], by_source: list[SourceScores], scores: list[float]) -> bool:
+        # The paper's rule has put a teacher's candidate above the student's in the same state: below is a lower state.
+        by_tests = scores if self.combine == "paper" else [candidate[TESTS] or 0.0 for candidate in by_source]
+        best: dict[bool, float] = {}
+        for (candidate, _), score in zip(kept, by_tests, strict=True):
+            is_student = candidate.source == "student"
+            best[is_student] = max(score, best.get(is_student, score))
+        return len(best) == 2 and best[False] < best[True]

@@ -1,30 +1,26 @@
-"""Which answers can be trained on, and as what text."""
+"""Which candidates can be trained on, and as what text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from rrtf_trl.records import ANSWER_REASONS, PROBLEM_REASONS, Candidate, Dropped, Judgement, Problem
-
-__all__ = ["ANSWER_REASONS", "PROBLEM_REASONS", "JudgedByAll", "trainable", "training_text"]
+from rrtf_trl.records import Candidate, Dropped, Judgement, Problem, code_after_prompt
 
 JudgedByAll: TypeAlias = tuple[Candidate, Mapping[str, Judgement]]
 """A candidate with its judgements, by the name of their source."""
 
 
 def training_text(problem: Problem, candidate: Candidate) -> str:
-    """Return what the policy is trained to say: the extracted code alone, as in the paper.
-
-    Where the prompt is text that the code continues, it is what follows the prompt.
-    """
-    if isinstance(problem.prompt, str):
-        return candidate.code.removeprefix(problem.prompt)
-    return candidate.code
+    """Return the text to train on: the code alone, as in the paper, without a text prompt that it continues."""
+    return code_after_prompt(problem.prompt, candidate.code)
 
 
 def trainable(problem: Problem, judged: Sequence[JudgedByAll]) -> tuple[list[JudgedByAll], list[Dropped]]:
-    """Leave out answers that were cut off, are empty, or repeat another; a teacher's copy is the one kept."""
+    """Return the candidates to rank, and the dropped ones: cut off, empty, or the same as another.
+
+    Of equal ones the first is kept, the student's only where all are.
+    """
     truncated: list[str] = []
     repeated: list[str] = []
     first: dict[str, int] = {}

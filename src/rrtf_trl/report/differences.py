@@ -1,4 +1,4 @@
-"""What one answer has and another has not, marked in its text."""
+"""What one text has and another does not, marked as HTML."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from html import escape
 from typing import Any
 
 _TOKEN = re.compile(r"\w+|[^\S\n]+|\n|[^\w\s]")
-_ALIKE = 0.6  # texts that share less of their tokens are told apart by whole lines
-_MOST_MARKS = 40  # in one text; it is no help to mark it all over, and each takes room
+_WITHOUT_SPACE_AROUND = re.compile(r"\S(?:.*\S)?", re.DOTALL)
+_ALIKE = 0.6  # texts that have a smaller part of their tokens in common are compared by whole lines
+_MOST_MARKS = 40  # in one text: more do not help a reader, and each makes the page longer
 
 
 def marked(text: str, other: str) -> Any:
@@ -32,14 +33,6 @@ def marked(text: str, other: str) -> Any:
         piece = escape("".join(tokens[start:end]))
         if kind != "equal" and piece.strip() and marks < _MOST_MARKS:
             marks += 1
-            head, core, tail = _edges(piece)
-            piece = f"{head}<mark>{core}</mark>{tail}"
+            piece = _WITHOUT_SPACE_AROUND.sub(r"<mark>\g<0></mark>", piece, count=1)
         parts.append(piece)
     return Markup("".join(parts))
-
-
-def _edges(piece: str) -> tuple[str, str, str]:
-    """Split off the white space at both ends: marked, it would look like something that is there."""
-    core = piece.strip()
-    start = piece.index(core)
-    return piece[:start], core, piece[start + len(core) :]

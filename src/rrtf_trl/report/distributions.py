@@ -1,4 +1,4 @@
-"""How the answers to held-out problems are spread before and after training: pass@k, scores, lengths."""
+"""How the candidates of held-out problems are distributed before and after training: pass@k, scores, lengths."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .heldout import measurements
 from .tallies import rows
 
 WHICH = {"base": "before", "trained": "after"}
-"""The two policies of a run, and what they are called on the page."""
+"""The two policies of a run, as in file names, and as the page calls them."""
 
 SCORES = ("none", "under ¼", "¼ to ½", "½ to ¾", "over ¾", "all")
-"""Shares of a problem's tests that an answer passes, as they are put together."""
+"""The bins of the fraction of a problem's tests that a candidate passes."""
 
-_RESAMPLES = 1000  # for a band in a picture
+_RESAMPLES = 1000  # enough for a band in a figure
 
 
 @dataclass
@@ -26,7 +26,7 @@ class PassCurve:
 
     Args:
         name: The measurement.
-        n: Samples a problem.
+        n: Candidates per problem.
         ks: The k of each estimate, from 1 to ``n``.
         estimates: ``before`` and ``after``: ``value``, ``low`` and ``high`` at each k.
     """
@@ -36,27 +36,27 @@ class PassCurve:
     ks: list[int]
     estimates: dict[str, list[dict[str, float]]]
 
-    def told(self) -> str:
-        """Return the ends of the curves in words, for those who cannot see them."""
+    def summary(self) -> str:
+        """Return the ends of the curves as text, for readers who cannot see them."""
         sides = [
-            f"{label} from {100 * found[0]['value']:.1f}% at k = {self.ks[0]} to {100 * found[-1]['value']:.1f}% "
+            f"{label} from {100 * points[0]['value']:.1f}% at k = {self.ks[0]} to {100 * points[-1]['value']:.1f}% "
             f"at k = {self.ks[-1]}"
-            for label, found in self.estimates.items()
+            for label, points in self.estimates.items()
         ]
         return f"pass@k, {self.name}: {'; '.join(sides)}"
 
 
 @dataclass
 class Spread:
-    """Lengths and scores of the answers of one policy in one measurement.
+    """Lengths and scores of the candidates of one policy in one measurement.
 
     Args:
         measurement: Its name.
         which: ``before`` or ``after``.
-        lengths: How many answers have which length, in characters of the program.
-        passing: The same of the answers that pass.
-        scores: Shares of answers by ``SCORES``; empty where the files do not tell.
-        cut_off: Answers that ended at ``max_new_tokens``, or ``None`` where the files do not tell.
+        lengths: Counts of candidates by length, in characters of the program.
+        passing: The same for the candidates that pass.
+        scores: Fractions of candidates in each bin of ``SCORES``; empty where the files have no scores.
+        cut_off: Candidates that ended at ``max_new_tokens``, or ``None`` where the files do not state it.
     """
 
     measurement: str
@@ -68,13 +68,13 @@ class Spread:
 
     @property
     def total(self) -> int:
-        """How many answers there are."""
+        """The number of candidates."""
         return self.lengths.total()
 
 
 def pass_curves(folder: Folder) -> list[PassCurve]:
-    """Return a curve for each measurement that draws several samples a problem, where both policies have it."""
-    found = []
+    """Return a curve for each measurement with several candidates per problem, where both policies have it."""
+    curves = []
     sides = {label: measurements(folder, which) for which, label in WHICH.items()}
     for name, row in sides["before"].items():
         if row["n"] > 1 and name in sides["after"]:
@@ -82,12 +82,12 @@ def pass_curves(folder: Folder) -> list[PassCurve]:
             ks = _ks(least)
             if ks:
                 estimates = {label: [_estimate(side[name]["counts"], k) for k in ks] for label, side in sides.items()}
-                found.append(PassCurve(name, row["n"], ks, estimates))
-    return found
+                curves.append(PassCurve(name, row["n"], ks, estimates))
+    return curves
 
 
 def _ks(n: int) -> list[int]:
-    """Return up to a dozen numbers from 1 to ``n``, closer at the beginning, where the curve bends."""
+    """Return up to a dozen numbers from 1 to ``n``, denser at the start, where the curve bends."""
     if n <= 8:
         return list(range(1, n + 1))
     return sorted({round(n ** (step / 11)) for step in range(12)})
@@ -102,8 +102,8 @@ def _estimate(counts: dict[str, list[int]], k: int) -> dict[str, float]:
 def spreads(folder: Folder) -> list[Spread]:
     """Return the spread of every measurement, before and after, in the order of the measurements."""
     names = list(measurements(folder)) or ["greedy", "sampled"]
-    found = [_spread(folder, name, which, label) for name in names for which, label in WHICH.items()]
-    return [spread for spread in found if spread.total]
+    spreads = (_spread(folder, name, which, label) for name in names for which, label in WHICH.items())
+    return [spread for spread in spreads if spread.total]
 
 
 def _spread(folder: Folder, name: str, which: str, label: str) -> Spread:
@@ -128,9 +128,9 @@ def _bin(score: float) -> int:
     return len(SCORES) - 1 if score >= 1 else 1 + int(4 * score)
 
 
-def quantile(lengths: Counter[int], share: float) -> int | None:
-    """Return the length that ``share`` of the answers do not exceed, or ``None`` where there is no answer."""
-    left = share * lengths.total()
+def quantile(lengths: Counter[int], fraction: float) -> int | None:
+    """Return the length that ``fraction`` of the candidates do not exceed, or ``None`` where there are none."""
+    left = fraction * lengths.total()
     for length in sorted(lengths):
         left -= lengths[length]
         if lengths[length] and left <= 0:
@@ -138,42 +138,41 @@ def quantile(lengths: Counter[int], share: float) -> int | None:
     return None
 
 
-def drift(found: list[Spread]) -> list[dict[str, Any]]:
-    """Return a row a measurement and policy on how long the answers are; ``change`` is of the median, in percent."""
-    told, before = [], None
-    for spread in found:
-        middle = quantile(spread.lengths, 0.5)
+def drift(spreads: list[Spread]) -> list[dict[str, Any]]:
+    """Return a row for each measurement and policy: quantiles of length, and the change of the median in percent."""
+    table, before = [], None
+    for spread in spreads:
+        median = quantile(spread.lengths, 0.5)
         if spread.which == "before":
-            before = middle
-        changed = spread.which == "after" and before
-        told.append(
+            before = median
+        table.append(
             {
                 "name": f"{spread.measurement}, {spread.which}",
-                "answers": spread.total,
+                "candidates": spread.total,
                 "low": quantile(spread.lengths, 0.1),
-                "median": middle,
+                "median": median,
                 "high": quantile(spread.lengths, 0.9),
                 "passing": quantile(spread.passing, 0.5),
                 "cut_off": spread.cut_off,
-                "change": 100 * ((middle or 0) / before - 1) if changed and before else None,
+                "change": 100 * ((median or 0) / before - 1) if spread.which == "after" and before else None,
             }
         )
-    return told
+    return table
 
 
-def scored_pairs(found: list[Spread]) -> dict[str, dict[str, list[float]]]:
+def scored_pairs(spreads: list[Spread]) -> dict[str, dict[str, list[float]]]:
     """Return the scores before and after of each measurement for which both are known."""
     by_name: dict[str, dict[str, list[float]]] = {}
-    for spread in found:
+    for spread in spreads:
         if spread.scores:
             by_name.setdefault(spread.measurement, {})[spread.which] = spread.scores
     return {name: sides for name, sides in by_name.items() if len(sides) == len(WHICH)}
 
 
-def told(name: str, shares: dict[str, list[float]]) -> str:
-    """Return the shares of answers in words, for those who cannot see the picture."""
+def scores_summary(name: str, fractions: dict[str, list[float]]) -> str:
+    """Return the fractions of candidates as text, for readers who cannot see the figure."""
     sides = [
         f"{which} " + ", ".join(f"{kind}: {100 * value:.0f}%" for kind, value in zip(SCORES, values, strict=True))
-        for which, values in shares.items()
+        for which, values in fractions.items()
     ]
-    return f"share of tests passed, {name}: {'; '.join(sides)}"
+    return f"fraction of tests passed, {name}: {'; '.join(sides)}"

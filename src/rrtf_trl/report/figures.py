@@ -1,6 +1,6 @@
-"""The pictures of a report, drawn by matplotlib as SVG that follows the reader's light or dark setting.
+"""The figures of a report, drawn by matplotlib as SVG that follows the reader's light or dark setting.
 
-Nothing here touches pyplot or needs a display. Text stays text, and colours are the variables of ``palette.css``.
+Neither pyplot nor a display is used. Text stays text, and colours are the variables of ``palette.css``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from .words import interval, points
 
-# matplotlib draws in these; `_svg` replaces each by the variable of that name.
+# matplotlib draws in these; `_svg` replaces each with the CSS variable of that name.
 _COLOURS = {"ink": "#0a0a01", "muted": "#0a0a02", "grid": "#0a0a03", "before": "#0a0a04", "after": "#0a0a05"}
 _INK, _MUTED, _GRID, _BEFORE, _AFTER = _COLOURS.values()
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -30,12 +30,10 @@ _WIDTH, _LEFT, _RIGHT, _ROW, _FOOT = 480, 52, 40, 66, 46
 
 
 def result_figure(results: dict[str, Any]) -> str:
-    """Return a picture of each figure before and after training with its 95% interval, as an SVG file's text.
-
-    It stands alone, as a file too, and follows the light or dark setting of whoever looks at it.
+    """Return the estimates before and after training with their 95% intervals, as the text of an SVG file.
 
     Args:
-        results: What ``results.json`` of a run holds.
+        results: The content of a run's ``results.json``.
     """
     height = _ROW * len(results) + _FOOT
     figure = Figure(figsize=(_WIDTH / 72, height / 72))
@@ -52,21 +50,21 @@ def result_figure(results: dict[str, Any]) -> str:
         _estimate(axes, top + 50, "after", row["trained"], _AFTER)
     problems = next(iter(results.values()))["problems"]
     axes.set_xlabel(f"percent of {problems} held-out problems, with 95% intervals", color=_MUTED)
-    told = "; ".join(
+    label = "; ".join(
         f"{name}: {100 * row['base']['value']:.1f}% before, {100 * row['trained']['value']:.1f}% after"
         for name, row in results.items()
     )
     style = (Path(__file__).parent / "palette.css").read_text(encoding="utf-8")
-    return _svg(figure, axes, label=told, style=style)
+    return _svg(figure, axes, label=label, style=style)
 
 
 def curve_figure(name: str, steps: Sequence[float], values: Sequence[float]) -> str:
-    """Return one small picture of a logged value over the steps of training, as inline SVG.
+    """Return a small plot of a logged value over the steps of training, as inline SVG.
 
     Args:
-        name: What is drawn, for those who cannot see it.
+        name: The value's name.
         steps: The steps.
-        values: A finite value for each.
+        values: A finite value for each step.
     """
     figure = Figure(figsize=(250 / 72, 130 / 72))
     axes = figure.add_axes((44 / 250, 34 / 130, 196 / 250, 88 / 130))
@@ -82,22 +80,22 @@ def curve_figure(name: str, steps: Sequence[float], values: Sequence[float]) -> 
 
 
 def pass_figure(ks: Sequence[int], estimates: Mapping[str, list[dict[str, float]]], label: str) -> str:
-    """Return pass@k over k before and after, each with its band of 95%, as inline SVG.
+    """Return a plot of pass@k over k before and after, each with its 95% band, as inline SVG.
 
     Args:
         ks: The k of each estimate.
         estimates: ``before`` and ``after``: an estimate for each k.
-        label: What is drawn, for those who cannot see it.
+        label: A description for readers who cannot see it.
     """
     figure = Figure(figsize=(360 / 72, 200 / 72))
     axes = figure.add_axes((44 / 360, 38 / 200, 260 / 360, 152 / 200))
     axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    for found, colour in zip(estimates.values(), (_BEFORE, _AFTER), strict=True):
-        value, low, high = ([100 * estimate[part] for estimate in found] for part in ("value", "low", "high"))
+    for curve, colour in zip(estimates.values(), (_BEFORE, _AFTER), strict=True):
+        value, low, high = ([100 * estimate[part] for estimate in curve] for part in ("value", "low", "high"))
         axes.fill_between(ks, low, high, color=colour, alpha=0.16, linewidth=0)
         axes.plot(ks, value, color=colour, linewidth=1.8, marker="o", markersize=3.5)
-    ends = [100 * found[-1]["value"] for found in estimates.values()]
-    apart = max(0.0, 11 - abs(ends[1] - ends[0])) / 2 * (1 if ends[1] >= ends[0] else -1)  # so that both can be read
+    ends = [100 * curve[-1]["value"] for curve in estimates.values()]
+    apart = max(0.0, 11 - abs(ends[1] - ends[0])) / 2 * (1 if ends[1] >= ends[0] else -1)  # without overlap
     for name, end, colour in zip(estimates, (ends[0] - apart, ends[1] + apart), (_BEFORE, _AFTER), strict=True):
         axes.text(1.03, end, name, transform=axes.get_yaxis_transform(), color=colour, va="center")
     if ks[-1] > 16:
@@ -108,39 +106,39 @@ def pass_figure(ks: Sequence[int], estimates: Mapping[str, list[dict[str, float]
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set(ylim=(0, 100), yticks=[0, 25, 50, 75, 100])
-    axes.set_xlabel("k answers", color=_MUTED, labelpad=1)
+    axes.set_xlabel("k candidates", color=_MUTED, labelpad=1)
     return _svg(figure, axes, label=label)
 
 
-def shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[float]], label: str) -> str:
-    """Return shares of answers by kind as bars, before beside after, as inline SVG.
+def scores_figure(names: Sequence[str], fractions: Mapping[str, Sequence[float]], label: str) -> str:
+    """Return fractions of candidates in bins of their score as bars, before beside after, as inline SVG.
 
     Args:
-        names: The kinds.
-        shares: ``before`` and ``after``: a share for each kind.
-        label: What is drawn, for those who cannot see it.
+        names: The bins.
+        fractions: ``before`` and ``after``: a fraction for each bin.
+        label: A description for readers who cannot see it.
     """
     figure = Figure(figsize=(360 / 72, 200 / 72))
     axes = figure.add_axes((44 / 360, 38 / 200, 306 / 360, 136 / 200))
     axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    for side, (which, values) in enumerate(shares.items()):
+    for side, (which, values) in enumerate(fractions.items()):
         left = [place + 0.4 * side - 0.2 for place in range(len(names))]
         colour = (_BEFORE, _AFTER)[side]
         axes.bar(left, [100 * value for value in values], width=0.36, color=colour)
         axes.text(0.16 * side, 1.05, which, transform=axes.transAxes, color=colour, weight="bold")
     axes.set_xticks(range(len(names)), names)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.set_xlabel("share of the problem's tests that an answer passes", color=_MUTED, labelpad=2)
+    axes.set_xlabel("fraction of the problem's tests that a candidate passes", color=_MUTED, labelpad=2)
     return _svg(figure, axes, label=label)
 
 
-def rounds_figure(told: dict[str, Any]) -> str:
-    """Return a picture of every figure over the rounds, with its 95% interval, as an SVG file's text.
+def rounds_figure(summary: dict[str, Any]) -> str:
+    """Return a plot of every estimate over the rounds, with its 95% interval, as the text of an SVG file.
 
     Args:
-        told: What ``rounds.json`` holds, see :mod:`rrtf_trl.pipeline.rounds`.
+        summary: The content of ``rounds.json``, see :mod:`rrtf_trl.pipeline.rounds`.
     """
-    rounds = told["rounds"]
+    rounds = summary["rounds"]
     figure = Figure(figsize=(_WIDTH / 72, 260 / 72))
     axes = figure.add_axes((44 / _WIDTH, 40 / 260, (_WIDTH - 150) / _WIDTH, 206 / 260))
     axes.grid(axis="y", color=_GRID, linewidth=0.8)
@@ -149,21 +147,21 @@ def rounds_figure(told: dict[str, Any]) -> str:
     for name in rounds[0]["after"]:
         curve = [rounds[0]["before"][name], *(row["after"][name] for row in rounds)]
         value, low, high = ([100 * estimate[part] for estimate in curve] for part in ("value", "low", "high"))
-        colour = _AFTER if name == told["figure"] else _BEFORE
+        colour = _AFTER if name == summary["figure"] else _BEFORE
         axes.fill_between(numbers, low, high, color=colour, alpha=0.12, linewidth=0)
         axes.plot(numbers, value, "o-", color=colour, linewidth=2, markersize=6)
         texts.append((value[-1], name, colour))
     axes.set(xlim=(-0.15, len(rounds) + 0.15), ylim=(0, 102))
     lowest = 0.0
-    for value, name, colour in sorted(texts):  # names beside the ends of their curves, none upon another
+    for value, name, colour in sorted(texts):  # names beside the ends of their curves, without overlap
         lowest = max(value, lowest)
         axes.text(len(rounds) + 0.25, lowest, name, color=colour, va="center")
         lowest += 7
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("round (0 is the policy of the start)", color=_MUTED)
-    told_curve = ", ".join(f"{100 * row['after'][told['figure']]['value']:.1f}%" for row in rounds)
+    axes.set_xlabel("round (0 is the initial policy)", color=_MUTED)
+    values = ", ".join(f"{100 * row['after'][summary['figure']]['value']:.1f}%" for row in rounds)
     style = (Path(__file__).parent / "palette.css").read_text(encoding="utf-8")
-    return _svg(figure, axes, label=f"{told['figure']} after each round: {told_curve}", style=style)
+    return _svg(figure, axes, label=f"{summary['figure']} after each round: {values}", style=style)
 
 
 def _estimate(axes: Axes, y: float, label: str, estimate: dict[str, float], colour: str) -> None:
@@ -189,7 +187,7 @@ def _svg(figure: Figure, axes: Axes, label: str, style: str = "") -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
     referred = set(re.findall(r"#([\w-]+)[\")]", svg))
-    # Several pictures share a page: of matplotlib's ids, keep those that are needed and, by the salt, unique.
+    # A page has several figures: of matplotlib's ids, keep those that are referred to, which the salt makes unique.
     svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", svg)
     svg = re.sub(r"(font: (?:bold |\d+ )?[\d.]+px )[^;\"]*", lambda match: match[1] + _FONT, svg)
     for variable, drawn in _COLOURS.items():

@@ -1,4 +1,4 @@
-"""Held-out problems before and after training: what changed, and a sample of them with both answers."""
+"""Held-out problems before and after training: what changed, and a sample of them with both candidates."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from rrtf_trl.files.folder import Folder
+from rrtf_trl.records import prompt_text
 
 from .differences import marked
-from .examples import Answer, clip, prompt_text
+from .examples import ShownCandidate, clip
 from .tallies import rows
 
 KINDS = {"fixed": 30, "broken": 30, "still wrong": 30, "solved both times": 10}
@@ -21,41 +23,41 @@ KINDS = {"fixed": 30, "broken": 30, "still wrong": 30, "solved both times": 10}
 
 @dataclass
 class Change:
-    """A held-out problem with the greedy answers before and after training.
+    """A held-out problem with the greedy candidates before and after training.
 
     Args:
         kind: One of ``KINDS``.
         task_id: The problem.
-        title: What tells it from others, in a line.
+        title: A line that characterizes it.
         prompt: Its prompt as text.
-        before: The answer of the policy that training began with.
-        after: The trained policy's.
-        sampled: Of the samples before and after, how many pass, for instance ``2/8``; empty where none were drawn.
+        before: The candidate of the policy before training.
+        after: The candidate of the trained policy.
+        sampled: How many sampled candidates pass before and after, each as ``2/8``; empty where none were drawn.
     """
 
     kind: str
     task_id: str
     title: str
     prompt: str
-    before: Answer
-    after: Answer
+    before: ShownCandidate
+    after: ShownCandidate
     sampled: tuple[str, ...] = ()
 
 
 def measurements(folder: Folder, which: str = "base") -> dict[str, dict[str, Any]]:
-    """Return what a policy's measurements found, by name: ``n``, ``counts`` and more; see ``Measured``."""
+    """Return a policy's measurements by name: ``n``, ``counts`` and more; see ``Measured``."""
     return folder.read_json(f"evaluation/{which}.json") or {}
 
 
 def several_samples(folder: Folder) -> str:
-    """Return the first measurement that draws several samples a problem, empty where none does."""
-    return next((name for name, found in measurements(folder).items() if found["n"] > 1), "")
+    """Return the name of the first measurement with several candidates per problem; empty where there is none."""
+    return next((name for name, row in measurements(folder).items() if row["n"] > 1), "")
 
 
 def changes(folder: Folder) -> tuple[Counter[str], list[Change]]:
-    """Compare greedy answers before and after training: how many problems of each kind, and a sample of each.
+    """Compare greedy candidates before and after training: how many problems of each kind, and a sample of each.
 
-    The sample is random, the same for the same files, and in the order of the files.
+    The sample is random, equal for equal files, and in the order of the files.
     """
     counts: Counter[str] = Counter()
     picked: dict[str, list[tuple[int, list[Any]]]] = {kind: [] for kind in KINDS}
@@ -64,36 +66,34 @@ def changes(folder: Folder) -> tuple[Counter[str], list[Change]]:
         return counts, []
     chance = random.Random(0)
     before, after = (groupby(rows(folder, name), key=lambda row: row["task_id"]) for name in names)
-    for number, found in enumerate(_aligned(rows(folder, "heldout.jsonl"), before, after)):
-        first, second = found[1:]
+    for number, aligned in enumerate(_aligned(rows(folder, "heldout.jsonl"), before, after)):
+        _, first, second = aligned
         kind = _kind(bool(first and first["passed"]), bool(second and second["passed"]))
         counts[kind] += 1
         if not first or not second:
             continue
         if len(picked[kind]) < KINDS[kind]:
-            picked[kind].append((number, found))
+            picked[kind].append((number, aligned))
         elif (place := chance.randrange(counts[kind])) < KINDS[kind]:
-            picked[kind][place] = (number, found)
+            picked[kind][place] = (number, aligned)
     solved = _sampled(folder)
     return counts, [
-        _change(kind, found, solved) for kind, chosen in picked.items() for _, found in sorted(chosen, key=_number)
+        _change(kind, aligned, solved)
+        for kind, sample in picked.items()
+        for _, aligned in sorted(sample, key=itemgetter(0))
     ]
 
 
-def _number(pair: tuple[int, Any]) -> int:
-    return pair[0]
-
-
-def _change(kind: str, found: list[Any], solved: list[dict[str, list[int]]]) -> Change:
-    problem, first, second = found
-    task, prompt = problem["task_id"], prompt_text(problem["prompt"])
-    before, after = _sample(first), _sample(second)
+def _change(kind: str, aligned: list[Any], solved: list[dict[str, list[int]]]) -> Change:
+    problem, first, second = aligned
+    task, prompt = problem["task_id"], problem["prompt"]
+    before, after = _shown(first), _shown(second)
     before.marked, after.marked = marked(before.text, after.text), marked(after.text, before.text)
     return Change(
         kind,
         clip(task, 120),
-        clip(_title(prompt), 160),
-        clip(prompt, 2400),
+        clip(_title(prompt if isinstance(prompt, str) else prompt[-1]["content"]), 160),
+        clip(prompt_text(prompt), 2400),
         before,
         after,
         tuple("{1}/{0}".format(*counts[task]) for counts in solved if task in counts),
@@ -101,14 +101,13 @@ def _change(kind: str, found: list[Any], solved: list[dict[str, list[int]]]) -> 
 
 
 def _title(prompt: str) -> str:
-    """Return the first line of a prompt that says something, without the signs around a docstring."""
+    """Return the first line of a prompt that is neither empty nor an import, without quotes and comment signs."""
     lines = (line.strip().strip("\"'#").strip() for line in prompt.splitlines())
-    told = [line for line in lines if line and not line.startswith(("[user]", "[system]", "import ", "from "))]
-    return told[0][:160] if told else ""
+    return next((line[:160] for line in lines if line and not line.startswith(("import ", "from "))), "")
 
 
 def _sampled(folder: Folder) -> list[dict[str, list[int]]]:
-    """Return samples and passes by problem, before and after, in the first measurement that draws several."""
+    """Return [candidates, passes] by problem, before and after, in the first measurement with several candidates."""
     name = several_samples(folder)
     if not name:
         return []
@@ -116,18 +115,18 @@ def _sampled(folder: Folder) -> list[dict[str, list[int]]]:
 
 
 def _aligned(problems: Iterable[dict[str, Any]], *files: Iterator[tuple[str, Any]]) -> Iterator[list[Any]]:
-    """Yield each problem with its first row of each file, ``None`` where it has none; all are in the same order."""
+    """Yield each problem with its first row of each file, or ``None``; all files are in the same order."""
     waiting = [next(file, None) for file in files]
     for problem in problems:
-        found: list[Any] = [problem]
+        aligned: list[Any] = [problem]
         for index, file in enumerate(files):
             group = waiting[index]
             if group is not None and group[0] == problem["task_id"]:
-                found.append(next(group[1]))
+                aligned.append(next(group[1]))
                 waiting[index] = next(file, None)
             else:
-                found.append(None)
-        yield found
+                aligned.append(None)
+        yield aligned
 
 
 def _kind(before: bool, after: bool) -> str:
@@ -136,8 +135,8 @@ def _kind(before: bool, after: bool) -> str:
     return "fixed" if after else "still wrong"
 
 
-def _sample(row: dict[str, Any]) -> Answer:
-    return Answer(
+def _shown(row: dict[str, Any]) -> ShownCandidate:
+    return ShownCandidate(
         clip(row.get("response", row["completion"]), 1400),
         clip(row.get("state", row["result"]), 40),
         clip(row.get("message", ""), 400),

@@ -1,4 +1,4 @@
-"""A run as one HTML page that needs nothing else: no script, no request, no other file."""
+"""A run as one HTML page without scripts, requests or other files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _HERE = Path(__file__).parent
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` into a run's folder, and return its path.
 
-    It shows what there is: a run that was stopped early has a report too, which says what is missing. The same files
-    give the same page, and its size does not grow with theirs.
+    A run that was stopped early has a report too, which states what is missing. The same files give the same page,
+    and its size is bounded.
 
     Args:
         folder: The run's folder, see :mod:`rrtf_trl.storage.run_folder`.
@@ -27,41 +27,35 @@ def write_report(folder: Path) -> Path:
     run = Folder(folder)
     page = environment().get_template("page.html.jinja").render(_facts(run))
     with run.writing("report.html") as file:
-        file.write(page.encode("utf-8", "replace").decode())  # JSON can hold lone surrogates, this file cannot
+        file.write(page.encode("utf-8", "replace").decode())  # JSON can hold lone surrogates, UTF-8 cannot
     return run / "report.html"
 
 
 def style() -> Any:
-    """Return the style of our pages, to stand within them."""
+    """Return the CSS of the pages."""
     return markup("\n".join((_HERE / name).read_text("utf-8") for name in ("palette.css", "page.css")))
 
 
 def _facts(run: Folder) -> dict[str, Any]:
-    """Return all that the page shows, by the names that its template uses."""
+    """Return the values of the page's template."""
     stages = stages_of(run)
     results = run.read_json("results.json")
+    if results:
+        from .figures import result_figure  # matplotlib is loaded only if needed
     return {
         "style": style(),
         "name": run.path.resolve().name,
-        "headline": words.headline(results) if results else words.so_far(stages),
-        "asked": examples.clip(words.asked(stages, config_of(run)[0]), 1000),
+        "headline": words.headline(results) if results else words.progress(stages),
+        "goal": examples.clip(words.goal(stages, config_of(run)[0]), 1000),
         "results": results,
-        "result_figure": _result_figure(results),
+        "result_figure": markup(result_figure(results)) if results else "",
         "sections": list(_sections(run)),
     }
 
 
 def _sections(run: Folder) -> Iterator[Section]:
-    """Yield what each section shows, ours and then the plugins'."""
+    """Yield the built-in sections and then those of plugins."""
     for name in registry.names("report_section"):
         section: Section | None = registry.find("report_section", name)(run)
         if section is not None:
             yield section
-
-
-def _result_figure(results: dict[str, Any] | None) -> Any:
-    if not results:
-        return ""
-    from .figures import result_figure  # only here is matplotlib loaded
-
-    return markup(result_figure(results))

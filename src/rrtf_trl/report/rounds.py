@@ -1,4 +1,4 @@
-"""The report of iterated rounds: the curve over them, and the way to each round's own page."""
+"""The report of iterated rounds: the estimates over them, and links to each round's own page."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def write_rounds_report(folder: Path) -> Path:
     """Write ``report.html`` into the folder of rounds, and return its path.
 
     Args:
-        folder: A folder as :mod:`rrtf_trl.pipeline.rounds` leaves it.
+        folder: A folder that :mod:`rrtf_trl.pipeline.rounds` wrote.
     """
     from .figures import rounds_figure
 
     run = Folder(folder)
-    told, results = run.read_json("rounds.json"), run.read_json("results.json")
+    summary, results = run.read_json("rounds.json"), run.read_json("results.json")
     page = (
         environment()
         .get_template("rounds.html.jinja")
@@ -28,8 +28,8 @@ def write_rounds_report(folder: Path) -> Path:
             style=style(),
             name=run.path.resolve().name,
             headline=words.headline(results),
-            told=told,
-            picture=markup(rounds_figure(told)),
+            summary=summary,
+            figure=markup(rounds_figure(summary)),
         )
     )
     with run.writing("report.html") as file:

@@ -1,4 +1,4 @@
-"""The sections of a run's report: each reads the run's folder and shows what there is."""
+"""The sections of a run's report, each made from what the run's folder holds."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ class Section:
 
     Args:
         title: Its heading.
-        body: Text, or HTML marked as such by ``markupsafe.Markup``; what is not marked is escaped. The page runs no
-            script and loads nothing.
+        body: Text, which is escaped, or HTML as ``markupsafe.Markup``. The page runs no script and loads nothing.
     """
 
     title: str
@@ -36,23 +35,21 @@ class Section:
 
 def training(run: Folder) -> Section:
     """The curves of training."""
-    found = tallies.curves(run)
-    curves: list[Any] = []
-    if found:
-        from .figures import curve_figure  # only here is matplotlib loaded
-
-        curves = [(curve, markup(curve_figure(curve.name, curve.steps, curve.values))) for curve in found]
-    return _section("Training", "training", curves=curves)
+    curves = tallies.curves(run)
+    if curves:
+        from .figures import curve_figure  # matplotlib is loaded only if needed
+    figures = [(curve, markup(curve_figure(curve.name, curve.steps, curve.values))) for curve in curves]
+    return _section("Training", "training", curves=figures)
 
 
 def answers(run: Folder) -> Section:
-    """What the answers were, by state."""
+    """How many candidates came to which state."""
     counted = tallies.tallies(run, held_out.several_samples(run) or "greedy")
-    return _section("What the answers were", "answers", tallies=counted, states=tallies.states_of(counted))
+    return _section("Candidates by state", "answers", tallies=counted, states=tallies.states_of(counted))
 
 
 def spread(run: Folder) -> Section | None:
-    """How answers to held-out problems are spread before and after: pass@k, scores, lengths."""
+    """How the candidates of held-out problems are distributed before and after: pass@k, scores, lengths."""
     spreads = distributions.spreads(run)
     curves = distributions.pass_curves(run)
     pairs = distributions.scored_pairs(spreads)
@@ -60,15 +57,15 @@ def spread(run: Folder) -> Section | None:
         return None
     pass_figures, score_figures = [], []
     if curves or pairs:
-        from .figures import pass_figure, shares_figure
+        from .figures import pass_figure, scores_figure
 
-        pass_figures = [(c.name, c.n, markup(pass_figure(c.ks, c.estimates, c.told()))) for c in curves]
+        pass_figures = [(c.name, c.n, markup(pass_figure(c.ks, c.estimates, c.summary()))) for c in curves]
         score_figures = [
-            (name, markup(shares_figure(distributions.SCORES, shares, distributions.told(name, shares))))
-            for name, shares in pairs.items()
+            (name, markup(scores_figure(distributions.SCORES, scores, distributions.scores_summary(name, scores))))
+            for name, scores in pairs.items()
         ]
     return _section(
-        "Held-out answers: how they are spread",
+        "Held-out candidates: pass@k, scores and lengths",
         "spread",
         pass_figures=pass_figures,
         score_figures=score_figures,
@@ -77,7 +74,7 @@ def spread(run: Folder) -> Section | None:
 
 
 def dropped(run: Folder) -> Section:
-    """What was dropped on the way from samples to ranked rows."""
+    """What was dropped between sampling and training."""
     stages = stages_of(run)
     rank = stages.get("rank", {})
     return _section(
@@ -91,18 +88,18 @@ def dropped(run: Folder) -> Section:
 
 
 def judges(run: Folder) -> Section | None:
-    """What the sources of judgements tell of themselves, and where they disagree."""
-    found = sources.sources(run, list(config_of(run)[0].get("feedback") or {}))
+    """What the feedback sources report on themselves, and where they disagree."""
+    reports = sources.sources(run, list(config_of(run)[0].get("feedback") or {}))
     disagreements = sources.disagreements(stages_of(run).get("rank", {}))
-    if not found and not disagreements:
+    if not reports and not disagreements:
         return None
-    return _section("Who judged", "judges", sources=found, disagreements=disagreements)
+    return _section("Who judged", "judges", sources=reports, disagreements=disagreements)
 
 
 def ranked(run: Folder) -> Section:
-    """The first ranked problems, each with its answers."""
+    """The first ranked problems, each with its candidates."""
     return _section(
-        "Ranked answers",
+        "Ranked candidates",
         "ranked",
         rank=stages_of(run).get("rank", {}),
         groups=examples.ranked_groups(run),
@@ -111,7 +108,7 @@ def ranked(run: Folder) -> Section:
 
 
 def heldout(run: Folder) -> Section:
-    """Answers to held-out problems, before and after training."""
+    """Candidates of held-out problems, before and after training."""
     change_counts, changes = held_out.changes(run)
     return _section(
         "Held-out problems, before and after",
@@ -126,7 +123,7 @@ def heldout(run: Folder) -> Section:
 def how(run: Folder) -> Section:
     """The command, the times and the configuration."""
     notes = run.read_json("run.json") or {}
-    # The report is not over yet.
+    # The report stage has not ended yet.
     stages = {name: facts for name, facts in stages_of(run).items() if name != "report"}
     seconds = [facts["seconds"] for facts in stages.values()]
     return _section(
@@ -134,7 +131,7 @@ def how(run: Folder) -> Section:
         "how",
         stages=stages,
         slowest=max([*seconds, 1e-9]),
-        together=sum(seconds),
+        total=sum(seconds),
         command=examples.clip(words.without_secrets(notes.get("command", "")), 8000),
         versions=notes.get("versions", {}),
         config=config_of(run)[1],
@@ -148,7 +145,7 @@ def stages_of(run: Folder) -> dict[str, Any]:
 
 
 def config_of(run: Folder) -> tuple[dict[str, Any], str]:
-    """Return the run's configuration, and its text as it may be shown."""
+    """Return the run's configuration, and its text without secrets."""
     path = run / "config.yaml"
     if not path.is_file():
         return {}, ""
@@ -159,16 +156,16 @@ def config_of(run: Folder) -> tuple[dict[str, Any], str]:
 
 @functools.cache
 def environment(*folders: Path) -> Environment:
-    """Return what renders the templates of a report, and of further folders; what is not marked as HTML is escaped."""
+    """Return the Jinja environment of the report's templates, and of those in further folders; it escapes text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    made = Environment(loader=FileSystemLoader([*folders, _HERE]), autoescape=True, undefined=StrictUndefined)
-    made.globals["words"] = words
-    return made
+    jinja = Environment(loader=FileSystemLoader([*folders, _HERE]), autoescape=True, undefined=StrictUndefined)
+    jinja.globals["words"] = words
+    return jinja
 
 
 def markup(text: str) -> Any:
-    """Mark text of our own making as HTML."""
+    """Mark trusted text as HTML, which is not escaped."""
     from markupsafe import Markup
 
     return Markup(text)

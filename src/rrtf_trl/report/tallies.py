@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rrtf_trl.files.folder import Folder
-from rrtf_trl.records import ANSWER_REASONS, PROBLEM_REASONS
+from rrtf_trl.records import CANDIDATE_REASONS, PROBLEM_REASONS
 
 from .words import CURVES, STATES
 
-REASONS = {**ANSWER_REASONS, **PROBLEM_REASONS}
-"""Why ranking drops answers or whole problems, each in words."""
+REASONS = {**CANDIDATE_REASONS, **PROBLEM_REASONS}
+"""Why ranking drops candidates or whole problems, as text by reason."""
 
 _POINTS = 150  # of a drawn curve; a longer log is averaged down to this many
 
 
 @dataclass
 class Tally:
-    """How many answers of one kind came to which state.
+    """How many candidates of one kind came to which state.
 
     Args:
-        label: Whose answers, to what.
-        counts: Answers by state.
+        label: Which candidates.
+        counts: Candidates by state.
     """
 
     label: str
@@ -33,24 +33,24 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """All answers of this kind."""
+        """The number of candidates."""
         return self.counts.total()
 
 
 @dataclass
 class Drop:
-    """One line of the account of what was dropped.
+    """What was dropped for one reason.
 
     Args:
-        reason: Why, in words.
-        problems: Whole problems dropped, or ``None`` where single answers are.
-        answers: Answers dropped, alone or with their problem; ``None`` where the files do not tell.
+        reason: Why, as text.
+        problems: Whole problems dropped, or ``None`` where single candidates are.
+        candidates: Candidates dropped, alone or with their problem; ``None`` where the files do not state it.
         examples: The first problems concerned.
     """
 
     reason: str
     problems: int | None
-    answers: int | None = 0
+    candidates: int | None = 0
     examples: list[str] = field(default_factory=list)
 
 
@@ -65,13 +65,13 @@ class Curve:
 
 
 def rows(folder: Folder, name: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file of the run, none where there is no such file."""
+    """Yield the rows of a file of the run; none where the file is missing."""
     if (folder / name).is_file():
         yield from folder.read_jsonl(name)
 
 
 def judged(folder: Folder) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield each candidate with its verdict by tests; the two files are in the same order."""
+    """Yield each candidate with its judgement by tests; the two files are in the same order."""
     candidates = rows(folder, "candidates.jsonl")
     candidate: dict[str, Any] | None = None
     for judgement in rows(folder, "judgements.jsonl"):
@@ -84,33 +84,25 @@ def judged(folder: Folder) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def tallies(folder: Folder, measurement: str) -> list[Tally]:
-    """Count states: of the answers to the training problems by source, and of those to held-out ones before and after.
+    """Count the states of candidates of training problems by source, and of held-out problems before and after.
 
     Args:
         folder: The run.
-        measurement: The name of the measurement whose answers to held-out problems are counted.
+        measurement: The measurement of held-out problems whose candidates are counted.
     """
-    by_source: dict[str, Tally] = {}
+    by_label: dict[str, Tally] = {}
     for candidate, judgement in judged(folder):
-        source = candidate["source"]
-        tally = by_source.setdefault(source, Tally(f"{source}, training problems"))
-        tally.counts[judgement["state"]] += 1
-    found = list(by_source.values())
+        label = f"{candidate['source']}, training problems"
+        by_label.setdefault(label, Tally(label)).counts[judgement["state"]] += 1
     for which, label in (("base", "held-out problems, before"), ("trained", "held-out problems, after")):
-        tally = Tally(
-            label,
-            Counter(
-                row.get("state", row["result"]) for row in rows(folder, f"evaluation/{which}.{measurement}.jsonl")
-            ),
-        )
-        if tally.total:
-            found.append(tally)
-    return found
+        for row in rows(folder, f"evaluation/{which}.{measurement}.jsonl"):
+            by_label.setdefault(label, Tally(label)).counts[row.get("state", row["result"])] += 1
+    return list(by_label.values())
 
 
-def states_of(found: list[Tally]) -> list[str]:
+def states_of(tallied: list[Tally]) -> list[str]:
     """Return the states that occur, from best to worst."""
-    present = {state for tally in found for state in tally.counts}
+    present = {state for tally in tallied for state in tally.counts}
     return [state for state in STATES if state in present] + sorted(present - STATES.keys())
 
 
@@ -119,41 +111,42 @@ def drops(folder: Folder, rank: dict[str, Any]) -> list[Drop]:
 
     Args:
         folder: The run; without its ``dropped.jsonl`` only the counts of ``rank`` are known.
-        rank: What ``run.json`` notes of the rank stage.
+        rank: The notes of the rank stage in ``run.json``.
     """
-    found: dict[str, Drop] = {}
+    by_reason: dict[str, Drop] = {}
     for row in rows(folder, "dropped.jsonl"):
-        drop = found.setdefault(row["reason"], _drop(row["reason"]))
+        drop = by_reason.setdefault(row["reason"], _drop(row["reason"]))
         if drop.problems is not None:
             drop.problems += 1
-        drop.answers = (drop.answers or 0) + len(row["candidate_ids"])
+        drop.candidates = (drop.candidates or 0) + len(row["candidate_ids"])
         if len(drop.examples) < 3:
             drop.examples.append(row["task_id"][:120])
     if not (folder / "dropped.jsonl").is_file():
         for reason in REASONS:
             if count := rank.get(reason, 0):
-                drop = found[reason] = _drop(reason)
-                drop.problems, drop.answers = (None, count) if drop.problems is None else (count, None)
+                drop = by_reason[reason] = _drop(reason)
+                drop.problems, drop.candidates = (None, count) if drop.problems is None else (count, None)
     order = list(REASONS)
-    return [found[reason] for reason in sorted(found, key=lambda r: order.index(r) if r in order else len(order))]
+    known_first = sorted(by_reason, key=lambda reason: order.index(reason) if reason in order else len(order))
+    return [by_reason[reason] for reason in known_first]
 
 
 def _drop(reason: str) -> Drop:
-    return Drop(REASONS.get(reason, reason), None if reason in ANSWER_REASONS else 0)
+    return Drop(REASONS.get(reason, reason), None if reason in CANDIDATE_REASONS else 0)
 
 
 def curves(folder: Folder) -> list[Curve]:
     """Return the curves of the training log, in the order of ``words.CURVES``."""
     logged: dict[str, list[tuple[float, float]]] = {name: [] for name in CURVES}
     for row in rows(folder, "train_log.jsonl"):
-        for name, found in logged.items():
+        for name, points in logged.items():
             value = row.get(name)
             if isinstance(value, int | float) and math.isfinite(value) and "step" in row:
-                found.append((row["step"], value))
+                points.append((row["step"], value))
     return [
-        Curve(name, CURVES[name], *_averaged([s for s, _ in found], [v for _, v in found]))
-        for name, found in logged.items()
-        if found
+        Curve(name, CURVES[name], *_averaged([step for step, _ in points], [value for _, value in points]))
+        for name, points in logged.items()
+        if points
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a report says in words: the result in one sentence, what was asked, names of states and reasons."""
+"""The text of a report: the result in one sentence, the goal, the meaning of states and metrics, numbers as text."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ STATES = {
     "refused": "did something forbidden",
     "compile_error": "is not a program",
 }
-"""The states of an answer from best to worst, each in words."""
+"""The states of a candidate from best to worst, and what they mean."""
 
 CURVES = {
     "loss": "what is minimized: the two losses below, weighted",
-    "rank_loss": "how far worse answers are still preferred to better ones; 0 when all are in order",
+    "rank_loss": "how far worse responses are still preferred to better ones; 0 when all are in order",
     "sft_loss": "negative log-likelihood of what is imitated",
-    "margins": "by how much better answers are preferred to worse ones, on average",
-    "ranking_accuracy": "share of pairs that the policy puts in the right order",
+    "margins": "by how much better responses are preferred to worse ones, on average",
+    "ranking_accuracy": "fraction of pairs that the policy puts in the right order",
     "entropy": "how undecided the policy is about the next token",
 }
-"""What of a training's log is drawn, each in words."""
+"""The values of the training log that are drawn, and what they mean."""
 
 _SECRET = re.compile(
     r"((?:api_?key|secret|password|(?:hub|hf|access|auth)_token)\w*['\"]?\s*[:=]\s*)(?!null\b)('[^'\n]*'|\"[^\"\n]*\"|\S+)",
@@ -34,7 +34,7 @@ _SECRET = re.compile(
 
 
 def headline(results: dict[str, Any]) -> str:
-    """Return the first of the results as a sentence that claims no more than its interval bears out."""
+    """Return the first of the results as a sentence that states no more than its interval supports."""
     name, row = next(iter(results.items()))
     before, after, gain = row["base"], row["trained"], row["gain"]
     lead = f"{name[:1].upper()}{name[1:]} on {row['problems']} held-out problems"
@@ -50,22 +50,22 @@ def headline(results: dict[str, Any]) -> str:
     return f"{lead} went {change}, but {doubt}"
 
 
-def so_far(stages: dict[str, Any]) -> str:
-    """Return how far a run without results has come, as a sentence."""
+def progress(stages: dict[str, Any]) -> str:
+    """Return the last finished stage of a run without results, as a sentence."""
     done = [name for name in ("problems", "sample", "feedback", "rank", "train") if name in stages]
     if not done:
         return "No stage of this run has finished yet."
     rank = stages.get("rank", {})
-    ranked = f", with {rank['responses']} answers to {rank['groups']} problems in order" if "groups" in rank else ""
+    ranked = f", with {rank['responses']} ranked candidates of {rank['groups']} problems" if "groups" in rank else ""
     return f"Finished up to the stage “{done[-1]}”{ranked}. There are no results yet."
 
 
-def asked(stages: dict[str, Any], config: dict[str, Any]) -> str:
-    """Return what the run set out to do, as far as its files tell, as a sentence."""
+def goal(stages: dict[str, Any], config: dict[str, Any]) -> str:
+    """Return the goal of the run, as far as its files state it, as a sentence."""
     model = _at(config, "model", "path")
     loss = _at(config, "trainer", "loss_type")
     train, heldout = (_at(stages, "problems", split) for split in ("train", "heldout"))
-    answers = sampled(stages)
+    candidates = sampled(stages)
     judges = ", ".join(name.replace("_", " ") for name in _at(config, "feedback") or {})
     text = (
         f"Train the policy “{Path(model).name if Path(model).is_absolute() else model}”"
@@ -73,21 +73,21 @@ def asked(stages: dict[str, Any], config: dict[str, Any]) -> str:
         else "Train the policy"
     )
     text += f" with the loss “{loss}”" if loss else ""
-    text += f" on {answers:,} answers" if answers else " on answers"
-    text += f" to {train:,} problems" if train else ""
+    text += f" on {candidates:,} candidates" if candidates else " on candidates"
+    text += f" of {train:,} problems" if train else ""
     text += f", judged by {judges} and ranked" if judges else ", ranked"
     text += f"; measure it before and after on {heldout:,} other problems" if heldout else ""
     return f"{text}."
 
 
 def sampled(stages: dict[str, Any]) -> int:
-    """Return how many answers to the training problems were sampled, now or in an earlier run."""
+    """Return how many candidates of the training problems were sampled, by this run or an earlier one."""
     sources = [counts for counts in stages.get("sample", {}).values() if isinstance(counts, dict)]
     return sum(source.get("drawn", 0) + source.get("reused", 0) for source in sources)
 
 
 def percent(value: float) -> str:
-    """Return a share in percent, for instance ``43.0%``."""
+    """Return a fraction in percent, for instance ``43.0%``."""
     return f"{100 * value:.1f}%"
 
 
@@ -108,7 +108,7 @@ def interval(estimate: dict[str, float], sign: bool = False) -> str:
 
 
 def decoding(row: dict[str, Any]) -> str:
-    """Return how the samples behind a figure were drawn, ``200 problems, n = 8, temperature 0.8`` and so on."""
+    """Return how the candidates behind a figure were drawn, as ``200 problems, n = 8, temperature 0.8``."""
     parts = [f"{row['problems']:,} problems", f"n = {row['n']}"]
     for key, name in (("temperatures", "temperature"), ("top_ps", "top_p")):
         values = row.get("decoding", {}).get(key)
@@ -118,7 +118,7 @@ def decoding(row: dict[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as a person would say it, for instance ``3 min 12 s``."""
+    """Return a duration as text, for instance ``3 min 12 s``."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds >= 0.05 else "under 0.1 s"
     minutes, rest = divmod(round(seconds), 60)
@@ -126,7 +126,7 @@ def duration(seconds: float) -> str:
 
 
 def counts(facts: dict[str, Any]) -> str:
-    """Return what a stage noted of itself, for instance ``63 groups, 425 responses``."""
+    """Return the counts among a stage's notes as text, for instance ``63 groups, 425 responses``."""
     parts = []
     for name, value in facts.items():
         if isinstance(value, dict):

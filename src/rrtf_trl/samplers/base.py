@@ -1,4 +1,4 @@
-"""What a sampler is: problems in, candidates out."""
+"""The protocol of samplers: problems in, candidates out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rrtf_trl.records import Candidate, Problem
 
 @dataclass
 class Samples:
-    """What a sampler made of some problems.
+    """The candidates that a sampler drew for some problems.
 
     Args:
         candidates: All draws, repeats included.
-        skipped: ``task_id`` to the reason, for problems that could not be sampled.
+        skipped: Reasons by ``task_id``, for problems that could not be sampled.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
@@ -26,16 +26,16 @@ class Sampler(Protocol):
     """A source of candidates.
 
     Args:
-        batch_size: How many problems to hand to one call of :meth:`sample`. A call's results are kept
-            together or not at all, so this is also what a kill can cost.
-        draws: Candidates that one problem gets.
+        batch_size: How many problems to pass to one call of :meth:`sample`. The results of a call are stored
+            together or not at all, so a kill loses at most those of one call.
+        draws: Candidates of one problem.
     """
 
     batch_size: int
     draws: int
 
     def identity(self) -> dict[str, Any]:
-        """Return, as plain JSON, all that decides what the sampler draws: model, decoding, seed."""
+        """Return, as plain JSON, everything that determines the candidates: model, decoding, seed."""
         ...
 
     def sample(self, problems: list[Problem]) -> Samples:
@@ -43,5 +43,5 @@ class Sampler(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what the sampler holds, for instance a model's memory; it may be used again afterwards."""
+        """Free resources, for instance a model's memory; the sampler may be used again afterwards."""
         ...

@@ -1,4 +1,4 @@
-"""Greedy decoding by an inference engine other than transformers, as a sampler."""
+"""A sampler that decodes greedily with an inference engine other than transformers."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from rrtf_trl.models.engine import Generate
-from rrtf_trl.models.tokenize import encode_prompt
-from rrtf_trl.programs.extract import extract_code
-from rrtf_trl.records import Candidate, Problem
+from rrtf_trl.records import Problem
 
 from .base import Samples
+from .candidates import encode_prompts, make_candidate
 
 
 class EngineSampler:
-    """Draws the greedy answer to each prompt through an engine.
+    """Draws the greedy response to each prompt with an engine.
 
     Args:
-        engine: The engine's name with its version, part of what tells samples apart.
-        source: The folder of the model that was converted, whose tokenizer speaks for the engine.
-        identity: What tells the converted model apart: the source's identity, and the form.
+        engine: The engine's name and version, part of the sampler's identity.
+        source: The folder of the model that was converted; its tokenizer is used.
+        identity: Of the converted model: the source's identity, and the form.
         load: Loads the engine.
-        max_new_tokens: Most tokens of an answer; less where the model's window ends before.
-        batch_size: Problems a call.
+        max_new_tokens: The most tokens of a response; fewer where the model's window ends earlier.
+        batch_size: Problems per call.
     """
 
     draws = 1
@@ -55,31 +54,22 @@ class EngineSampler:
         }
 
     def sample(self, problems: list[Problem]) -> Samples:
-        """Draw the greedy answer for each problem; problems that fill the model's window are skipped."""
+        """Draw the greedy response to each problem; problems that fill the model's window are skipped."""
         generate, tokenizer, window = self._engine()
-        samples = Samples()
-        ends = {tokenizer.eos_token_id}
-        for problem in problems:
-            ids = encode_prompt(problem, tokenizer, str(self.source))
-            if window is not None and len(ids) >= window:
-                samples.skipped[problem.task_id] = f"the prompt has {len(ids)} tokens, the model's window {window}"
-                continue
-            new_tokens = self.max_new_tokens if window is None else min(self.max_new_tokens, window - len(ids))
-            answer = generate(ids, new_tokens, False)
-            stopped = bool(answer) and answer[-1] in ends
-            text = tokenizer.decode([token for token in answer if token not in ends], skip_special_tokens=True)
-            extracted = extract_code(text, problem.prompt, problem.entry_point)
-            samples.candidates.append(
-                Candidate.create(
-                    task_id=problem.task_id,
-                    response=text,
-                    code=extracted.code,
-                    source="student",
-                    model=self.source.name,
-                    sampling={"temperature": 0.0, "max_new_tokens": new_tokens, "index": 0},
-                    finish_reason="stop" if stopped or len(answer) < new_tokens or extracted.ended else "length",
-                )
+        samples, encoded = encode_prompts(problems, tokenizer, str(self.source), window)
+        eos = tokenizer.eos_token_id
+        for problem, prompt_ids in encoded:
+            new_tokens = self.max_new_tokens if window is None else min(self.max_new_tokens, window - len(prompt_ids))
+            ids = generate(prompt_ids, new_tokens, False)
+            candidate = make_candidate(
+                problem,
+                tokenizer.decode([token for token in ids if token != eos], skip_special_tokens=True),
+                stopped=len(ids) < new_tokens or ids[-1] == eos,
+                source="student",
+                model=self.source.name,
+                sampling={"temperature": 0.0, "max_new_tokens": new_tokens, "index": 0},
             )
+            samples.candidates.append(candidate)
         return samples
 
     def close(self) -> None:

@@ -1,38 +1,37 @@
-"""Sample from any server with OpenAI's API."""
+"""A sampler that draws from any server with OpenAI's API."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
 
-from rrtf_trl.chat import ChatClient, ChatRequest, ChatSession, Refused, Reply, Templates, ask_concurrently
-from rrtf_trl.chat.session import together
-from rrtf_trl.chat.templates import prompt_text
-from rrtf_trl.programs.extract import extract_code
-from rrtf_trl.records import Candidate, Problem, Source
+from rrtf_trl.chat import ChatClient, ChatRequest, ChatSession, Reply, RequestRefused, Templates, ask_concurrently
+from rrtf_trl.chat.session import gather_all
+from rrtf_trl.records import Candidate, Problem, Source, prompt_text
 
 from .base import Samples
+from .candidates import make_candidate
 from .decoding import Decoding
 
 Endpoint = Literal["chat", "completions"]
 
 
 class OpenAISampler:
-    """Asks a server for answers, many at a time.
+    """Requests responses from a server, many at a time.
 
     Each reply is kept as it arrives, so a batch that was interrupted is not paid for again.
 
     Args:
         client: The server.
-        n: Draws a prompt for each temperature; asked for in one request where the server can.
+        n: Draws of a prompt at each temperature; in one request where the server supports it.
         temperatures: One or several; 0 is greedy decoding.
         top_ps: Nucleus sampling, one value for all temperatures or one for each.
-        max_new_tokens: Most tokens of an answer.
-        seed: For servers that heed it; the draws of a prompt have consecutive ones.
+        max_new_tokens: The most tokens of a response.
+        seed: For servers that use it; the draws of a prompt have consecutive ones.
         source: ``teacher`` for a stronger model, ``student`` for the policy that is trained.
-        batch_size: Problems a call.
-        endpoint: ``chat``: a prompt of text is put into the template ``answer``, chat messages go as they are.
-            ``completions``: a prompt of text goes as it is, for base models; chat messages are refused.
+        batch_size: Problems per call.
+        endpoint: ``chat``: a text prompt is put into the template ``answer``, chat messages are sent as they are.
+            ``completions``: a text prompt is sent as it is, for base models; chat messages are refused.
         templates: Folder with an ``answer.jinja`` of your own.
 
     Raises:
@@ -79,24 +78,25 @@ class OpenAISampler:
     def sample(self, problems: list[Problem]) -> Samples:
         """Draw for each problem at each temperature; problems that the server refuses are skipped."""
         samples = Samples()
-        found: dict[int, list[Candidate]] = {}
-        for index, answer in ask_concurrently(self.client, self._answer, enumerate(problems)):
-            if isinstance(answer, str):
-                samples.skipped[problems[index].task_id] = answer
+        drawn: dict[int, list[Candidate]] = {}
+        for index, result in ask_concurrently(self.client, self._draw, enumerate(problems)):
+            if isinstance(result, str):
+                samples.skipped[problems[index].task_id] = result
             else:
-                found[index] = answer
-        for index in sorted(found):  # requests end in any order, candidates are kept in the problems'
-            samples.candidates += found[index]
+                drawn[index] = result
+        for index in sorted(drawn):  # requests end in any order; candidates are in the order of their problems
+            samples.candidates += drawn[index]
         return samples
 
     def describe_spending(self) -> str:
-        """Return in words what was spent."""
+        """Return what was spent as text."""
         return self.client.describe_spending()
 
     def close(self) -> None:
-        """Hold nothing between calls, free nothing."""
+        """Do nothing: no resources are held between calls."""
 
-    async def _answer(self, session: ChatSession, item: tuple[int, Problem]) -> tuple[int, list[Candidate] | str]:
+    async def _draw(self, session: ChatSession, item: tuple[int, Problem]) -> tuple[int, list[Candidate] | str]:
+        """Return the index of a problem, and its candidates or why it is skipped."""
         index, problem = item
         if self.endpoint == "completions":
             if not isinstance(problem.prompt, str):
@@ -106,18 +106,18 @@ class OpenAISampler:
             prompt = self._templates.messages("answer", problem=prompt_text(problem.prompt))
         else:
             prompt = problem.prompt
-        settings = list(self.decoding)
-        limits = (self.decoding.max_new_tokens, self.decoding.seed)
+        max_tokens, seed = self.decoding.max_new_tokens, self.decoding.seed
         requests = [
-            (ChatRequest(prompt, temperature, top_p, *limits), draws) for temperature, top_p, draws in settings
+            session.ask(ChatRequest(prompt, temperature, top_p, max_tokens, seed), draws)
+            for temperature, top_p, draws in self.decoding
         ]
         try:
-            drawn = await together(*(session.ask(request, draws) for request, draws in requests))
-        except Refused as refused:
+            drawn = await gather_all(*requests)
+        except RequestRefused as refused:
             return index, str(refused)
         return index, [
             self._candidate(problem, reply, {"temperature": temperature, "top_p": top_p, "index": draw})
-            for (temperature, top_p, _), replies in zip(settings, drawn, strict=True)
+            for (temperature, top_p, _), replies in zip(self.decoding, drawn, strict=True)
             for draw, reply in enumerate(replies)
         ]
 
@@ -125,13 +125,12 @@ class OpenAISampler:
         sampling |= {"seed": self.decoding.seed, "max_new_tokens": self.decoding.max_new_tokens}
         if reply.model != self.client.model:
             sampling["served_model"] = reply.model
-        extracted = extract_code(reply.answer, problem.prompt, problem.entry_point)
-        return Candidate.create(
-            task_id=problem.task_id,
-            response=reply.text,
-            code=extracted.code,
+        return make_candidate(
+            problem,
+            reply.text,
+            answer=reply.answer,
+            stopped=reply.finish_reason == "stop",
             source=self.source,
             model=self.client.model,
             sampling=sampling,
-            finish_reason="stop" if reply.finish_reason == "stop" or extracted.ended else "length",
         )

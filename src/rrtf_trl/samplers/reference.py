@@ -1,19 +1,19 @@
-"""Known good answers as the teacher."""
+"""A sampler of the problems' references."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rrtf_trl.records import Candidate, Problem
+from rrtf_trl.records import Candidate, Problem, code_after_prompt
 
 from .base import Samples
 
 
 class ReferenceSampler:
-    """Hands out each problem's ``reference`` as a candidate that ranks as a teacher's.
+    """Returns each problem's ``reference`` as a candidate, which counts as a teacher's in ranking.
 
     Args:
-        batch_size: Problems a call.
+        batch_size: Problems per call.
     """
 
     draws = 1
@@ -22,7 +22,7 @@ class ReferenceSampler:
         self.batch_size = batch_size
 
     def identity(self) -> dict[str, Any]:
-        """Return the sampler's name: the answers come with the problems."""
+        """Return the sampler's name: the references are part of the problems."""
         return {"sampler": "reference"}
 
     def sample(self, problems: list[Problem]) -> Samples:
@@ -30,15 +30,12 @@ class ReferenceSampler:
         samples = Samples()
         for problem in problems:
             if problem.reference is None:
-                samples.skipped[problem.task_id] = "the problem has no reference answer"
+                samples.skipped[problem.task_id] = "the problem has no reference"
                 continue
-            response = problem.reference
-            if isinstance(problem.prompt, str):
-                response = response.removeprefix(problem.prompt)
             samples.candidates.append(
                 Candidate.create(
                     task_id=problem.task_id,
-                    response=response,
+                    response=code_after_prompt(problem.prompt, problem.reference),
                     code=problem.reference,
                     source="reference",
                     model="reference",
@@ -49,4 +46,4 @@ class ReferenceSampler:
         return samples
 
     def close(self) -> None:
-        """Hold nothing, free nothing."""
+        """Do nothing: no resources are held."""

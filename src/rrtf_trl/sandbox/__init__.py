@@ -1,11 +1,11 @@
-"""Runs untrusted, model-written programs against tests and says what happened. Knows nothing of scores.
+"""Runs untrusted, model-written programs against tests and returns their outcomes. Knows nothing of scores.
 
-The public names load on first use: what starts a program's process (:mod:`.guest.fork_server`) imports as little as
-it can, since every page that it holds is copied for every program.
+Public names load on first use: the fork server (:mod:`.guest.fork_server`) imports as little as it can, since each
+memory page that it changes is copied for every program.
 
-``common`` is what both sides share, ``isolation`` what a program is kept in, ``guest`` what runs it, and ``judge``
-what decides. Imports run one way: this level, then ``judge`` and ``guest``, which never meet, then ``isolation``,
-then ``common``.
+``common`` is shared by guest and judge, ``isolation`` holds the isolation layers, ``guest`` runs the program, and
+``judge`` runs the tests. Imports run one way: this level; ``judge`` and ``guest``, which never import each other;
+``isolation``; ``common``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .pool import Sandbox
     from .worker_process import SandboxUnavailable
 
-_HOMES = {
+_MODULES = {
     "Job": "job",
     "Outcome": "job",
     "OutcomeState": "job",
@@ -43,8 +43,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

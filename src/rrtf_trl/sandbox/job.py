@@ -1,11 +1,7 @@
-"""What goes into a sandbox and what comes out, in memory and as JSON.
-
-The JSON is the protocol for backends elsewhere: see :class:`SandboxBackend`.
-"""
+"""Jobs and outcomes, in memory and as JSON, which is the protocol of other backends: see :class:`SandboxBackend`."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +15,7 @@ from .common import codec
 OutcomeState = Literal[records.State, "infrastructure"]
 """A state of the records, or ``infrastructure``: our own failure, to be retried and never scored."""
 Trust = Literal["strict", "weak"]
-"""Whether the verdict is the judge's (``strict``), or was found in the program's own process (``weak``)."""
+"""Whether the judge ran the tests (``strict``), or the program's own process did (``weak``)."""
 
 _Count = Annotated[int, forms.Must("a number of tests", ge=0)]
 
@@ -29,17 +25,17 @@ class Job:
     """One program and the tests it should pass.
 
     Args:
-        job_id: Comes back with the outcome; the sandbox gives it no meaning.
+        job_id: Copied to the outcome; the sandbox does not interpret it.
         code: The untrusted program, complete.
         tests: Any kind of :mod:`rrtf_trl.records`.
         entry_point: The function or class that ``check`` and ``cases`` call; optional for ``asserts``, unused for
             ``stdio`` and ``pytest``.
-        context: Trusted code, executed on the judge's side before the tests; for HumanEval the prompt with
-            the reference answer, since a few checks call the prompt's helpers. It must never come from the
-            candidate. Where it defines the entry point, that is taken for a right answer: the tests are
-            rehearsed with it, and what they will ask is learned from it.
+        context: Trusted code, executed by the judge before the tests; for HumanEval the prompt with the
+            reference, since a few checks call the prompt's helpers. It must never come from a candidate. An
+            entry point that it defines counts as correct: the tests are rehearsed with it, to learn which
+            calls they make.
         trust: ``weak`` runs the tests in the program's own process, for tests that cannot be run otherwise.
-            A program that cheats passes them: never train on such a verdict.
+            A program that cheats passes them: never train on such an outcome.
     """
 
     job_id: str
@@ -53,11 +49,11 @@ class Job:
         """Return the job as JSON data.
 
         Raises:
-            ValueError: If cases hold values that JSON has no word for (tuples, sets, bytes).
+            ValueError: If cases hold values that JSON cannot hold (tuples, sets, bytes).
         """
-        row = {**_fields(self), "tests": records.to_json(self.tests)}
+        row = {**vars(self), "tests": records.to_json(self.tests)}
         if json.loads(json.dumps(row, default=repr)) != row:
-            raise ValueError(f"job {self.job_id}: its tests hold values that JSON cannot")
+            raise ValueError(f"job {self.job_id}: its tests hold values that JSON cannot hold")
         return row
 
     @classmethod
@@ -69,25 +65,25 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to one job.
+    """The result of one job.
 
     Args:
-        job_id: The job.
-        state: See :mod:`rrtf_trl.sandbox.judge.verdicts`; ``infrastructure`` says nothing of the program.
+        job_id: Of the job.
+        state: See :mod:`rrtf_trl.sandbox.judge.outcomes`; ``infrastructure`` is no statement about the program.
         passed: How many tests passed; a ``check`` is one test.
-        total: How many there are.
+        total: How many tests there are.
         message: The first failure: which test, the call and its answer, the exception. Empty where all
             passed.
         seconds: Wall time of the judging.
-        isolation: The layers that held, for instance ``namespaces+landlock7+seccomp+nobody+rlimits``.
-        tier: What they amount to: ``full``, ``no-landlock``, ``no-namespaces`` or ``unsafe``.
+        isolation: The isolation layers in force, for instance ``namespaces+landlock7+seccomp+nobody+rlimits``.
+        tier: Which of them were in force: ``full``, ``no-landlock``, ``no-namespaces`` or ``unsafe``.
         trust: ``weak`` where the program's own process ran the tests.
         test: The test that failed first; None where none did, or the program did not load.
-        test_index: Which of the tests it is, from 0; None for a ``check`` and for pytest files.
-        expected: What it wanted, where that is known.
-        got: What it got instead.
-        exception: The type of the exception that ended this test, or the program before any; empty where its process
-            ended otherwise, None where the program answered.
+        test_index: Its index, from 0; None for a ``check`` and for pytest files.
+        expected: The value that it expected, where that is known.
+        got: The value that it got instead.
+        exception: The type of the exception that ended this test, or the program before any test; empty where its
+            process ended without one, None where the program answered.
     """
 
     job_id: str
@@ -107,7 +103,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as JSON data."""
-        return _fields(self)
+        return dict(vars(self))
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Outcome:
@@ -115,29 +111,29 @@ class Outcome:
         forms.check(cls, row, utf8=False)
         outcome = cls(**row)
         if outcome.state == "passed" and not outcome.passed == outcome.total > 0:
-            raise forms.wrong("passed", "all tests, where the state is passed", outcome.passed)
+            raise forms.field_error("passed", "all tests, where the state is passed", outcome.passed)
         return outcome
 
 
 class SandboxBackend(Protocol):
     """What judges jobs: :class:`.pool.Sandbox` here, or a plugin that sends them elsewhere.
 
-    A backend is used in a ``with`` statement. It gives exactly one outcome a job, in any order, and reads
-    jobs as it has room for them. Where it could not judge a job it tries again by itself, and only then says
-    ``infrastructure``.
+    A backend is used in a ``with`` statement. It yields exactly one outcome for each job, in any order, and reads
+    jobs as it becomes free. It tries again by itself where it could not judge a job; the state is
+    ``infrastructure`` only where that failed too.
     """
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides a verdict, as plain JSON: the kind of backend, its version, its limits."""
+        """Return all that decides an outcome, as plain JSON: the kind of backend, its version, its limits."""
 
     def __enter__(self) -> SandboxBackend:
-        """Get ready."""
+        """Start what judges."""
 
     def __exit__(self, *error: Any) -> None:
-        """Let go of what is held."""
+        """Free all resources."""
 
     def run_many(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Judge jobs as they come."""
+        """Judge jobs; yield an outcome for each."""
 
 
 def check_job(job: Job) -> None:
@@ -146,7 +142,7 @@ def check_job(job: Job) -> None:
 
 
 def suite_body(job: Job) -> bytes:
-    """What a job's problem is, apart from the program, as it goes to a worker; refuses one that cannot be judged."""
+    """Return a job without its program, as it is sent to a worker; raises :class:`ValueError` as :func:`check_job`."""
     tests = job.tests
     where = f"job {job.job_id}"
     if isinstance(tests, records.PytestTests) and find_spec("pytest") is None:
@@ -163,7 +159,3 @@ def suite_body(job: Job) -> bytes:
         return codec.encode({**row, "trust": job.trust})
     except codec.NotPlainData as error:
         raise ValueError(f"{where}: test data must be plain, but there is {error}") from None
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    return {item.name: getattr(record, item.name) for item in dataclasses.fields(record)}

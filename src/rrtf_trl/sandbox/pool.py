@@ -1,4 +1,4 @@
-"""The caller's side: jobs in, outcomes out, over a few worker processes."""
+"""The sandbox as its caller sees it: distributes jobs to worker processes and yields their outcomes."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from .worker_process import KnownSuites, Pending, SandboxUnavailable, WorkerProc
 
 _ATTEMPTS = 5
 _STARTS, _PATIENCE = 10, 20.0
-"""How often, and for how many seconds, a worker is started anew that does not come to life, before this is taken for
-more than bad luck: whoever kills workers may kill many before one has started."""
+"""A worker that does not start is tried at least so often, and for so many seconds, before the sandbox gives up: what
+kills workers may kill many before one has started."""
 UNSAFE = {"tier": "unsafe", "allow_unsafe": True}
-"""Marks verdicts of programs that ran without isolation: those of isolated ones never carry it."""
+"""Part of the identity of judgements of programs that ran without isolation, and of no others."""
 _SILENCE = 10.0
-"""Seconds beyond the wall time of a program in which a worker should have been heard of."""
+"""Seconds beyond a program's wall time after which a worker that sent nothing counts as hanging."""
 
 
 class Sandbox:
     """Judges untrusted programs in worker processes; use it in a ``with`` statement.
 
     Args:
-        workers: Worker processes; ``None`` for one a processor.
+        workers: Number of worker processes; ``None`` for one per processor.
         timeout: Processor time that a program may use, seconds. Wall time is limited to three times this plus
-            one second for a whole job, or a case of a ``stdio`` job. A program that runs out of time is tried
-            once more, when nothing else runs here.
+            one second for a whole job, or a case of a ``stdio`` job. A program that runs out of time is run
+            once more, while no other program of this sandbox runs.
         memory_mb: Memory that a program may hold, all its processes together, and address space of each, MiB.
         output_kb: What a whole program (``stdio``) may print in a case, KiB, at most 16 MiB. What functions
             print is thrown away.
-        tier: ``auto`` takes the best that the machine offers; another name wants this tier and no other.
-        allow_unsafe: Whether to go on where the machine offers neither namespaces nor Landlock, or is no Linux:
-            there a program can do whatever its user can.
+        tier: ``auto`` takes the best that the machine offers; another value requires that tier.
+        allow_unsafe: Whether to run programs where the machine offers neither namespaces nor Landlock, or is
+            not Linux: there a program can do whatever its user can.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Sandbox:
 
     @cached_property
     def is_unsafe(self) -> bool:
-        """Whether programs run without isolation; where only trying tells, it is tried."""
+        """Whether programs run without isolation; where only an attempt shows it, a worker is started."""
         if not self._may_be_unsafe or self._settings["tiers"] == ["unsafe"]:
             return self._may_be_unsafe
         if self._pool:
@@ -89,7 +89,7 @@ class Sandbox:
             return trial.tier == "unsafe"
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides a verdict: its limits, and that programs run without isolation, where they do."""
+        """Return all that decides an outcome: the limits, and that programs run without isolation, where they do."""
         limits = {name: self._settings[name] for name in ("timeout", "memory_mb", "output_kb")}
         return {**limits, **UNSAFE} if self.is_unsafe else limits
 
@@ -117,7 +117,7 @@ class Sandbox:
     def close(self) -> None:
         """Stop all workers and whatever they run."""
         for worker in self._pool:
-            worker.hang_up()
+            worker.close()
         while self._pool:
             self._pool.pop().stop()
         if self._empty is not None:
@@ -126,16 +126,16 @@ class Sandbox:
 
     @property
     def tier(self) -> str:
-        """The tier that holds."""
+        """The tier of the running workers."""
         if not self._pool:
             raise RuntimeError("use the sandbox in a with statement: with Sandbox() as sandbox")
         return str(self._pool[0].hello["tier"])
 
     def run_many(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Judge jobs as they come; yield exactly one outcome for each, in the order in which they finish.
+        """Judge jobs; yield exactly one outcome for each, in the order in which they finish.
 
-        ``jobs`` is read as workers become free, so it may be endless; two jobs a worker are in flight at most,
-        and a few that wait for their second try.
+        ``jobs`` is read as workers become free, so it may be endless; at most two jobs per worker are read
+        ahead, and a few that wait for their second try.
 
         Raises:
             ValueError: For a job that cannot be judged at all: no tests, no entry point where the tests need
@@ -156,44 +156,51 @@ class Sandbox:
                     self._replace(index)
 
     def _run(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        again: list[Pending] = []
+        queue: list[Pending] = []
+        """Jobs for the next free worker."""
         alone: list[Pending] = []
+        """Jobs that ran out of time, for their second try while no other job runs."""
         more = True
         with selectors.DefaultSelector() as selector:
             while True:
-                crowd = [] if len(alone) >= 4 * self.workers else self._pool  # then the rest waits for them
-                for index, worker in enumerate(crowd):
-                    while len(worker.pending) < (1 if again else 2):
-                        if not again and more:
+                free = [] if len(alone) >= 4 * self.workers else self._pool  # new jobs wait until there are fewer
+                for index, worker in enumerate(free):
+                    while len(worker.pending) < (1 if queue else 2):
+                        if not queue and more:
                             job = next(jobs, None)
                             more = job is not None
                             if job is not None:
-                                again.append(Pending(job, *self._suites.of(job)))
-                        if not again:
+                                queue.append(Pending(job, *self._suites.number(job)))
+                        if not queue:
                             break
-                        again += self._give(index, again.pop())
+                        queue += self._send(index, queue.pop())
                         worker = self._pool[index]
                 busy = [index for index, worker in enumerate(self._pool) if worker.pending]
                 if not busy:
                     if not alone:
                         return
-                    again += self._give(0, alone.pop(0))
+                    queue += self._send(0, alone.pop(0))
                     busy = [0]
-                for index, silent in self._wait(selector, busy):
-                    yield from self._take(index, silent, again, alone)
+                for index, hangs in self._wait(selector, busy):
+                    yield from self._receive(index, hangs, queue, alone)
 
-    def _give(self, index: int, pending: Pending) -> list[Pending]:
-        """Give a job to a worker, or to the one that takes the place of a dead one; return what that had before."""
+    def _send(self, index: int, pending: Pending) -> list[Pending]:
+        """Send a job to a worker, which is replaced where it is dead; return the jobs that a dead one had."""
         lost: list[Pending] = []
         for _ in _starts():
-            if self._pool[index].give(pending, next(self._numbers)):
+            if self._pool[index].send(pending, next(self._numbers)):
                 return lost
             lost += self._pool[index].pending
             self._replace(index)
-        raise SandboxUnavailable("the sandbox cannot start a worker that lives")
+        raise SandboxUnavailable("the sandbox's worker processes end as soon as they have started")
 
     def _wait(self, selector: selectors.BaseSelector, busy: list[int]) -> list[tuple[int, bool]]:
-        """Wait until busy workers have something to say, or were silent for too long; return which, and whether."""
+        """Wait for workers; return the indices of those that sent something, or that hang, and whether they hang.
+
+        Args:
+            selector: Kept between calls.
+            busy: Indices of workers that have jobs.
+        """
         if read := [index for index in busy if self._pool[index].channel.has_frame]:
             return [(index, False) for index in read]
         wanted = {self._pool[index].channel.stream: index for index in busy}
@@ -207,37 +214,35 @@ class Sandbox:
             if ready := selector.select(1.0):
                 return [(key.data, False) for key, _ in ready]
             now = time.monotonic()
-            if silent := [index for index in busy if now - self._pool[index].heard > self._silence]:
+            if silent := [index for index in busy if now - self._pool[index].last_received > self._silence]:
                 return [(index, True) for index in silent]
 
-    def _take(self, index: int, silent: bool, again: list[Pending], alone: list[Pending]) -> Iterator[Outcome]:
-        """Receive a worker's row about its job; where it died, its jobs go to other ones, a few times."""
+    def _receive(self, index: int, hangs: bool, queue: list[Pending], alone: list[Pending]) -> Iterator[Outcome]:
+        """Receive a worker's row and yield its outcome; where the worker died, put its jobs into the queue again."""
         worker = self._pool[index]
-        row = None if silent else worker.take()
+        row = None if hangs else worker.receive()
         if row == {}:
             return
         if row is None:
-            lost, *rest = worker.pending
+            pending, *rest = worker.pending
             self._replace(index)
-            again += rest
-            lost.attempts += 1
+            queue += rest
+            pending.attempts += 1
             state, message = "infrastructure", f"the worker died {_ATTEMPTS} times while it judged this job"
-            if silent:
+            if hangs:
                 state, message = "timeout", "the tests did not end in time"
-            row = {"state": state, "passed": 0, "total": 1 if silent else 0, "message": message,
-                   "seconds": self._silence if silent else 0.0, **worker.hello}  # fmt: skip
-            if not silent and lost.attempts < _ATTEMPTS:
-                again.append(lost)
+            row = {"state": state, "passed": 0, "total": 1 if hangs else 0, "message": message,
+                   "seconds": self._silence if hangs else 0.0, **worker.hello}  # fmt: skip
+            if not hangs and pending.attempts < _ATTEMPTS:
+                queue.append(pending)
                 return
         else:
-            lost = worker.pending.pop(0)
-        if (
-            row["state"] == "timeout" and not lost.alone
-        ):  # other work slows a processor down, which nobody can tell here
-            lost.alone = True
-            alone.append(lost)
+            pending = worker.pending.pop(0)
+        if row["state"] == "timeout" and not pending.alone:  # other work may have slowed the processor down
+            pending.alone = True
+            alone.append(pending)
             return
-        yield Outcome(job_id=lost.job.job_id, trust=lost.job.trust, **row)
+        yield Outcome(job_id=pending.job.job_id, trust=pending.job.trust, **row)
 
     def _replace(self, index: int) -> None:
         for _ in _starts():
@@ -245,11 +250,11 @@ class Sandbox:
             self._pool[index] = WorkerProcess(self._settings)
             if self._pool[index].greet():
                 return
-        raise SandboxUnavailable("the sandbox's worker process does not start; see above for its last words")
+        raise SandboxUnavailable("the sandbox's worker process does not start; see its messages above")
 
 
 def _starts() -> Iterator[None]:
-    """One item a start that is worth trying."""
+    """Yield once for each start of a worker that is to be tried."""
     begin = time.monotonic()
     for number in itertools.count():
         if number >= _STARTS and time.monotonic() - begin > _PATIENCE:

@@ -1,4 +1,4 @@
-"""A worker process, as the caller sees it: started, given jobs, heard, and ended."""
+"""A worker process as the caller sees it: starts it, exchanges jobs and rows with it, and ends it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .common.interpreter import ENVIRONMENT, python_command
 from .job import Job, suite_body
 
 _KEPT_SUITES = 1024
-"""Problems that a worker remembers, at most."""
+"""The most problems that a worker remembers."""
 
 
 class SandboxUnavailable(RuntimeError):
-    """This machine does not offer the isolation that was asked for; the message says why and what to do."""
+    """This machine does not offer the required isolation; the message states why, and what to do."""
 
 
 class KnownSuites:
-    """Numbers the problems, so that each goes to a worker once and not with every program."""
+    """Numbers the problems, so that each is sent to a worker once and not with every program."""
 
     def __init__(self) -> None:
-        # By identity of the tests, which the callers share between the jobs of a problem; kept alive here for that.
+        # By identity of the tests, which callers use for all jobs of a problem; the reference to them keeps it unique.
         self._known: OrderedDict[tuple[Any, ...], tuple[int, bytes, Any]] = OrderedDict()
         self._numbers = itertools.count()
 
-    def of(self, job: Job) -> tuple[int, bytes]:
-        """The number of a job's problem, and what to send of it; refuses a job that cannot be judged."""
+    def number(self, job: Job) -> tuple[int, bytes]:
+        """Return the number of a job's problem, and its body; raises :class:`ValueError` as :func:`.job.check_job`."""
         key = (id(job.tests), job.entry_point, job.context, job.trust)
         found = self._known.get(key)
         if found is None:
@@ -47,14 +47,14 @@ class KnownSuites:
 
 @dataclass
 class Pending:
-    """A job on its way.
+    """A job without an outcome yet.
 
     Args:
-        job: What was asked.
+        job: The job.
         suite: The number of its problem.
-        body: What a worker has to know of the problem, once.
-        attempts: Workers that died of it, or with it.
-        alone: Whether it has run out of time, and has nothing beside it now.
+        body: The problem, as it is sent to each worker once.
+        attempts: How many workers died while they judged it.
+        alone: Whether it ran out of time once, and is run while no other job runs.
     """
 
     job: Job
@@ -65,14 +65,14 @@ class Pending:
 
 
 class WorkerProcess:
-    """One worker process and the jobs that it holds, the first of which it judges."""
+    """One worker process and the jobs that were sent to it, the first of which it judges."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         ours, theirs = socket.socketpair()
         self.channel = protocol.Channel(ours)
         self.pending: list[Pending] = []
         self.hello: dict[str, Any] = {}
-        self.heard = time.monotonic()
+        self.last_received = time.monotonic()
         self._sequence: list[int] = []
         self._knows: OrderedDict[int, None] = OrderedDict()
         code = f"from rrtf_trl.sandbox.worker import main; sys.exit(main({theirs.fileno()}))"
@@ -83,16 +83,16 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C at the terminal is the caller's affair
+                start_new_session=True,  # Ctrl-C at the terminal is for the caller to handle
             )
         with contextlib.suppress(protocol.Closed):
             self.channel.send(json.dumps({**settings, "caller": os.getpid()}).encode())
 
     def greet(self) -> bool:
-        """Wait until it is ready; False where it died before.
+        """Wait until it is ready; return False if it died before.
 
         Raises:
-            SandboxUnavailable: If the machine does not offer the isolation that was asked for.
+            SandboxUnavailable: If the machine does not offer the required isolation.
         """
         try:
             self.hello = json.loads(self.channel.receive())
@@ -102,8 +102,8 @@ class WorkerProcess:
             raise SandboxUnavailable(_advice(self.hello["unavailable"]))
         return True
 
-    def give(self, pending: Pending, sequence: int) -> bool:
-        """Send a job; False where the worker is dead."""
+    def send(self, pending: Pending, sequence: int) -> bool:
+        """Send a job; return False if the worker is dead."""
         forget = []
         known = pending.suite in self._knows
         if not known:
@@ -118,24 +118,24 @@ class WorkerProcess:
         except (protocol.Closed, OSError):
             return False
         if not self.pending:
-            self.heard = time.monotonic()
+            self.last_received = time.monotonic()
         self.pending.append(pending)
         self._sequence.append(sequence)
         return True
 
-    def take(self) -> dict[str, Any] | None:
-        """Receive a row; nothing but ``{}`` where it only lives, None where it died."""
+    def receive(self) -> dict[str, Any] | None:
+        """Receive the row of a job, ``{}`` as a sign that the worker is working, or None if it died."""
         try:
             row: dict[str, Any] = json.loads(self.channel.receive())
         except (protocol.Closed, OSError):
             return None
-        self.heard = time.monotonic()
+        self.last_received = time.monotonic()
         if row and row.pop("seq") != self._sequence.pop(0):
             return None
         return row
 
-    def hang_up(self) -> None:
-        """Let it end."""
+    def close(self) -> None:
+        """Close the channel, after which the worker ends by itself."""
         self.channel.close()
 
     def stop(self) -> None:
@@ -150,6 +150,6 @@ class WorkerProcess:
 
 def _advice(reason: str) -> str:
     return (
-        f"the sandbox cannot isolate programs here: {reason}. `rrtf doctor` says more. Untrusted programs run only "
-        "where you say allow_unsafe=True, and should then run on a machine that holds nothing of value."
+        f"the sandbox cannot isolate programs here: {reason}. `rrtf doctor` shows what is missing. Untrusted programs "
+        "run only with allow_unsafe=True, and should then run on a machine that holds nothing of value."
     )

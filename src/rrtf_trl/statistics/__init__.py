@@ -1,1 +1,1 @@
-"""Estimates with their uncertainty."""
+"""Estimates with confidence intervals."""

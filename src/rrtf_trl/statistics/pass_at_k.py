@@ -1,4 +1,4 @@
-"""pass@k with intervals, and the difference of two models on the same problems."""
+"""pass@k with intervals, and the gain of one model over another on the same problems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95% interval.
+    """A mean over problems with its 95% interval.
 
     Args:
         value: The mean over problems, in [0, 1] (for a difference in [-1, 1]).
@@ -27,12 +27,12 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     """Return the unbiased estimate of pass@k, 1 − C(n−c, k) / C(n, k) (Codex, arXiv 2107.03374, eq. 1).
 
     Args:
-        n: Samples drawn for the problem.
-        c: Samples that pass.
-        k: Samples one may try; at most ``n``.
+        n: Number of candidates for the problem.
+        c: How many of them pass.
+        k: How many may be tried; at most ``n``.
 
     Raises:
-        ValueError: If ``n``, ``c`` and ``k`` do not fit together.
+        ValueError: Unless 1 <= k <= n and 0 <= c <= n.
     """
     if not 1 <= k <= n or not 0 <= c <= n:
         raise ValueError(f"pass@k needs 1 <= k <= n and 0 <= c <= n, got n={n}, c={c}, k={k}")
@@ -45,9 +45,9 @@ def mean_interval(values: Sequence[float], resamples: int = 10_000, seed: int = 
     """Return the mean with a 95% percentile bootstrap interval over problems.
 
     Args:
-        values: One figure a problem, or one difference a problem for a paired comparison.
-        resamples: Bootstrap resamples.
-        seed: Of the resampling.
+        values: One value for each problem, or one difference for a paired comparison.
+        resamples: Number of bootstrap resamples, a multiple of 100.
+        seed: Seeds the resampling.
 
     Raises:
         ValueError: If there are no values.
@@ -56,7 +56,7 @@ def mean_interval(values: Sequence[float], resamples: int = 10_000, seed: int = 
     if data.size == 0:
         raise ValueError("no problems were evaluated: there is nothing to average")
     rng = np.random.default_rng(seed)
-    # In blocks: an index matrix of 10,000 x a large benchmark would not fit.
+    # In blocks of 100: an index matrix for all resamples of a large benchmark would not fit into memory.
     means = [data[rng.integers(0, data.size, (100, data.size))].mean(axis=1) for _ in range(resamples // 100)]
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return Estimate(float(data.mean()), float(low), float(high))

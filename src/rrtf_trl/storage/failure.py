@@ -7,16 +7,16 @@ import sqlite3
 
 from rrtf_trl.errors import UserError
 
-_MACHINES_OWN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
-"""What goes wrong with files for reasons of the machine and not of ours."""
+_OF_THE_MACHINE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+"""Errors of files that are the machine's or its user's, not bugs."""
 
 
 def failure_message(error: BaseException) -> str | None:
-    """Return an error that is the user's or the machine's as one message, ``None`` for a mistake of ours."""
+    """Return a message for an error of the user or the machine; ``None`` for a bug of ours."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in _MACHINES_OWN and error.filename:
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE and error.filename:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, sqlite3.DatabaseError):
-        return f"the store of samples and verdicts: {error}; what was written before is kept"
+        return f"the store of candidates and judgements: {error}; what was written before is kept"
     return None

@@ -1,20 +1,20 @@
 """A run's folder: every step from prompt to weight, in files that a person can read.
 
-config.yaml        the resolved configuration; `rrtf run --config-path RUN --config-name config` runs it again. Where
-                   it is that of several rounds, what follows their number or their policy is not resolved
+config.yaml        the resolved configuration; `rrtf run --config-path RUN --config-name config` runs it again. For
+                   several rounds, values that depend on the round are not resolved
 run.json           the command, versions, and for each stage its key, time and counts
-problems.jsonl     what was trained on            heldout.jsonl    what was evaluated on
-contaminated.jsonl which problems were left out, for they are in what is measured, and why
-candidates.jsonl   which answers                  judgements.jsonl which verdicts
-ranked.jsonl       the groups, the trainer's rows pairs.jsonl      which pairs, with their weights
-standings.jsonl    each answer's score, with what every source said of it
-dropped.jsonl      what did not go into training, and why
-conflicts.jsonl    answers that two sources put in opposite orders
-feedback/          what a source of judgements tells of itself, for instance how biased it is
+problems.jsonl     training problems              heldout.jsonl    held-out problems
+contaminated.jsonl problems that were left out since they are held out or in a benchmark, and why
+candidates.jsonl   all candidates                 judgements.jsonl their judgements
+ranked.jsonl       the groups, the trainer's rows pairs.jsonl      the pairs, with their weights
+standings.jsonl    each candidate's score, with the judgements of all sources
+dropped.jsonl      problems and candidates that were not trained on, and why
+conflicts.jsonl    candidates that two sources put in opposite orders
+feedback/          a source's summary of its judgements, for instance of its bias
 checkpoints/       training, resumable            train_log.jsonl  its losses
 policy/            the trained model              evaluation/      samples and figures, before and after
-results.json       the figures                    report.html      all of it as one page
-live.json          what it is doing now, for `rrtf watch`
+results.json       the figures                    report.html      the report
+live.json          what the run is doing now, for `rrtf watch`
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RunFolder(Folder):
 
     Args:
         path: The folder; made when something is first written to it.
-        patient: Whether to wait for another process that works on the same run.
+        patient: Whether to wait for another process that works on the same run, rather than to raise.
     """
 
     def __init__(self, path: str | Path, patient: bool = False) -> None:
@@ -46,7 +46,7 @@ class RunFolder(Folder):
 
     @contextmanager
     def working(self, config: str, **facts: Any) -> Iterator[None]:
-        """Keep other processes out of the same run, and note what becomes of it.
+        """Keep other processes out of the same run, and note whether it is done or failed.
 
         Args:
             config: The resolved configuration, for ``config.yaml``.
@@ -65,15 +65,15 @@ class RunFolder(Folder):
             self.describe(outcome={"state": "done"})
 
     def is_locked(self) -> bool:
-        """Return whether a process works on the run."""
+        """Return whether a process is working on the run."""
         if not (self.path / ".lock").is_file():
             return False
         with (self.path / ".lock").open("r") as file:
-            return not _try_lock(file, fcntl.LOCK_SH)  # NFS gives an exclusive lock only to who may write
+            return not _try_lock(file, fcntl.LOCK_SH)  # NFS grants an exclusive lock only for writing
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the folder's lock, which goes with the process, however that ends."""
+        """Hold the folder's lock; the kernel releases it when the process ends, however it ends."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as file:
             if not _try_lock(file):
@@ -83,7 +83,7 @@ class RunFolder(Folder):
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    # -- What is in it -------------------------------------------------------------------------------------
+    # -- Content -------------------------------------------------------------------------------------
 
     def problems(self, name: str) -> Iterator[Problem]:
         """Yield the problems of ``problems.jsonl`` or ``heldout.jsonl``."""
@@ -103,7 +103,7 @@ class RunFolder(Folder):
         self.write_json("run.json", run)
 
     def describe(self, **facts: Any) -> None:
-        """Note facts about the whole run: command, versions."""
+        """Note facts of the whole run: command, versions."""
         self.write_json("run.json", {**(self.read_json("run.json") or {}), **facts})
 
 

@@ -1,10 +1,10 @@
-"""A run's durable memory: what was sampled and judged, from what, in one SQLite file.
+"""Candidates and judgements in one SQLite file, which runs share.
 
-Everything is keyed by content. A *unit* of work (a batch of problems through one sampler) is written with
-its results in one transaction, so that after a kill at any moment it is there as a whole or not at all; a
-verdict is keyed by feedback, problem and code, so that the same code is never judged twice. Runs share a
-store: one that differs only in training finds all its samples and verdicts here. Concurrent runs claim the
-work that they are about to do (:mod:`rrtf_trl.storage.work_locks`), so that none does what another is doing.
+Everything is keyed by content. A *unit* (a batch of problems through one sampler) is written with its candidates in
+one transaction, so that after a kill at any moment it is there as a whole or not at all; a judgement is keyed by
+feedback source, problem and code, so that the same code is never judged twice. A run that differs from an earlier one
+only in training finds all its candidates and judgements here. Concurrent runs lock the work that they are about to do
+(:mod:`rrtf_trl.storage.work_locks`), so that none does what another is doing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 from rrtf_trl.errors import StoreError
 from rrtf_trl.records import Candidate, Judgement, Problem, content_hash, to_json
 
-from .work_locks import Presence, is_on_network, who
+from .work_locks import Presence, is_on_network, process_name
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS units (
@@ -43,8 +43,8 @@ CREATE TABLE IF NOT EXISTS verdicts (
     detail TEXT NOT NULL
 ) WITHOUT ROWID;
 """
-# What concerns living processes alone: it may be lost, and changes no format.
-_CLAIMS = """
+# Which process is doing what: it may be lost, and is no part of the format.
+_LOCKS = """
 CREATE TABLE IF NOT EXISTS users (
     number INTEGER PRIMARY KEY,
     who TEXT NOT NULL
@@ -73,15 +73,15 @@ _AT_ONCE = 500  # keys in one statement; SQLite takes 999 in its oldest builds
 
 
 @dataclass(frozen=True)
-class Claim:
-    """What became of the wish to do some work.
+class LockResult:
+    """The answer to a request to lock some work.
 
     Args:
-        state: ``ours``: it is to be done by who asked; ``there``: it is done; ``taken``: another is doing it.
-        holder: Who, where it is taken.
+        state: ``acquired``: the caller is to do it; ``done``: its result is there; ``held``: another process does it.
+        holder: That process, where it is held.
     """
 
-    state: Literal["ours", "there", "taken"]
+    state: Literal["acquired", "done", "held"]
     holder: str = ""
 
 
@@ -123,7 +123,7 @@ class Store:
             )
         if version == 1:
             self._db.executescript(_FROM_VERSION_1)
-        self._db.executescript(_SCHEMA + _CLAIMS)
+        self._db.executescript(_SCHEMA + _LOCKS)
         if version != _VERSION:
             self._db.execute(f"PRAGMA user_version={_VERSION}")
         for (number,) in self._db.execute("SELECT number FROM users").fetchall():
@@ -132,12 +132,12 @@ class Store:
                 self._db.execute("DELETE FROM users WHERE number = ?", (number,))
 
     def close(self) -> None:
-        """Close the file; what was claimed is free again."""
+        """Close the file and release this process's locks."""
         self._db.close()
         if self._presence is not None:
             self._presence.leave()
 
-    # -- Samples -----------------------------------------------------------------------------------------
+    # -- Candidates -----------------------------------------------------------------------------------------
 
     def has_unit(self, key: str) -> bool:
         """Return whether a unit of sampling is there."""
@@ -164,65 +164,63 @@ class Store:
         row = self._db.execute("SELECT skipped FROM units WHERE key = ?", (key,)).fetchone()
         return {} if row is None else dict(json.loads(row[0]))
 
-    # -- Verdicts ----------------------------------------------------------------------------------------
+    # -- Judgements ----------------------------------------------------------------------------------------
 
-    def add_verdicts(self, verdicts: Iterable[tuple[str, Judgement]]) -> None:
-        """Write judgements under their keys (see :func:`verdict_key`); one that is there already stays."""
-        rows = [(key, j.feedback, j.state, j.score, json.dumps(j.detail)) for key, j in verdicts]
+    def add_judgements(self, judgements: Iterable[tuple[str, Judgement]]) -> None:
+        """Write judgements under their keys (see :func:`judgement_keys`); one that is there already stays."""
+        rows = [(key, j.feedback, j.state, j.score, json.dumps(j.detail)) for key, j in judgements]
         with self._transaction():
             self._db.executemany("INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?)", rows)
             self._free([row[0] for row in rows])
 
-    def verdict(self, key: str, candidate_id: str) -> Judgement | None:
-        """Return the judgement under ``key`` as one of ``candidate_id``, or ``None`` if there is none yet."""
-        found = self.verdicts([key]).get(key)
-        return None if found is None else replace(found, candidate_id=candidate_id)
-
-    def verdicts(self, keys: Iterable[str]) -> dict[str, Judgement]:
-        """Return the judgements that are there, by key; of which candidate it is one is left open, as ``""``."""
+    def judgements(self, keys: Iterable[str]) -> dict[str, Judgement]:
+        """Return the judgements that are there, by key, without ``candidate_id``: candidates share them."""
         rows = self._select("key, feedback, state, score, detail", "verdicts", keys)
         return {
             key: Judgement("", feedback, state, score, json.loads(detail))
             for key, feedback, state, score, detail in rows
         }
 
-    # -- Claims --------------------------------------------------------------------------------------------
+    # -- Locks --------------------------------------------------------------------------------------------
 
-    def claim(self, table: Literal["units", "verdicts"], pieces: Sequence[Sequence[str]]) -> list[Claim]:
-        """Ask for pieces of work, in one transaction; return what became of each.
+    def lock(self, table: Literal["units", "verdicts"], work: Sequence[Sequence[str]]) -> list[LockResult]:
+        """Lock what is neither done nor locked, in one transaction.
 
-        A piece that is ``ours`` must be written, by :meth:`add_unit` or :meth:`add_verdicts`, or given back by
-        :meth:`release`. If this process ends before that, it is free again.
+        What is ``acquired`` must be written, by :meth:`add_unit` or :meth:`add_judgements`, or given back by
+        :meth:`release`. Where this process ends before that, the lock ends with it.
 
         Args:
-            table: What the work makes.
-            pieces: Keys that are made together: each piece is done by one process as a whole.
+            table: Where the results go.
+            work: Keys of results; each group of keys is done by one process as a whole.
+
+        Returns:
+            A result for each group of keys.
         """
-        if not pieces:
+        if not work:
             return []
         if self._presence is None:  # nobody else sees what is in memory
-            there = self.present(table, chain.from_iterable(pieces))
-            return [Claim("there" if there.issuperset(keys) else "ours") for keys in pieces]
+            done = self.present(table, chain.from_iterable(work))
+            return [LockResult("done" if done.issuperset(keys) else "acquired") for keys in work]
         number = self._presence.number
         alive = {number: True}
-        found: list[Claim] = []
+        found: list[LockResult] = []
         with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO users VALUES (?, ?)", (number, who()))
-            there = self.present(table, chain.from_iterable(pieces))
-            for keys in pieces:
-                if there.issuperset(keys):
-                    found.append(Claim("there"))
+            self._db.execute("INSERT OR IGNORE INTO users VALUES (?, ?)", (number, process_name()))
+            done = self.present(table, chain.from_iterable(work))
+            for keys in work:
+                if done.issuperset(keys):
+                    found.append(LockResult("done"))
                     continue
                 holder = self._holder(keys, alive, self._presence)
                 if holder is None:
                     self._db.executemany(
                         "INSERT OR REPLACE INTO claims VALUES (?, ?)", [(key, number) for key in keys]
                     )
-                found.append(Claim("ours") if holder is None else Claim("taken", holder))
+                found.append(LockResult("acquired") if holder is None else LockResult("held", holder))
         return found
 
     def release(self, keys: Sequence[str]) -> None:
-        """Give back what was claimed and is not done."""
+        """Give up locks on work that is not done."""
         if keys:
             with self._transaction():
                 self._free(keys)
@@ -237,7 +235,7 @@ class Store:
             yield from self._db.execute(f"SELECT {columns} FROM {table} WHERE key IN ({marks})", some).fetchall()
 
     def _holder(self, keys: Sequence[str], alive: dict[int, bool], presence: Presence) -> str | None:
-        """Return who else, alive, has claimed any of the keys."""
+        """Return another living process that has locked any of the keys."""
         for key in keys:
             row = self._db.execute("SELECT user FROM claims WHERE key = ?", (key,)).fetchone()
             if row is None or row[0] == presence.number:
@@ -250,7 +248,7 @@ class Store:
         return None
 
     def _free(self, keys: Sequence[str]) -> None:
-        if self._presence is not None and self._presence.is_shown:
+        if self._presence is not None and self._presence.is_locked:
             user = self._presence.number
             self._db.executemany("DELETE FROM claims WHERE key = ? AND user = ?", [(key, user) for key in keys])
 
@@ -279,16 +277,11 @@ def unit_key(identity: dict[str, Any], problems: Iterable[Problem]) -> str:
     return content_hash("sample", identity, [(problem.content_key, problem.reference) for problem in problems])
 
 
-def verdict_key(identity: dict[str, Any], problem: Problem, candidate: Candidate) -> str:
-    """Return the key of a verdict: the feedback's identity, the problem, and the code."""
-    return verdict_keys(identity, problem, [candidate])[0]
+def judgement_keys(identity: dict[str, Any], problem: Problem, candidates: Iterable[Candidate]) -> list[str]:
+    """Return the keys of judgements: of a source's identity, the problem, which is hashed once, and the code.
 
-
-def verdict_keys(identity: dict[str, Any], problem: Problem, candidates: Iterable[Candidate]) -> list[str]:
-    """Return the keys of verdicts on answers to one problem, which is hashed once.
-
-    The reference is part of the keys of units and verdicts: a sampler may hand it out, and tests may call what it
-    defines.
+    The reference is part of the keys of units and judgements, since a sampler may return it and tests may call what
+    it defines.
     """
     content = problem.content_key
     return [content_hash("verdict", identity, content, problem.reference, item.code) for item in candidates]

@@ -1,12 +1,13 @@
-"""Who works on what: concurrent processes that share a store never do the same work.
+"""Locks on work: concurrent processes that share a store never do the same work.
 
-A process notes in the store, in one transaction, what it is about to do (:meth:`.store.Store.claim`). The note
-alone could outlive it. So each user of a store also holds a lock on one byte of the file ``store.sqlite.lock``,
-at a place of its own, and a note counts only as long as that byte is locked: the kernel takes the lock back when the
-process ends, however it ends. There is nothing to clean up after a kill, no heartbeat, and no time-out to choose.
+A process writes to the store, in one transaction, what it is about to do (:meth:`.store.Store.lock`). That row alone
+could outlive the process. So each process also locks one byte of the file ``store.sqlite.lock``, at an offset of its
+own, and its rows count only while that byte is locked: the kernel releases the lock when the process ends, however it
+ends. There is nothing to clean up after a kill, no heartbeat, and no time-out to choose.
 
-The locks are POSIX record locks, as SQLite's own: a child that the process forked does not inherit them, and where
-they work between the machines of a shared file system, claims do too.
+The locks are POSIX record locks, as SQLite's own: a forked child does not inherit them, and they work between the
+machines of a shared file system where record locks do. A lock file for each piece of work (the package ``filelock``)
+would promise the same at the cost of a file for each of millions of judgements.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ _LOCAL_FUSE = frozenset(["fuse.fuse-overlayfs", "fuse.gvfsd-fuse", "fuse.portal"
 
 _OPENING = 0  # the byte that is locked while a store is opened
 
-# Closing any of a process's files gives back all its record locks on that file: so each process opens it once, and
-# leaves it open. By process, since a fork inherits the descriptor and not the locks.
+# Closing any descriptor of a file releases all of the process's record locks on it: so each process opens it once and
+# keeps it open. By process id, since a forked child inherits the descriptor and not the locks.
 _files: dict[tuple[int, Path], int] = {}
 _ours: set[tuple[int, Path, int]] = set()
 
 
 class Presence:
-    """This process as a user of a store, for others to see that it is alive.
+    """A lock that shows other processes that this one is alive.
 
     Args:
-        path: The file to lock a byte of; it is made where it is missing.
+        path: The file to lock a byte of; created if missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +47,7 @@ class Presence:
 
     @property
     def number(self) -> int:
-        """The place of this user's lock; taken when it is first asked for."""
+        """The offset of this process's byte, which is locked on first use."""
         if self._number is None:
             self._number = 1 + secrets.randbits(48)
             fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._number)
@@ -54,12 +55,12 @@ class Presence:
         return self._number
 
     @property
-    def is_shown(self) -> bool:
-        """Whether the lock is held."""
+    def is_locked(self) -> bool:
+        """Whether the byte is locked."""
         return self._number is not None
 
     def is_alive(self, number: int) -> bool:
-        """Whether the user with this number is there still."""
+        """Return whether the process with this number is alive."""
         if self._key(number) in _ours:
             return True
         try:
@@ -70,7 +71,7 @@ class Presence:
         return False
 
     def leave(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._number is not None:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._number)
             _ours.discard(self._key(self._number))
@@ -96,8 +97,8 @@ class Presence:
         return (os.getpid(), self.path, number)
 
 
-def who() -> str:
-    """Return this process's name for those who wait for it."""
+def process_name() -> str:
+    """Return this process's name, as shown to processes that wait for it."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 

@@ -1,1 +1,1 @@
-"""Sweeps: a run for each of many settings, launched by Hydra, each job with a folder that tells what became of it."""
+"""Sweeps: a run for each of many settings, launched by Hydra; each job has a folder with its settings and outcome."""

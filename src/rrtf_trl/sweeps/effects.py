@@ -1,4 +1,4 @@
-"""What each setting does: the mean figure of the runs that share a value of it, whatever else they were set to."""
+"""The effect of each setting: the mean figure of the runs with each value of it, over all other settings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Level:
     """A value of a setting, or a range of values.
 
     Args:
-        label: It, as text.
-        runs: How many runs have it.
+        label: The value or range as text.
+        runs: Number of runs with it.
         mean: Their mean figure.
     """
 
@@ -31,32 +31,26 @@ class Level:
 
 
 def effects(table: SweepTable) -> dict[str, list[Level]]:
-    """Return the levels of each setting with their marginal means.
+    """Return the levels of each setting with their marginal means; settings with fewer than two levels are left out.
 
     The 95% intervals come from a bootstrap over runs and over problems, the same problems for all runs of a level. A
-    number that takes many values, as in a search, is cut into ranges with equally many runs.
+    number with many values, as in a search, is divided into ranges with equal numbers of runs.
     """
-    return {
-        name: levels for name in table.settings if len(levels := _levels(table.measured, name, table.figures[0])) > 1
-    }
+    levels = {name: _levels(table.measured, name, table.figures[0]) for name in table.settings}
+    return {name: found for name, found in levels.items() if len(found) > 1}
 
 
-def _levels(rows: list[Row], name: str, figure: str) -> list[Level]:
-    known = [row for row in rows if name in row.settings]
+def _levels(measured: list[Row], name: str, figure: str) -> list[Level]:
+    known = [row for row in measured if name in row.settings]
     values = sorted({row.settings[name] for row in known}, key=lambda value: (isinstance(value, str), value))
     if len(values) <= _MOST_LEVELS:
         groups = {show(value): [row for row in known if row.settings[name] == value] for value in values}
     elif any(isinstance(value, str) for value in values):
-        return []  # as many names as runs: nothing to average
+        return []  # about as many values as runs, so there is nothing to average
     else:
         known.sort(key=lambda row: row.settings[name])
-        parts = np.array_split(np.arange(len(known)), _BINS)
-        groups = {
-            f"{show(known[part[0]].settings[name])} to {show(known[part[-1]].settings[name])}": [
-                known[index] for index in part
-            ]
-            for part in parts
-        }
+        bins = [[known[index] for index in part] for part in np.array_split(np.arange(len(known)), _BINS)]
+        groups = {f"{show(rows[0].settings[name])} to {show(rows[-1].settings[name])}": rows for rows in bins}
     return [Level(label, len(group), _marginal_mean(group, figure)) for label, group in groups.items()]
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a sweep's report: parallel coordinates, and the effect of each setting."""
+"""The figures of a sweep's report: parallel coordinates, and the effect of each setting."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MOST_NAMES = 8
 
 
 def parallel_coordinates(table: SweepTable) -> str:
-    """Return a picture with an axis a setting, the figure as the last, and a line a run, as inline SVG.
+    """Return parallel coordinates as inline SVG: an axis for each setting, the figure's last, and a line for each run.
 
-    The best run's line stands out. A number whose values lie far apart has a logarithmic axis.
+    The best run's line is highlighted. The axis of a positive number is logarithmic if its values span a factor of 20.
 
     Args:
         table: A sweep with at least one measured run and one setting.
@@ -34,13 +34,11 @@ def parallel_coordinates(table: SweepTable) -> str:
     axes = figure.add_axes((0.09, 0.05, 0.84, 0.78))
     axes.set(xlim=(0, len(names)), ylim=(-0.03, 1.03), xticks=[], yticks=[])
     columns = [[row.settings.get(name) for row in rows] for name in names]
-    places = [
-        _axis(axes, index, name, column) for index, (name, column) in enumerate(zip(names, columns, strict=True))
-    ]
-    percents = [100 * row.figures[table.figures[0]]["value"] for row in rows]
-    places.append(_axis(axes, len(names), table.figures[0], list(percents), unit="%"))
+    lines = [_axis(axes, index, name, column) for index, (name, column) in enumerate(zip(names, columns, strict=True))]
+    percents: list[Value | None] = [100 * row.figures[table.figures[0]]["value"] for row in rows]
+    lines.append(_axis(axes, len(names), table.figures[0], percents, unit="%"))
     for number in reversed(range(len(rows))):  # the best one last, above the others
-        ys = [place[number] for place in places]
+        ys = [heights[number] for heights in lines]
         best = number == 0
         colour, alpha = (_AFTER, 1.0) if best else (_BEFORE, max(0.15, 0.75 - 0.004 * len(rows)))
         axes.plot(range(len(ys)), ys, color=colour, alpha=alpha, linewidth=2.6 if best else 1.1, zorder=3 + best)
@@ -48,36 +46,36 @@ def parallel_coordinates(table: SweepTable) -> str:
 
 
 def _axis(axes: Axes, x: int, name: str, column: Sequence[Value | None], unit: str = "") -> list[float]:
-    """Draw an axis, and return where each value lies on it, from 0 to 1; NaN where there is none."""
+    """Draw an axis; return each value's height on it, from 0 to 1, and NaN for a missing value."""
     axes.plot([x, x], [0, 1], color=_MUTED if unit else _GRID, linewidth=1.2, zorder=1)
     axes.text(x, 1.09 if x % 2 else 1.16, _short(name), color=_INK, ha="center", weight="bold")
     numbers = [value for value in column if isinstance(value, float | int)]
     if len(numbers) < sum(value is not None for value in column):
         names = sorted({str(value) for value in column if value is not None})
-        marks = {value: (index + 0.5) / len(names) for index, value in enumerate(names)}
-        ticks = list(marks.items()) if len(names) <= _MOST_NAMES else []
-        found = [marks[str(value)] if value is not None else float("nan") for value in column]
+        places = {value: (index + 0.5) / len(names) for index, value in enumerate(names)}
+        ticks = list(places.items()) if len(names) <= _MOST_NAMES else []
+        heights = [float("nan") if value is None else places[str(value)] for value in column]
     else:
         low, high = min(numbers), max(numbers)
         scale = np.log10 if low > 0 and high / low >= 20 else np.asarray
         start, span = float(scale(low)), float(scale(high) - scale(low)) or 1.0
-        found = [float("nan") if v is None else (float(scale(v)) - start) / span for v in column]
+        heights = [float("nan") if v is None else (float(scale(v)) - start) / span for v in column]
         distinct = sorted(set(numbers))
         shown = distinct if len(distinct) <= 5 else [low, high]
         ticks = [(f"{value:.1f}%" if unit else show(value), (float(scale(value)) - start) / span) for value in shown]
     for text, y in ticks:
         axes.text(x - 0.025, y, _short(text), color=_MUTED, ha="right", va="center")
-    return found
+    return heights
 
 
 def effect_figure(name: str, levels: Sequence[Level], low: float, high: float) -> str:
-    """Return a picture of the mean figure at each value of a setting with its 95% interval, as inline SVG.
+    """Return the mean figure at each value of a setting with its 95% interval, drawn as inline SVG.
 
     Args:
         name: The setting.
         levels: Its values.
-        low: Where the scale begins, in [0, 1]; the same for all settings, so that effects can be compared.
-        high: Where it ends.
+        low: Start of the scale, in [0, 1]; the same for all settings, so that effects can be compared.
+        high: End of the scale.
     """
     row, foot, width, left = 26, 40, 330, 110
     height = row * len(levels) + foot
@@ -99,8 +97,8 @@ def effect_figure(name: str, levels: Sequence[Level], low: float, high: float) -
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("percent", color=_MUTED, labelpad=1)
-    told = "; ".join(f"{level.label}: {100 * level.mean.value:.1f}%" for level in levels)
-    return _svg(figure, axes, label=f"{name}: {told}")
+    values = "; ".join(f"{level.label}: {100 * level.mean.value:.1f}%" for level in levels)
+    return _svg(figure, axes, label=f"{name}: {values}")
 
 
 def _short(text: str, longest: int = 22) -> str:

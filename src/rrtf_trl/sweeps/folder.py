@@ -1,12 +1,12 @@
-"""A sweep's folder: what each job was to be, and where its run is.
+"""A sweep's folder: the settings of each job, and its run.
 
     runs/sweeps/NAME/multirun.yaml      Hydra's own record
                      JOB/job.json       the job's settings, and the command that runs it alone
-                         error.txt      the traceback, where it failed
-                         run            the run's folder, as a link
+                         error.txt      the traceback, if it failed
+                         run            a link to the run's folder
 
-A job is named after what it has of its own, and a run after its whole configuration. So a sweep that is started again
-finds its jobs and their runs, and two sweeps that have a setting in common share its run.
+A job is named after the settings that not all jobs have, and a run after its whole configuration. So a sweep that is
+started again finds its jobs and their runs, and two sweeps with a common configuration share its run.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _LONGEST_NAME = 120
 
 @dataclass(frozen=True)
 class JobNote:
-    """What ``job.json`` holds.
+    """The content of ``job.json``.
 
     Args:
-        overrides: The settings of the job, as on the command line; those that all jobs share too.
-        varied: Those of them that are its own.
-        command: Runs the job alone.
-        launch: The start of the sweep that ran the job last.
-        run: Its run's folder, seen from the job's; ``None`` where it failed before it had one.
+        overrides: All settings of the job, as on the command line.
+        varied: The settings that not all jobs have.
+        command: The command that runs the job alone.
+        launch: The name of the launch that ran the job last, see :class:`.job.SweepJob`.
+        run: Its run's folder relative to the job's; ``None`` if it failed before it had one.
         error: Why the job failed, in one message.
     """
 
@@ -62,22 +62,22 @@ class JobFolder(RunFolder):
         return JobNote(**self.read_json("job.json"))
 
     def run(self) -> RunFolder | None:
-        """Return the job's run, or ``None`` where it has none."""
+        """Return the job's run, or ``None`` if it has none."""
         run = self.read().run
         return None if run is None else RunFolder(Path(os.path.normpath(self.path / run)))
 
     def outcome(self) -> tuple[State, str | None]:
-        """Return what became of the job, also when it was run again alone, and the error if there was one."""
+        """Return the job's state and error, if any, by the run's own notes: it may have been run again by itself."""
         note, run = self.read(), self.run()
-        told: dict[str, Any] = ((run.read_json("run.json") or {}) if run else {}).get("outcome", {})
-        state: State = told.get("state", "stopped")
+        noted: dict[str, Any] = ((run.read_json("run.json") or {}) if run else {}).get("outcome", {})
+        state: State = noted.get("state", "stopped")
         if state in ("done", "pruned"):
             return state, None
         if run is not None and run.is_locked():
             return "running", None
         if note.error is not None:
             return "failed", note.error
-        return ("failed", told.get("error")) if state == "failed" else ("stopped", None)
+        return ("failed", noted.get("error")) if state == "failed" else ("stopped", None)
 
 
 def sweep_jobs(path: Path) -> list[JobFolder]:
@@ -86,7 +86,7 @@ def sweep_jobs(path: Path) -> list[JobFolder]:
 
 
 def job_name(varied: Sequence[str]) -> str:
-    """Return the name of a job's folder: its own settings, as far as a file's name can hold them."""
+    """Return the name of a job's folder: its varied settings, shortened with a hash if no file name can hold them."""
     plain = ",".join(varied) or "only"
     name = re.sub(r"[^\w.,=+@~\[\]-]", "_", plain)
     if name == plain and len(name) <= _LONGEST_NAME and not name.startswith("."):

@@ -1,4 +1,4 @@
-"""A job of a sweep, as Hydra's launchers call it: in this process, in another one, or on another machine."""
+"""A job of a sweep. Hydra's launchers call it in this process, in another one, or on another machine."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Work = Callable[[DictConfig, RunFolder, str], object]
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job returns to its sweeper.
+    """The value that a job returns to its sweeper.
 
     Args:
         state: ``done``, ``failed`` or ``pruned``.
-        figures: What a search can aim at, by name, see :func:`figures`.
+        figures: The possible objectives of a search, by name, see :func:`figures`.
     """
 
     state: State
@@ -42,18 +42,18 @@ class JobResult:
 
 @dataclass(frozen=True)
 class SweepJob:
-    """What is called with each job's configuration.
+    """The function that is called with each job's configuration.
 
-    It goes through pickle, and it never raises: a job that fails says so in its folder and on standard error, and the
-    others have their turn.
+    It can be pickled. It never raises an :class:`Exception`: a failing job writes its error to its folder and to
+    standard error, and the other jobs run.
 
     Args:
         command: The sub-command of ``rrtf``.
-        flags: Hydra's flags and settings that a job needs too when it is run alone.
-        shared: The keys of the settings that all jobs share.
-        launch: A name of this start of the sweep.
-        started_in: The working directory of the sweep, which is each job's too, wherever its launcher runs it.
-        folder_of: Gives the run's folder for a configuration.
+        flags: Hydra's flags and settings that a job also needs when it is run alone.
+        shared: The keys of the settings that all jobs have.
+        launch: A unique name of this launch of the sweep.
+        started_in: The sweep's working directory, in which each job runs, on any machine.
+        folder_of: Returns the run's folder for a configuration.
         work: Does the work in it; the last argument is the command to note.
     """
 
@@ -66,7 +66,7 @@ class SweepJob:
     work: Work
 
     def __call__(self, config: DictConfig) -> JobResult:
-        """Run the job; return what became of it."""
+        """Run the job and return its result."""
         if Path(self.started_in).is_dir():
             os.chdir(self.started_in)
         hydra = HydraConfig.get()
@@ -97,10 +97,10 @@ class SweepJob:
 
 
 def figures(run: RunFolder) -> dict[str, float]:
-    """Return what a search can aim at, by name.
+    """Return the possible objectives of a search, by name.
 
-    Of each figure in ``results.json`` the value after training, as ``greedy pass@1``; the paired gain, as ``greedy
-    pass@1 gain``; and the ``seconds`` of training.
+    For each figure in ``results.json`` these are the value after training, as ``greedy pass@1``, and the paired gain,
+    as ``greedy pass@1 gain``; and ``seconds``, the duration of training.
     """
     found: dict[str, float] = {}
     for name, row in (run.read_json("results.json") or {}).items():
@@ -113,7 +113,7 @@ def figures(run: RunFolder) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _labelled(label: str, several: bool) -> Any:
-    """Begin each line of output with the job's name, where several write to one terminal."""
+    """Begin each line of output with the job's name, if several jobs write to one terminal."""
     if not several:
         yield
         return

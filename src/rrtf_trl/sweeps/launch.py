@@ -1,4 +1,4 @@
-"""The start and the end of a sweep: what Hydra is told, and what is said of the jobs when they are through."""
+"""Set up a sweep for Hydra, and report on its jobs at the end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from .folder import sweep_jobs
 from .job import FolderOf, SweepJob, Work
 
 _FLAGS = {"-m", "--multirun"}
-# How a sweep is run, and not what it is of: with these changed it goes on in the same folder.
-_NO_MATTER = re.compile(
+# Settings of how a sweep is run, not of what is run: changing them does not change the sweep's folder.
+_NOT_PART_OF_NAME = re.compile(
     r"\+*hydra(/|\.)launcher|hydra\.sweeper\.(n_trials|n_jobs|max_batch_size)=|experiment=quickstart$"
 )
 _LAUNCHERS = ("joblib", "submitit", "ray")
@@ -33,21 +34,20 @@ _begun: list[Path] = []
 
 
 class NoteFolder(Callback):
-    """Hydra's call when a sweep begins, which alone knows the sweep's folder."""
+    """Notes the sweep's folder, which Hydra passes to callbacks only."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note the folder."""
+        """Note the folder when a sweep begins."""
         _begun.append(Path(str(config.hydra.sweep.dir)))
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A start of a sweep.
+    """A launch of a sweep.
 
     Args:
-        job: What Hydra calls for each job.
-        settings: Hydra's settings: one folder for each sweep, the same whenever it is started again, in which jobs
-            make their own.
+        job: The function that Hydra calls for each job.
+        settings: Hydra's settings. They put the jobs' folders into one folder, the same for each launch of the sweep.
     """
 
     job: SweepJob
@@ -55,18 +55,18 @@ class Sweep:
 
     @classmethod
     def of(cls, command: str, values: list[str], flags: list[str], folder_of: FolderOf, work: Work) -> Sweep | None:
-        """Return the sweep that a command line asks for, or ``None`` where it asks for one run.
+        """Return the sweep that a command line asks for, or ``None`` if it asks for one run.
 
         Args:
             command: The sub-command of ``rrtf``.
             values: Hydra's overrides.
-            flags: Its flags.
-            folder_of: Gives the folder of a job's results.
+            flags: Hydra's flags.
+            folder_of: Returns the folder of a job's run for its configuration.
             work: Does a job's work.
         """
         if not _FLAGS & set(flags) and "hydra.mode=MULTIRUN" not in values:
             return None
-        decisive = [command, *sorted(value for value in values if not _NO_MATTER.match(value)), *flags]
+        decisive = [command, *sorted(value for value in values if not _NOT_PART_OF_NAME.match(value)), *flags]
         name = hashlib.sha256("\0".join(decisive).encode()).hexdigest()[:8]
         settings = [
             "hydra.sweep.dir=${runs_dir}/sweeps/" + f"{command}-{name}",
@@ -80,31 +80,28 @@ class Sweep:
         job = SweepJob(command, tuple(kept), shared, secrets.token_hex(4), os.getcwd(), folder_of, work)
         return cls(job, settings)
 
-    def tell(self, went_through: bool) -> list[str]:
-        """Say what became of the jobs; return the errors of those that failed.
+    def report(self, all_ran: bool) -> list[str]:
+        """Print the jobs' outcomes; return the errors of those that failed.
 
         Args:
-            went_through: Whether the launcher says that all jobs were run.
+            all_ran: Whether the launcher ended without an error, and so has run all jobs.
         """
         if not _begun:
             return []
         path = Path(os.path.relpath(_begun.pop()))
         known = sweep_jobs(path)
-        if went_through and not known:
-            lost = (
-                f"the sweep's jobs left nothing in {path}: where its launcher ran them, {self.job.started_in} is not "
-                "this folder; share it between the machines, or set runs_dir and the files' paths to what is shared"
+        if all_ran and not known:
+            message = (
+                f"the sweep's jobs wrote nothing to {path}: on the machines where they ran, {self.job.started_in} is "
+                "not this folder; share it between the machines, or set runs_dir and the files' paths to shared ones"
             )
-            print(f"rrtf: {lost}", file=sys.stderr)
-            return [lost]
+            print(f"rrtf: {message}", file=sys.stderr)
+            return [message]
         jobs = [job for job in known if job.read().launch == self.job.launch]
         outcomes = [(job, *job.outcome()) for job in jobs]
         failed = [(job, state, error) for job, state, error in outcomes if state not in ("done", "pruned")]
         console = Console(soft_wrap=True, highlight=False)
-        counts = ", ".join(
-            f"{sum(found == state for _, found, _ in outcomes)} {state}"
-            for state in dict.fromkeys(state for _, state, _ in outcomes)
-        )
+        counts = ", ".join(f"{count} {state}" for state, count in Counter(state for _, state, _ in outcomes).items())
         console.print(f"sweep: {len(jobs)} jobs{': ' if counts else ''}{counts}; {path}")
         for job, state, error in failed:
             print(f"rrtf: {job.path.name} {state}: {error or 'it was killed'}", file=sys.stderr)
@@ -122,9 +119,9 @@ def _is_swept(value: str) -> bool:
 
 
 def launcher_error(error: Exception) -> UserError | None:
-    """Return what to tell of an error that a launcher raised, or ``None`` for one that is of something else.
+    """Return a launcher's error as a :class:`UserError`, or ``None`` if something else raised it.
 
-    What goes wrong in a job does not come here: it is the job's, see :class:`.job.SweepJob`.
+    An error in a job is not among them: the job handles it, see :class:`.job.SweepJob`.
     """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -136,5 +133,5 @@ def launcher_error(error: Exception) -> UserError | None:
         return None
     cause = next(filter(None, str(error).splitlines()), type(error).__name__)
     return UserError(
-        f"the sweep's launcher, {launcher}, stopped: {cause} (what was done is kept: the same command goes on)"
+        f"the sweep's launcher, {launcher}, stopped: {cause} (finished work is kept: run the same command to continue)"
     )

@@ -1,4 +1,4 @@
-"""A sweep as one HTML page that needs nothing else, in the manner of a run's report."""
+"""A sweep's report: one self-contained HTML page in the style of a run's report."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _headline(table: SweepTable) -> str:
 
 
 def _link(run: Path | None, sweep: Path) -> str | None:
-    """The run's report, seen from the sweep's page, where there is one."""
+    """Return the relative link from the sweep's page to a run's report, if there is one."""
     report = run / "report.html" if run else None
     return os.path.relpath(report, sweep) if report and report.is_file() else None
 

@@ -1,4 +1,4 @@
-"""What a sweep's jobs were set to, and what came of them, as a table."""
+"""A sweep's jobs as a table of their settings and results."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from rrtf_trl.config.overrides import override_key
 from rrtf_trl.errors import UserError
@@ -29,14 +27,14 @@ class Row:
 
     Args:
         job: Its name.
-        state: What became of it.
+        state: Its outcome.
         error: Why it failed, or ``None``.
-        command: Runs it alone.
+        command: The command that runs it alone.
         run: Its run's folder, or ``None``.
-        settings: What it was set to, of what differs between jobs.
+        settings: Its values of the settings that differ between jobs.
         figures: Its figures, each with ``value``, ``low`` and ``high`` in [0, 1].
-        solved: For each figure, how often each problem was solved, in [0, 1], by the problem's id.
-        seconds: What its stages took together.
+        solved: For each figure the estimate of each problem, in [0, 1], by ``task_id``.
+        seconds: The duration of all stages together.
     """
 
     job: str
@@ -52,12 +50,12 @@ class Row:
 
 @dataclass(frozen=True)
 class SweepTable:
-    """A sweep's jobs, those with the best first, then those without a figure.
+    """A sweep's jobs: the best figure first, those without a figure last.
 
     Args:
-        name: The sweep's.
-        settings: What differs between jobs, in the order in which it was said.
-        figures: Names of the figures; the first is what jobs are compared by.
+        name: The sweep's name.
+        settings: The settings that differ between jobs, in the order of the command line.
+        figures: Names of the figures; jobs are compared by the first.
         rows: The jobs.
     """
 
@@ -68,26 +66,23 @@ class SweepTable:
 
     @property
     def measured(self) -> list[Row]:
-        """The jobs with the figure that they are compared by, the best first."""
+        """The jobs with the figure by which they are compared, the best first."""
         return [row for row in self.rows if self.figures and self.figures[0] in row.figures]
 
     @cached_property
     def as_good(self) -> int:
-        """How many others do not do worse than the best on the same problems, as far as 95% intervals tell."""
-        best, *others = self.measured
-        figure = self.figures[0]
+        """Number of other jobs not worse than the best on the same problems, by the paired gain's 95% interval."""
+        best, *others = (row.solved.get(self.figures[0], {}) for row in self.measured)
         count = 0
-        for row in others:
-            common = sorted(best.solved.get(figure, {}).keys() & row.solved.get(figure, {}).keys())
+        for other in others:
+            common = sorted(best.keys() & other.keys())
             if common:
-                gain = paired_gain(
-                    [row.solved[figure][task] for task in common], [best.solved[figure][task] for task in common]
-                )
+                gain = paired_gain([other[task] for task in common], [best[task] for task in common])
                 count += gain.low <= 0
         return count
 
     def flat(self) -> list[dict[str, Any]]:
-        """Return the rows as plain columns, the same in each."""
+        """Return the rows as dicts with the same columns."""
         return [
             {
                 "job": row.job,
@@ -116,7 +111,7 @@ class SweepTable:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-        for name in self.settings:  # a column has one type
+        for name in self.settings:  # a Parquet column has one type
             if len({type(row[name]) for row in rows} - {type(None)}) > 1:
                 for row in rows:
                     row[name] = None if row[name] is None else str(row[name])
@@ -127,14 +122,14 @@ def read_sweep(path: Path) -> SweepTable:
     """Read a sweep's folder.
 
     Raises:
-        UserError: If it is none.
+        UserError: If it is not one.
     """
     jobs = sweep_jobs(path)
     if not jobs:
-        raise UserError(f"{path} has no jobs of a sweep: give one of `rrtf run --multirun`, runs/sweeps/NAME")
-    given = [{override_key(text): text.partition("=")[2] for text in job.read().varied} for job in jobs]
-    names = list(dict.fromkeys(itertools.chain.from_iterable(given)))
-    columns = {name: _numbers([settings.get(name) for settings in given]) for name in names}
+        raise UserError(f"{path} has no jobs of a sweep: name a folder of `rrtf run --multirun`, as runs/sweeps/NAME")
+    varied = [{override_key(text): text.partition("=")[2] for text in job.read().varied} for job in jobs]
+    names = list(dict.fromkeys(itertools.chain.from_iterable(varied)))
+    columns = {name: _numbers([settings.get(name) for settings in varied]) for name in names}
     if len(jobs) > 1:
         columns = {name: values for name, values in columns.items() if len({*values}) > 1}
     rows = [
@@ -170,17 +165,17 @@ def _row(job: JobFolder, settings: dict[str, Value]) -> Row:
 
 def _solved(run: RunFolder, figures: Sequence[str]) -> dict[str, dict[str, float]]:
     measured = run.read_json("evaluation/trained.json") or {}
-    found = {}
+    solved = {}
     for figure in figures:
         measurement, _, k = figure.partition(" pass@")
         counts = measured.get(measurement, {}).get("counts", {})
         if counts and k.isdigit():
-            found[figure] = dict(zip(counts, map(float, np.asarray(pass_at_ks(counts, int(k)))), strict=True))
-    return found
+            solved[figure] = dict(zip(counts, pass_at_ks(counts, int(k)), strict=True))
+    return solved
 
 
 def _numbers(values: Sequence[str | None]) -> list[Value | None]:
-    """Return the values as numbers, where all of them are."""
+    """Return the values as numbers if all of them are numbers, else unchanged."""
     try:
         return [None if value is None else float(value) for value in values]
     except ValueError:

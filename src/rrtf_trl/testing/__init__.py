@@ -1,4 +1,4 @@
-"""What a plugin's author tests against: fixtures, and suites that every sampler, feedback source and so on must pass.
+"""Tests for plugins: fixtures, and suites that every sampler, feedback source, executor, reader and loss must pass.
 
 In the plugin's ``tests/conftest.py``::
 
@@ -12,9 +12,9 @@ and in a test file::
         choice = "mine"
         wrong_options = ({"longest": 0},)
 
-The suites build what they test from its configuration, as ``rrtf run feedback=[unit_tests,mine]`` does: so they also
-see that the plugin is installed, that it registers the name, and that its file of configuration fits its class.
-Everything built in passes them too. Needs pytest: ``pip install 'rrtf-trl[testing]'``.
+The suites build the object under test from its configuration, as ``rrtf run feedback=[unit_tests,mine]`` does. So they
+also check that the plugin is installed and registers the name, and that its configuration file fits its class.
+The built-in ones pass them too. Needs pytest: ``pip install 'rrtf-trl[testing]'``.
 """
 
 from .build import build_choice

@@ -1,4 +1,4 @@
-"""Builds what a configuration group's choice describes, as a run does."""
+"""Builds the object of a configuration group's choice, as a run does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rrtf_trl.errors import UserError
 from rrtf_trl.plugins import plugins
 from rrtf_trl.plugins.folders import config_dir
 
-_SEVERAL = ("sampler", "feedback")  # groups of which several can be chosen
+_SEVERAL = ("sampler", "feedback")  # groups with several choices at once
 
 
 def build_choice(group: str, choice: str, **options: Any) -> Any:
@@ -21,10 +21,10 @@ def build_choice(group: str, choice: str, **options: Any) -> Any:
     Args:
         group: ``sampler``, ``feedback``, ``ranking`` or ``executor``.
         choice: The name of the file.
-        options: Values in place of the file's; a name that is not there is refused.
+        options: Values that replace those of the file; other names are refused.
 
     Raises:
-        AssertionError: If no plugin has registered the name, or registered another class than the file builds.
+        AssertionError: If no plugin registered the name, or the file builds another class.
     """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -45,18 +45,18 @@ def build_choice(group: str, choice: str, **options: Any) -> Any:
     faults = [fault.cause for plugin in plugins().all for fault in plugin.faults]
     assert choice in registered, f"no plugin has registered the {group} {choice!r}; {faults or 'none has a fault'}"
     target = get_object(node["_target_"])
-    assert registered[choice].load() is target, f"{group}/{choice}.yaml builds another thing than is registered"
+    assert registered[choice].load() is target, f"{group}/{choice}.yaml builds another object than the registered one"
     return instantiate(node, _convert_="all")
 
 
 class Contract:
-    """What the suites of named choices share.
+    """Base class of the suites for choices of a configuration group.
 
     Args:
         group: The configuration group.
-        choice: The name within it: set it.
-        options: Options to build it with, where the file's own need what a test does not have.
-        wrong_options: Sets of options that must be refused when it is built, by a message that names one of them.
+        choice: The name of the choice; a subclass sets it.
+        options: Options that replace those of the file, if a test cannot use them.
+        wrong_options: Sets of options that must be refused, with a message that names one of them.
     """
 
     group: str
@@ -65,11 +65,11 @@ class Contract:
     wrong_options: tuple[dict[str, Any], ...] = ()
 
     def build(self, **options: Any) -> Any:
-        """Return a new one. Override it where it cannot be built of its configuration alone."""
+        """Return a new object under test. Override it if the configuration is not enough."""
         return build_choice(self.group, self.choice, **{**self.options, **options})
 
     def test_wrong_options_are_refused_by_name(self) -> None:
-        """Errors are for users: they come before any work, and say which option is wrong."""
+        """An error comes before any work, and names the wrong option."""
         for wrong in self.wrong_options:
             with pytest.raises(Exception) as caught:  # noqa: PT011  (its kind is looked at below)
                 self.build(**wrong)
@@ -79,10 +79,10 @@ class Contract:
 
 
 def assert_plain_json(value: Any) -> None:
-    """Fail where a value is not the same after JSON."""
+    """Fail if a value is not the same after JSON."""
     assert json.loads(json.dumps(value)) == value, f"{value!r} is not plain JSON"
 
 
 def pickled(value: Any) -> Any:
-    """Return a copy by way of pickle, as another process gets it."""
+    """Return a copy by pickle, as another process gets it."""
     return pickle.loads(pickle.dumps(value))

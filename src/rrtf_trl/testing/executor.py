@@ -1,4 +1,4 @@
-"""What every executor must do."""
+"""The tests that every executor must pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Items = list[tuple[Problem, Candidate]]
 
 
 class Echo:
-    """A sampler and a feedback source that need nothing; the fourth problem cannot be judged."""
+    """A sampler and a feedback source in one; judging the code ``raise`` fails."""
 
     name = "echo"
     batch_size = 1
@@ -29,10 +29,10 @@ class Echo:
         return {"echo": 1}
 
     def check(self, problem: Problem) -> None:
-        """Take any."""
+        """Accept any problem."""
 
     def sample(self, problems: list[Problem]) -> Samples:
-        """Answer with the task's name."""
+        """Return the task's id as the response."""
         return Samples(
             [
                 Candidate.create(
@@ -52,31 +52,31 @@ class Echo:
         """Score by length."""
         for problem, candidate in items:
             if candidate.code == "raise":
-                raise ValueError(f"no word for {problem.task_id}")
+                raise ValueError(f"cannot judge {problem.task_id}")
             yield Judgement(candidate.candidate_id, self.name, None, float(len(candidate.code)), {})
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing."""
 
 
 class ExecutorContract(Contract):
     """Subclass it as ``TestMine`` and set ``choice``; see :class:`rrtf_trl.testing.build.Contract`.
 
     Args:
-        most_ahead: How many units or items it may take before it gives the first result.
+        most_ahead: How many units or items it may read before it yields the first result.
     """
 
     group = "executor"
     most_ahead = 4096
 
     def test_it_keeps_the_protocol(self) -> None:
-        """It has what the pipeline asks of it, and can be closed without work."""
+        """It is an :class:`Executor`, and can be closed without work."""
         executor = self.build()
         assert isinstance(executor, Executor)
         executor.close()
 
     def test_it_draws_what_the_sampler_would_draw_here(self, problems: list[Problem]) -> None:
-        """In the order of the units."""
+        """Results are in the order of the units."""
         units = [problems[:1], problems[1:3], problems[3:], problems[:2]] * 3
         executor = self.build()
         found = list(executor.sample(Echo(), iter(units)))
@@ -84,15 +84,15 @@ class ExecutorContract(Contract):
         assert [s.candidates for s in found] == [s.candidates for s in LocalExecutor().sample(Echo(), units)]
 
     def test_it_judges_as_the_source_would_here(self, candidates: Items) -> None:
-        """Each item once."""
+        """Each item is judged once."""
         executor = self.build()
         found = [to_json(judgement) for judgement in executor.judge(Echo(), iter(candidates))]
         executor.close()
         here = [to_json(judgement) for judgement in Echo().judge(candidates)]
         assert sorted(found, key=str) == sorted(here, key=str)
 
-    def test_it_takes_work_as_it_has_room(self, candidates: Items, problems: list[Problem]) -> None:
-        """It does not read all work, of which there may be much, before it gives the first result."""
+    def test_it_reads_work_as_it_needs_it(self, candidates: Items, problems: list[Problem]) -> None:
+        """It yields the first result before it has read all work, which may be much."""
         executor = self.build()
         for results in (
             executor.sample(Echo(), self._endless([[problem] for problem in problems])),
@@ -102,16 +102,16 @@ class ExecutorContract(Contract):
             getattr(results, "close", lambda: None)()
         executor.close()
 
-    def test_an_error_of_a_source_comes_back_with_its_words(self, candidates: Items) -> None:
-        """What was judged before is not lost: it came out as it was done."""
+    def test_an_error_of_a_source_is_raised_with_its_message(self, candidates: Items) -> None:
+        """The caller sees the source's own message."""
         problem, candidate = candidates[0]
         bad = Candidate.from_json({**to_json(candidate), "candidate_id": "bad", "code": "raise"})
         executor = self.build()
-        with pytest.raises(Exception, match="no word for testing/double"):
+        with pytest.raises(Exception, match="cannot judge testing/double"):
             list(executor.judge(Echo(), iter([*candidates, (problem, bad)])))
         executor.close()
 
     def _endless(self, items: list[Any]) -> Iterator[Any]:
-        for taken, item in enumerate(itertools.cycle(items)):
-            assert taken <= self.most_ahead, f"it took {taken} pieces of work and gave no result"
+        for count, item in enumerate(itertools.cycle(items)):
+            assert count <= self.most_ahead, f"it read {count} pieces of work and yielded no result"
             yield item

@@ -1,4 +1,4 @@
-"""What every source of judgements must do."""
+"""The tests that every feedback source must pass."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class FeedbackContract(Contract):
     """Subclass it as ``TestMine`` and set ``choice``; see :class:`rrtf_trl.testing.build.Contract`.
 
     Args:
-        most_ahead: How many items it may take before it gives the first judgement.
-        volatile: Keys of ``detail`` that differ from time to time, such as seconds.
+        most_ahead: How many items it may read before it yields the first judgement.
+        volatile: Keys of ``detail`` that may differ between calls, such as seconds.
     """
 
     group = "feedback"
@@ -28,14 +28,14 @@ class FeedbackContract(Contract):
     volatile: tuple[str, ...] = ()
 
     def test_it_keeps_the_protocol(self, problems: list[Problem]) -> None:
-        """It has what the pipeline asks of it, and does not refuse ordinary problems."""
+        """It is a :class:`Feedback` source, and accepts ordinary problems."""
         source = self.build()
         assert isinstance(source, Feedback)
         for problem in problems:
             source.check(problem)
 
-    def test_its_identity_is_plain_and_lasts(self, candidates: Items) -> None:
-        """What keys the store's rows is JSON, and the same for each one that is built, before work and after."""
+    def test_its_identity_is_plain_json_and_constant(self, candidates: Items) -> None:
+        """The key of the store's rows is JSON, equal for each instance, before and after work."""
         source = self.build()
         identity = source.identity()
         assert_plain_json(identity)
@@ -43,42 +43,42 @@ class FeedbackContract(Contract):
         assert source.identity() == identity == self.build().identity()
 
     def test_each_item_gets_one_judgement(self, candidates: Items) -> None:
-        """Under the source's name, with a finite score or none, and as a record that a file can hold."""
+        """It has the source's name and a finite score or none, and can be written as JSON."""
         source = self.build()
         found = list(source.judge(iter(candidates)))
         assert sorted(j.candidate_id for j in found) == sorted(c.candidate_id for _, c in candidates)
         for judgement in found:
             assert judgement.feedback == source.name
             assert judgement.score is None or math.isfinite(judgement.score)
-            assert judgement.score is not None or judgement.detail.get("abstained"), "an abstention gives its reason"
+            assert judgement.score is not None or judgement.detail.get("abstained"), "an abstention has a reason"
             assert_plain_json(to_json(judgement))
             assert Judgement(**to_json(judgement)) == judgement
 
-    def test_nothing_in_nothing_out(self) -> None:
-        """No items are no error."""
+    def test_no_items_give_no_judgements(self) -> None:
+        """It is not an error."""
         assert list(self.build().judge(iter(()))) == []
 
     def test_it_judges_the_same_way_twice(self, candidates: Items) -> None:
-        """In one source, and in a second one."""
+        """Twice by one source, and by a second one."""
         source = self.build()
         assert self._rows(source, candidates) == self._rows(source, candidates) == self._rows(self.build(), candidates)
 
     def test_batches_do_not_matter_nor_does_a_resumed_run(self, candidates: Items) -> None:
-        """Judged problem by problem, each by a new source, the answers get what they get all together."""
+        """Judged problem by problem, each by a new source, candidates get the same judgements as all together."""
         by_problem = [list(group) for _, group in itertools.groupby(candidates, key=lambda item: item[0].task_id)]
         apart = [row for group in reversed(by_problem) for row in self._rows(self.build(), group)]
         assert sorted(apart, key=_by_id) == self._rows(self.build(), candidates)
 
-    def test_it_takes_items_as_it_needs_them(self, candidates: Items) -> None:
-        """It does not read all items, of which there may be millions, before it gives the first judgement."""
-        taken = 0
+    def test_it_reads_items_as_it_needs_them(self, candidates: Items) -> None:
+        """It yields the first judgement before it has read all items, which may be millions."""
+        count = 0
 
         def endless() -> Iterator[tuple[Problem, Candidate]]:
-            nonlocal taken
+            nonlocal count
             for round_ in itertools.count():
                 for problem, candidate in candidates:
-                    taken += 1
-                    assert taken <= self.most_ahead, f"it took {taken} items and gave no judgement"
+                    count += 1
+                    assert count <= self.most_ahead, f"it read {count} items and yielded no judgement"
                     fresh = {**to_json(candidate), "candidate_id": f"{candidate.candidate_id}{round_}"}
                     yield problem, Candidate.from_json(fresh)
 
@@ -86,19 +86,19 @@ class FeedbackContract(Contract):
         next(judging)
         judging.close()
 
-    def test_what_it_cannot_judge_it_says_before_any_work(self, problems: list[Problem]) -> None:
-        """``check`` raises nothing but a ``ValueError``, which names the problem."""
+    def test_check_refuses_problems_that_it_cannot_judge(self, problems: list[Problem]) -> None:
+        """``check`` raises only ``ValueError``, with a message that names the problem."""
         source = self.build()
-        asked = [{"role": "user", "content": "Read a number and print it."}]
+        prompt = [{"role": "user", "content": "Read a number and print it."}]
         tests = {"kind": "stdio", "stdio": [{"input": "1\n", "output": "1\n"}]}
-        odd = Problem.from_json({"task_id": "testing/odd", "prompt": asked, "tests": tests})
+        odd = Problem.from_json({"task_id": "testing/odd", "prompt": prompt, "tests": tests})
         try:
             source.check(odd)
         except ValueError as error:
             assert odd.task_id in str(error)  # noqa: PT017  (it need not raise)
 
     def test_it_can_be_sent_to_another_process(self, candidates: Items) -> None:
-        """Pickled, fresh and after work, it is the same source."""
+        """A pickled copy, before and after work, judges the same."""
         source = self.build()
         fresh = pickled(source)
         rows = self._rows(source, candidates)

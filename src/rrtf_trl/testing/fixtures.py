@@ -1,4 +1,4 @@
-"""Fixtures: problems, answers to them, and a small run."""
+"""Fixtures: problems, candidates, and a small run."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SMALL = [
     "evaluation.ks=[1]",
     "trainer.num_train_epochs=1",
     "trainer.per_device_train_batch_size=4",
-    "trainer.rank_min_score=null",  # so few answers may all fail, and the run is to train nevertheless
+    "trainer.rank_min_score=null",  # all of so few candidates may fail, and the run must still train
 ]
-"""Overrides of the smallest run that goes through all stages on the embedded problems and policy."""
+"""Overrides of a very small run of all stages on the embedded problems and policy."""
 
 
 @pytest.fixture
 def problems() -> list[Problem]:
-    """Four small problems, with tests and a reference answer."""
+    """Four small problems, with tests and a reference."""
     return [
         Problem.from_json(
             {
@@ -53,7 +53,7 @@ def problems() -> list[Problem]:
 
 @pytest.fixture
 def candidates(problems: list[Problem]) -> list[tuple[Problem, Candidate]]:
-    """To each problem a right answer, a wrong one, and things that are no program; problem by problem."""
+    """For each problem a right candidate, a wrong one, and some that are not programs; problem by problem."""
     items = []
     for problem in problems:
         argument, right, wrong, _ = _TASKS[problem.task_id.removeprefix("testing/")]
@@ -78,7 +78,7 @@ def candidates(problems: list[Problem]) -> list[tuple[Problem, Candidate]]:
 
 @pytest.fixture
 def run_rrtf(tmp_path: Path) -> Callable[..., Path]:
-    """Run ``rrtf run`` with more overrides, as small as can be and in a process; give the run's folder."""
+    """A function that runs a very small ``rrtf run`` with more overrides, and returns the run's folder."""
 
     def run(*overrides: str) -> Path:
         done = subprocess.run(

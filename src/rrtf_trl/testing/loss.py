@@ -1,4 +1,4 @@
-"""What every loss must do."""
+"""The tests that every loss must pass."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LossContract:
     options: dict[str, Any] = {}  # noqa: RUF012  (it is read only)
 
     def test_it_gives_finite_values_and_gradients(self) -> None:
-        """One value of each term a group, and a gradient at every response that is finite."""
+        """Each term has one value for each group, and the gradient of every response is finite."""
         import torch
 
         logps, *rest = self._batch()
@@ -34,9 +34,9 @@ class LossContract:
         torch.autograd.backward(total)
         assert logps.grad is not None
         assert torch.isfinite(logps.grad).all()
-        assert not output.margins.requires_grad, "margins are for the metrics: detach them"
+        assert not output.margins.requires_grad, "margins are only for metrics: detach them"
 
-    def test_a_group_does_not_see_the_others(self) -> None:
+    def test_a_group_does_not_depend_on_others(self) -> None:
         """A group's terms are the same alone and in a batch."""
         import torch
 
@@ -48,8 +48,8 @@ class LossContract:
             torch.testing.assert_close(alone.rank_loss[0], together.rank_loss[group])
             torch.testing.assert_close(alone.sft_loss[0], together.sft_loss[group])
 
-    def test_it_trains_in_any_precision(self) -> None:
-        """Half precision gives finite values too."""
+    def test_it_is_finite_in_half_precision(self) -> None:
+        """In bfloat16 the values are finite too."""
         import torch
 
         logps, lengths, scores, groups = self._batch()

@@ -1,4 +1,4 @@
-"""What every reader of problems must do."""
+"""The tests that every reader of problems must pass."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class ProblemReaderContract:
 
     Args:
         reader: The name of the format.
-        row: A row of it.
-        field: A field of the row that must be text or a list: a number there is refused by the field's name.
+        row: A row of this format.
+        field: A field of the row that must be text or a list; the error for a number must name it.
     """
 
     reader: str
@@ -27,18 +27,18 @@ class ProblemReaderContract:
     field: str
 
     def test_it_reads_its_rows(self) -> None:
-        """The row is known as one of this format, and becomes a problem that a file can hold."""
+        """The row is recognized, and becomes a problem that can be written as JSON."""
         problem = registry.find("problem_reader", self.reader)(dict(self.row))
         assert isinstance(problem, Problem)
         found = problem_from_row(dict(self.row))
-        assert to_json(found) == to_json(problem), "another format's reader took the row"
+        assert to_json(found) == to_json(problem), "another format's reader read the row"
         assert_plain_json(to_json(problem))
 
     def test_it_leaves_other_rows_alone(self) -> None:
-        """A row of no format is none of its."""
+        """It returns ``None`` for a row of no format."""
         assert registry.find("problem_reader", self.reader)({"something": "else"}) is None
 
     def test_a_wrong_field_is_named(self) -> None:
-        """The message is for whoever wrote the file."""
+        """The error message names the field."""
         with pytest.raises(RecordError, match=self.field):
             problem_from_row({**self.row, self.field: 7})

@@ -1,4 +1,4 @@
-"""What every sampler must do."""
+"""The tests that every sampler must pass."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class SamplerContract(Contract):
     group = "sampler"
 
     def test_it_keeps_the_protocol(self) -> None:
-        """It has what the pipeline asks of it."""
+        """It is a :class:`Sampler`."""
         sampler = self.build()
         assert isinstance(sampler, Sampler)
         assert sampler.batch_size >= 1
         assert sampler.draws >= 1
 
-    def test_its_identity_is_plain_and_lasts(self, problems: list[Problem]) -> None:
-        """What keys the store's rows is JSON, and the same for each one that is built, before work and after."""
+    def test_its_identity_is_plain_json_and_constant(self, problems: list[Problem]) -> None:
+        """The key of the store's rows is JSON, equal for each instance, before and after work."""
         sampler = self.build()
         identity = sampler.identity()
         assert_plain_json(identity)
@@ -32,7 +32,7 @@ class SamplerContract(Contract):
         sampler.close()
 
     def test_every_problem_is_drawn_or_skipped_with_a_reason(self, problems: list[Problem]) -> None:
-        """Candidates are of the problems that were asked for, in their order, and not more than was announced."""
+        """Candidates are in the order of the problems, at most ``draws`` for each."""
         sampler = self.build()
         samples = sampler.sample(problems)
         sampler.close()
@@ -45,7 +45,7 @@ class SamplerContract(Contract):
         assert all(isinstance(reason, str) and reason for reason in samples.skipped.values())
 
     def test_its_candidates_are_records(self, problems: list[Problem]) -> None:
-        """They are the same after a way through a file, and their ids are those of their content."""
+        """They are equal after a round trip through JSON."""
         sampler = self.build()
         for candidate in sampler.sample(problems).candidates:
             assert_plain_json(to_json(candidate))
@@ -53,19 +53,19 @@ class SamplerContract(Contract):
         sampler.close()
 
     def test_the_same_problems_give_the_same_candidates(self, problems: list[Problem]) -> None:
-        """In one sampler twice, in a second one, and after ``close``."""
+        """Twice from one sampler, from a second one, and after ``close``."""
         sampler = self.build()
         first = _rows(sampler.sample(problems))
         assert _rows(sampler.sample(problems)) == first
         sampler.close()
-        assert _rows(sampler.sample(problems)) == first, "it draws otherwise after close()"
+        assert _rows(sampler.sample(problems)) == first, "it draws other candidates after close()"
         sampler.close()
         other = self.build()
         assert _rows(other.sample(problems)) == first
         other.close()
 
     def test_a_resumed_run_draws_what_the_whole_one_does(self, problems: list[Problem]) -> None:
-        """A sampler that begins with the second batch draws for it what one that began with the first does."""
+        """A sampler that starts with the second batch draws the same for it as one that started with the first."""
         whole = self.build()
         whole.sample(problems[:2])
         second = _rows(whole.sample(problems[2:]))
@@ -75,7 +75,7 @@ class SamplerContract(Contract):
         resumed.close()
 
     def test_it_can_be_sent_to_another_process(self, problems: list[Problem]) -> None:
-        """Pickled, fresh and after work, it is the same sampler."""
+        """A pickled copy, before and after work, draws the same."""
         sampler = self.build()
         fresh = pickled(sampler)
         first = _rows(sampler.sample(problems))

@@ -1,4 +1,4 @@
-"""Training on ranked responses. Knows (prompt, responses, scores) and nothing of the pipeline."""
+"""Training on rows of (prompt, responses, scores), independent of the pipeline."""
 
 from .config import RRTFConfig
 from .data import RankedCollator

@@ -1,8 +1,8 @@
 """From data set rows to the tensors of a training step.
 
-A row in any accepted form goes through :func:`ranked_row` (prompt, responses, scores), :func:`tokenize_row`
-(token ids), :func:`~rrtf_trl.training.prepare.fit_row` (the lengths and the number of responses that are allowed),
-and, with the other rows of its batch, :class:`RankedCollator` (padded tensors).
+:func:`ranked_row` converts an accepted row to (prompt, responses, scores), :func:`tokenize_row` to token ids,
+:func:`~rrtf_trl.training.prepare.fit_row` limits its lengths and its number of responses, and :class:`RankedCollator`
+pads a batch of rows to tensors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trl.data_utils import common_prefix_length, extract_prompt
 from trl.trainer.utils import pad
 
 TOKENIZED_COLUMNS = ["prompt_ids", "response_ids", "scores", "from_teacher"]
-"""What the collator reads."""
+"""The columns that the collator reads."""
 
 _RANKED = ("prompt", "responses", "scores")
 _PREFERENCE = ("chosen", "rejected")
@@ -29,10 +29,10 @@ _OF_IDS = {"prompt_ids": "prompt", "response_ids": "responses", "chosen_ids": "c
 def ranked_row(
     row: dict[str, Any], index: int, require_sources: bool = False, with_images: bool = False
 ) -> dict[str, Any]:
-    """Bring an accepted row into the ranked form: ``prompt``, ``responses``, ``scores``, ``from_teacher``.
+    """Return an accepted row as ``prompt``, ``responses``, ``scores`` and ``from_teacher``.
 
     Accepted are ranked rows (``prompt``, ``responses``, ``scores`` and optionally ``sources``) and TRL's
-    preference rows (``chosen``, ``rejected``, with the ``prompt`` given or implicit), both as plain text or
+    preference rows (``chosen``, ``rejected``, with an explicit or implicit ``prompt``), both as plain text or
     as chat messages. A preference row becomes two responses with the scores 1 and 0.
 
     Raises:
@@ -42,8 +42,8 @@ def ranked_row(
     row = {name: value for name, value in row.items() if value is not None}
     if not with_images and ("image" in row or row.get("images")):
         raise ValueError(
-            f"Row {index} is vision-related: it has an image. That takes a vision-language model, whose processor is "
-            "found with the model or given as `processing_class`, and a data set whose first row has the column too."
+            f"Row {index} is vision-related: it has an image. That takes a vision-language model with its processor "
+            "(loaded with the model, or `processing_class`), and a data set whose first row has the column too."
         )
     is_preference = "responses" not in row and ("chosen" in row or "rejected" in row)
     missing = [name for name in (_PREFERENCE if is_preference else _RANKED) if name not in row]
@@ -75,8 +75,8 @@ def ranked_row(
             raise ValueError(f"Row {index}: responses[{position}] is empty.")
         if isinstance(row["prompt"], str) and not isinstance(response, str):
             raise ValueError(
-                f"Row {index}: the prompt is text, but responses[{position}] is a list. Give both as chat "
-                "messages, or both as text."
+                f"Row {index}: the prompt is text, but responses[{position}] is a list. Both must be chat messages, "
+                "or both text."
             )
         if not isinstance(score, int | float) or not abs(score) <= _LARGEST_SCORE:
             raise ValueError(
@@ -109,12 +109,12 @@ def tokenize_row(
     """Return a row's ``prompt_ids`` (list), ``response_ids`` (list of lists), ``scores``, ``from_teacher``, ``row``.
 
     The responses' token ids start where generation from the prompt alone would start, and end with the
-    end-of-sequence token (plain text) or as the chat template ends a turn. A row that is tokenized already
-    (``prompt_ids`` with ``response_ids``, or with ``chosen_ids`` and ``rejected_ids``) keeps its ids.
+    end-of-sequence token (plain text) or with the chat template's end of a turn. A tokenized row (``prompt_ids``
+    with ``response_ids``, or with ``chosen_ids`` and ``rejected_ids``) keeps its ids.
     """
     is_tokenized = "prompt_ids" in row
     if is_tokenized:
-        row = {**row, **{_OF_IDS[name]: row[name] for name in _OF_IDS if name in row}}
+        row = {**row, **{column: row[ids] for ids, column in _OF_IDS.items() if ids in row}}
         if "from_teacher" in row:
             row["sources"] = ["teacher" if flag else "student" for flag in row["from_teacher"]]
     ranked = ranked_row(row, index, require_sources)
@@ -140,8 +140,8 @@ def _tokenize_text(ranked: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -
     joint_ids = [_encode(prompt + response, tokenizer) for response in responses]
     if all(ids[: len(prompt_ids)] == prompt_ids for ids in joint_ids):
         return prompt_ids, [ids[len(prompt_ids) :] for ids in joint_ids]
-    # Tokens merge across the border. The policy will see the prompt tokenized alone when it generates, so
-    # tokenize the response alone too, provided that the two together still read the same.
+    # A token spans the end of the prompt. In generation the prompt is tokenized alone, so tokenize the response
+    # alone too, if the two decode to the same text.
     alone = [list(tokenizer(response, add_special_tokens=False)["input_ids"]) for response in responses]
     texts = [tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in joint_ids]
     if [tokenizer.decode(prompt_ids + ids, clean_up_tokenization_spaces=False) for ids in alone] == texts:
@@ -151,9 +151,9 @@ def _tokenize_text(ranked: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -
 
 def _encode(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     ids = list(tokenizer(text)["input_ids"])
-    # A tokenizer that ends every text by itself would end the prompt too, and a response twice.
-    ends_by_itself = list(tokenizer("")["input_ids"])[-1:] == [tokenizer.eos_token_id]
-    return ids[:-1] if ends_by_itself and ids[-1:] == [tokenizer.eos_token_id] else ids
+    # A tokenizer that appends the end-of-sequence token would end the prompt too, and a response twice.
+    appends_eos = list(tokenizer("")["input_ids"])[-1:] == [tokenizer.eos_token_id]
+    return ids[:-1] if appends_eos and ids[-1:] == [tokenizer.eos_token_id] else ids
 
 
 def _tokenize_chat(
@@ -173,17 +173,17 @@ def _tokenize_chat(
 
 
 def _split_at_common_prefix(prompt_ids: list[int], joint_ids: list[list[int]]) -> tuple[list[int], list[list[int]]]:
-    # As TRL's preference trainers do: the responses start where the sequences first differ from the prompt.
+    # As in TRL's preference trainers: the responses start where a sequence first differs from the prompt.
     length = min(common_prefix_length(prompt_ids, ids) for ids in joint_ids)
     return prompt_ids[:length], [ids[length:] for ids in joint_ids]
 
 
 @dataclass
 class RankedCollator:
-    """Pads the responses of several groups into one batch, one row a response.
+    """Pads the responses of several groups into one batch, one row per response.
 
     Args:
-        pad_token_id: Token to pad with.
+        pad_token_id: The padding token.
         pad_to_multiple_of: Pad to a multiple of this many tokens.
 
     Returns a dict with, for G groups of N responses in all, padded on the right to L tokens:
@@ -208,7 +208,7 @@ class RankedCollator:
     pad_to_multiple_of: int | None = None
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Build the batch of ``examples``, rows as :func:`tokenize_row` returns them."""
+        """Return the batch of ``examples``, rows as :func:`tokenize_row` returns them."""
         rows = [(example["prompt_ids"], ids) for example in examples for ids in example["response_ids"]]
         input_ids = [torch.tensor(prompt + response) for prompt, response in rows]
         completion = [torch.tensor([0] * len(prompt) + [1] * len(response)) for prompt, response in rows]

@@ -1,4 +1,4 @@
-"""The options of TRL's ``DPOConfig`` that mean nothing to RRTF, so that a DPO script constructs unchanged."""
+"""The options of TRL's ``DPOConfig`` that RRTF accepts without effect, so that DPO scripts run unchanged."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from trl.trainer.base_config import _BaseConfig
 
@@ -30,43 +31,40 @@ DPO_LOSSES = (
     "sft",
     "sigmoid_norm",
 )
-"""The names that ``loss_type`` of ``DPOConfig`` takes."""
+"""The values of ``loss_type`` in ``DPOConfig``."""
 
 
-def _unused(of_what: str) -> dict[str, str]:
-    return {"help": f"No effect, with a warning: {of_what} of DPO."}
+def option(default: Any, description: str, **metadata: Any) -> Any:
+    """Return the dataclass field of an option; command lines show its description."""
+    return field(default=default, metadata={"help": description, **metadata})
+
+
+def _unused(meaning: str) -> Any:
+    return option(None, f"No effect, with a warning: {meaning} of DPO.")
 
 
 @dataclass
 class DPOOptions(_BaseConfig):
-    """Options of ``DPOConfig`` that are accepted and have no effect; setting one warns.
+    """Options of ``DPOConfig`` that have no effect; setting one warns.
 
-    They belong to the reference model and to the losses of DPO, and RRTF has neither; ``padding_free`` has no
+    They are for the reference model and the losses of DPO, which RRTF does not have; ``padding_free`` has no
     effect in TRL 1.16 either.
     """
 
-    beta: float | None = field(default=None, metadata=_unused("the pull towards the reference model"))
-    label_smoothing: float | None = field(
-        default=None, metadata=_unused("label smoothing of the robust and exo_pair losses")
-    )
-    f_divergence_type: str | None = field(default=None, metadata=_unused("the divergence from the reference model"))
-    f_alpha_divergence_coef: float | None = field(
-        default=None, metadata=_unused("the divergence from the reference model")
-    )
-    ld_alpha: float | None = field(default=None, metadata=_unused("the weight of the longer response's tail"))
-    discopop_tau: float | None = field(default=None, metadata=_unused("the temperature of the discopop loss"))
-    loss_weights: list[float] | None = field(default=None, metadata=_unused("the weights of several losses"))
-    use_weighting: bool | None = field(default=None, metadata=_unused("the pair weights of WPO"))
-    precompute_ref_log_probs: bool | None = field(
-        default=None, metadata=_unused("the reference model's log-probabilities")
-    )
-    precompute_ref_batch_size: int | None = field(default=None, metadata=_unused("the reference model's batch size"))
-    sync_ref_model: bool | None = field(default=None, metadata=_unused("updates of the reference model"))
-    ref_model_mixup_alpha: float | None = field(default=None, metadata=_unused("updates of the reference model"))
-    ref_model_sync_steps: int | None = field(default=None, metadata=_unused("updates of the reference model"))
-    padding_free: bool | None = field(
-        default=None, metadata=_unused("batches without padding (TRL 1.16 switches it off too)")
-    )
+    beta: float | None = _unused("the pull towards the reference model")
+    label_smoothing: float | None = _unused("label smoothing of the robust and exo_pair losses")
+    f_divergence_type: str | None = _unused("the divergence from the reference model")
+    f_alpha_divergence_coef: float | None = _unused("the divergence from the reference model")
+    ld_alpha: float | None = _unused("the weight of the longer response's tail")
+    discopop_tau: float | None = _unused("the temperature of the discopop loss")
+    loss_weights: list[float] | None = _unused("the weights of several losses")  # noqa: RUF009
+    use_weighting: bool | None = _unused("the pair weights of WPO")
+    precompute_ref_log_probs: bool | None = _unused("the reference model's log-probabilities")
+    precompute_ref_batch_size: int | None = _unused("the reference model's batch size")
+    sync_ref_model: bool | None = _unused("updates of the reference model")
+    ref_model_mixup_alpha: float | None = _unused("updates of the reference model")
+    ref_model_sync_steps: int | None = _unused("updates of the reference model")
+    padding_free: bool | None = _unused("batches without padding (TRL 1.16 switches it off too)")
 
     def __post_init__(self) -> None:
         unused = [name for name in DPOOptions.__annotations__ if getattr(self, name)]
@@ -74,7 +72,7 @@ class DPOOptions(_BaseConfig):
             warnings.warn(
                 f"{', '.join(f'`{name}`' for name in unused)}: no effect on RRTF, which has no reference model and "
                 "none of DPO's losses. Leave out what you do not need; RRTF's own options are `rank_weight`, "
-                "`sft_weight`, `pairs` and those beside them.",
+                "`sft_weight`, `pairs` and others, see `RRTFConfig`.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -82,14 +80,14 @@ class DPOOptions(_BaseConfig):
 
 
 def resolve_loss_type(loss_type: str | list[str]) -> str:
-    """Return the one loss that a DPO script's ``loss_type`` asks for.
+    """Return the loss to train with for the value of ``loss_type``.
 
-    ``"sigmoid"``, which a DPO script says where it wants the usual, becomes ``"rrtf"`` with a warning. Any
-    other loss of DPO was chosen for what it does, so it is refused.
+    ``"sigmoid"``, DPO's default, becomes ``"rrtf"`` with a warning. The other losses of DPO are refused: a script
+    that sets one relies on what it does.
 
     Raises:
-        ValueError: If it is another loss of DPO, or several, or none that there is.
-        TypeError: If a plugin's loss does not take the arguments of one.
+        ValueError: If it is another loss of DPO, several losses, or an unknown one.
+        TypeError: If a plugin's loss does not have the parameters of a loss.
     """
     names = [loss_type] if isinstance(loss_type, str) else list(loss_type)
     if len(names) != 1:
@@ -111,9 +109,9 @@ def resolve_loss_type(loss_type: str | list[str]) -> str:
             "`loss_type` out to train with RRTF, or keep DPOTrainer."
         )
     losses = list(registry.names("loss"))
-    near = difflib.get_close_matches(names[0], losses, n=1)
+    similar = difflib.get_close_matches(names[0], losses, n=1)
     raise ValueError(
         f"`loss_type` must be one of {', '.join(losses)}, got {names[0]!r}."
-        + (f" Did you mean {near[0]!r}?" if near else "")
-        + " A loss of your own gets its name from a plugin, see docs/plugins.md."
+        + (f" Did you mean {similar[0]!r}?" if similar else "")
+        + " A loss of your own comes from a plugin, see docs/plugins.md."
     )

@@ -1,4 +1,4 @@
-"""Rows for imitation alone: where ranking has no weight, only the responses that are imitated are read."""
+"""Rows for imitation alone: with a ranking weight of 0, the model is run on the imitated responses only."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from datasets import Dataset, IterableDataset
 from .config import RRTFConfig
 from .losses import imitated_responses
 
-_OF_RESPONSES = ("response_ids", "scores", "from_teacher", "kept")
+_PER_RESPONSE = ("response_ids", "scores", "from_teacher", "kept")
 
 
 def keep_imitated(dataset: Dataset | IterableDataset, args: RRTFConfig, name: str) -> Dataset | IterableDataset:
-    """Return the prepared rows with those responses that ``args`` imitate, if they do nothing else.
+    """Return the prepared rows with only the responses that are imitated, if nothing is ranked.
 
-    The loss and its gradient are the same, at the tokens of :class:`~trl.SFTTrainer`. What a registered loss does only
-    itself knows: it gets all responses.
+    The loss and its gradient are the same, for as many tokens as :class:`~trl.SFTTrainer` computes. A registered loss
+    may use any response: it gets all.
 
     Args:
         dataset: Rows that :func:`~rrtf_trl.training.prepare.prepare_dataset` returned.
         args: Reads ``rank_weight``, ``loss_type``, ``sft_responses`` and ``sft_min_score``.
-        name: Of the data set, for the progress bar.
+        name: The data set's name, for the progress bar.
     """
     if args.rank_weight > 0 or args.loss_type not in ("rrtf", "rrhf"):
         return dataset
@@ -34,5 +34,5 @@ def _imitated(row: dict[str, Any], args: RRTFConfig) -> dict[str, Any]:
     scores = torch.tensor(row["scores"], dtype=torch.float64)
     group = torch.zeros(len(scores), dtype=torch.long)
     chosen = imitated_responses(scores, group, args, torch.tensor(row["from_teacher"])).nonzero()[:, 0].tolist()
-    chosen = chosen or list(range(len(scores)))  # a row to evaluate on, of which nothing is imitated: its loss is 0
-    return {name: [row[name][response] for response in chosen] for name in _OF_RESPONSES}
+    chosen = chosen or list(range(len(scores)))  # an evaluation row of which nothing is imitated: its loss is 0
+    return {name: [row[name][response] for response in chosen] for name in _PER_RESPONSE}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import is_peft_model
@@ -35,22 +35,22 @@ def load_model(
     *,
     revision: str | None = None,
 ) -> PreTrainedModel | PeftModel:
-    """Return the model, loaded where it is given as a path or hub id.
+    """Return the model, loaded where it is a path or hub id.
 
     Args:
         model: A path or hub id, ``embedded``, or a model.
         args: The options.
         quantization_config: bitsandbytes options, or ``None``.
-        revision: Of a hub id, in place of that in ``args.model_init_kwargs``.
+        revision: Of a hub id; overrides that in ``args.model_init_kwargs``.
 
     Raises:
-        ValueError: If ``quantization_config`` cannot be applied, or is given twice.
+        ValueError: If ``quantization_config`` cannot be applied, or is set twice.
     """
     if not isinstance(model, str):
         if quantization_config is not None:
             raise ValueError(
-                "`quantization_config` applies to a model that the trainer loads, but yours is loaded already. Give "
-                "`model` as a path or hub id, or leave `quantization_config` out."
+                "`quantization_config` applies to a model that the trainer loads, but yours is loaded already. Pass "
+                "a path or hub id as `model`, or leave `quantization_config` out."
             )
         if args.model_init_kwargs is not None:
             warnings.warn("The model is loaded already: `model_init_kwargs` is not used.", UserWarning, stacklevel=3)
@@ -60,7 +60,7 @@ def load_model(
     options = dict(args.model_init_kwargs or {})
     if quantization_config is not None:
         if "quantization_config" in options:
-            raise ValueError("`quantization_config` is given twice: as an argument and in `model_init_kwargs`.")
+            raise ValueError("`quantization_config` is set twice: as an argument and in `model_init_kwargs`.")
         options["quantization_config"] = quantization_config
     if revision is not None:
         options["revision"] = revision
@@ -73,17 +73,17 @@ def load_model(
 def load_adapter(
     folder: str, args: RRTFConfig, quantization_config: BitsAndBytesConfig | None
 ) -> tuple[PeftModel, PreTrainedTokenizerBase | ProcessorMixin]:
-    """Return a saved adapter on its base model, to be trained further, and its tokenizer or processor.
+    """Return a saved adapter on its base model, trainable, and its tokenizer or processor.
 
-    The base is loaded as :func:`load_model` does, of the revision that the adapter was trained on. The folder's own
-    tokenizer comes before the base's, as it does in ``peft.AutoPeftModelForCausalLM``; where it has more tokens than
-    the base, there are embeddings for them.
+    The base is loaded by :func:`load_model`, in the revision that the adapter was trained on. The folder's own
+    tokenizer takes precedence over the base's, as in ``peft.AutoPeftModelForCausalLM``; where it has more tokens than
+    the base, the embeddings are enlarged.
     """
     from peft import PeftConfig, PeftModel
 
     config = PeftConfig.from_pretrained(folder)
     name, revision = config.base_model_name_or_path, config.revision
-    set_seed(args.seed)  # embeddings of new tokens start from random weights, where the adapter has none
+    set_seed(args.seed)  # embeddings of new tokens are initialized at random if the adapter has none
     base = load_model(name, args, quantization_config, revision=revision)
     if (Path(folder) / "tokenizer_config.json").is_file():
         name, revision = folder, None
@@ -99,9 +99,7 @@ def load_processor(
     model: PreTrainedModel | PeftModel,
     args: RRTFConfig,
 ) -> PreTrainedTokenizerBase | ProcessorMixin:
-    """Return the tokenizer, or the processor that has one, by default the model's own.
-
-    The tokenizer and the model agree on the padding token afterwards.
+    """Return the tokenizer or processor, by default the model's own, and set the padding token of it and the model.
 
     Raises:
         TypeError: If ``processing_class`` is neither a tokenizer nor a processor.
@@ -131,6 +129,11 @@ def load_processor(
     return processing_class
 
 
+def base_model(model: Any) -> Any:
+    """Return the model without its adapter."""
+    return model.get_base_model() if is_peft_model(model) else model
+
+
 def tokenizer_of(processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a processor, with its chat template, or a tokenizer itself."""
     if not isinstance(processing_class, ProcessorMixin):
@@ -141,7 +144,7 @@ def tokenizer_of(processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> 
 
 
 def prepare_for_images(args: RRTFConfig, with_images: bool) -> None:
-    """Set what the training of a vision-language model needs.
+    """Set the options that the training of a vision-language model needs.
 
     Args:
         args: The options.
@@ -150,7 +153,7 @@ def prepare_for_images(args: RRTFConfig, with_images: bool) -> None:
     Raises:
         ValueError: If ``truncation_mode="keep_end"`` would cut images out of prompts.
     """
-    # Rows without images leave the vision tower without gradients.
+    # For rows without images, the vision tower has no gradients.
     reentrant = (args.gradient_checkpointing_kwargs or {}).get("use_reentrant")
     if args.ddp_find_unused_parameters is None and not reentrant:
         args.ddp_find_unused_parameters = True
@@ -184,7 +187,7 @@ def add_adapter(
         if is_peft_model(model):
             raise ValueError(
                 "The model has an adapter already and `peft_config` asks for another. Merge the first one into the "
-                "model, or leave `peft_config` out to go on training it."
+                "model, or leave `peft_config` out to continue training it."
             )
         on_cpu = next(model.parameters()).device.type == "cpu"
         if getattr(peft_config, "use_dora", False) and getattr(model, "is_loaded_in_8bit", False) and on_cpu:
@@ -196,7 +199,7 @@ def add_adapter(
         options = {"autocast_adapter_dtype": False} if _is_zero3(args) and not quantized else {}
         model = get_peft_model(model, peft_config, **options)
     if is_peft_model(model) and args.gradient_checkpointing:
-        if _is_zero3(args):  # and with an adapter it recomputes right only in the reentrant way
+        if _is_zero3(args):  # with an adapter it recomputes correctly only with the reentrant implementation
             args.gradient_checkpointing_kwargs = {**(args.gradient_checkpointing_kwargs or {}), "use_reentrant": True}
         model.enable_input_require_grads()
     if quantized:
@@ -208,7 +211,7 @@ def add_adapter(
 
 
 def disable_dropout(model: nn.Module) -> None:
-    """Switch dropout off: its layers, and the rates that Llama and its kin hand to functions instead."""
+    """Disable dropout: its layers, and the rates that Llama and similar models pass to functions instead."""
     disable_dropout_in_model(model)
     for module in model.modules():
         for name, value in list(vars(module).items()):
@@ -221,10 +224,10 @@ def _is_zero3(args: RRTFConfig) -> bool:
 
 
 def keep_fused_head(args: RRTFConfig) -> None:
-    """Have Liger, where it is asked for, leave the LM head alone; as TRL's trainers do.
+    """Make Liger, if it is enabled, leave the LM head unchanged, as TRL's trainers do.
 
     Raises:
-        ValueError: If its fused cross-entropy is asked for, which would replace the model's forward.
+        ValueError: If its fused cross-entropy is enabled, which would replace the model's forward.
     """
     if not args.use_liger_kernel:
         return
@@ -247,7 +250,7 @@ def router_loss_weight(model: PreTrainedModel | PeftModel, args: RRTFConfig) -> 
     """Return the weight of the load-balancing loss, 0 where the model has none.
 
     Raises:
-        ValueError: If ``router_aux_loss_coef`` asks for one of a model that has none.
+        ValueError: If ``router_aux_loss_coef`` is set for a model that has none.
     """
     config = model.config.get_text_config()
     has_router = hasattr(config, "output_router_logits")
@@ -256,6 +259,7 @@ def router_loss_weight(model: PreTrainedModel | PeftModel, args: RRTFConfig) -> 
             f"`router_aux_loss_coef` is {args.router_aux_loss_coef}, but {type(model).__name__} is not a mixture of "
             "experts that returns its router's logits. Leave it out."
         )
-    given = args.router_aux_loss_coef
-    weight: float = getattr(config, "router_aux_loss_coef", 0.0) if given is None else given
-    return weight if has_router else 0.0
+    if not has_router:
+        return 0.0
+    default: float = getattr(config, "router_aux_loss_coef", 0.0)
+    return default if args.router_aux_loss_coef is None else args.router_aux_loss_coef

@@ -8,13 +8,12 @@ arXiv 2307.14936) trains on::
     L_ft   = − Σ_t log P(y_best,t | x, y_best,<t)
     L      = L_rank + L_ft
 
-RRHF (arXiv 2304.05302) is the same with weight 1 in place of (r_i − r_j). Which pairs enter the sum, and
-whether pairs and tokens are summed as printed or averaged, are options of
-:class:`~rrtf_trl.training.config.RRTFConfig`: summed over the 28 pairs of 8 responses, the ranking term
-drowns the other one and flattens the policy.
+RRHF (arXiv 2304.05302) has weight 1 in place of (r_i − r_j). Which pairs enter the sum, and whether pairs and
+tokens are summed as in the paper or averaged, are options of :class:`~rrtf_trl.training.config.RRTFConfig`: summed
+over the 28 pairs of 8 responses, the ranking term dominates the other one and flattens the policy.
 
-Another loss is a function with the arguments of :func:`rrtf_loss`, which a plugin gives a name by the hook
-``rrtf_losses``; it is chosen by ``loss_type``.
+Another loss is a function with the parameters of :func:`rrtf_loss`, which a plugin registers by the hook
+``rrtf_losses``; ``loss_type`` selects it by name.
 """
 
 from __future__ import annotations
@@ -48,14 +47,14 @@ class LossOptions(Protocol):
 
 Loss: TypeAlias = "Callable[..., LossOutput]"
 """``(logps, lengths, scores, group_ids, config) -> LossOutput``, with the arguments of :func:`rrtf_loss`; a loss that
-names a parameter ``from_teacher`` is given that too."""
+has a parameter ``from_teacher`` is called with that too."""
 
 
 @dataclass
 class LossOutput:
-    """What a loss says of a batch of G groups with P ordered pairs in all.
+    """The terms of a loss on a batch of G groups with P ordered pairs in all.
 
-    The trainer adds the terms up with ``rank_weight`` and ``sft_weight``, and averages over groups.
+    The trainer weights them by ``rank_weight`` and ``sft_weight``, and averages over groups.
 
     Args:
         rank_loss: float `[G]`, the ranking term of each group; 0 where a group has no pair.
@@ -72,11 +71,11 @@ class LossOutput:
 
 
 def find_loss(name: str) -> Loss:
-    """Return the loss that ``loss_type=name`` means, ours or a plugin's.
+    """Return the built-in or registered loss of a ``loss_type``.
 
     Raises:
-        KeyError: If there is none of this name.
-        TypeError: If a plugin's function does not take the arguments of a loss.
+        KeyError: If there is no loss of this name.
+        TypeError: If a plugin's function does not have the parameters of a loss.
     """
     loss: Loss = registry.find("loss", name)
     try:
@@ -97,10 +96,10 @@ def batch_loss(
     *,
     from_teacher: Tensor | None = None,
 ) -> LossOutput:
-    """Return what the loss of ``config.loss_type`` says of a batch; the arguments are those of :func:`rrtf_loss`.
+    """Return the loss of ``config.loss_type`` on a batch; the arguments are those of :func:`rrtf_loss`.
 
     Raises:
-        ValueError: If a registered loss returns terms of another shape than one value a group.
+        ValueError: If a registered loss does not return one value per group for each term.
     """
     loss = find_loss(config.loss_type)
     extras = {"from_teacher": from_teacher} if _extras(loss) else {}
@@ -111,7 +110,7 @@ def batch_loss(
         if shape != (groups,):
             raise ValueError(
                 f"The loss {config.loss_type!r} returned `{term}` of shape {shape} for {groups} groups; it must have "
-                f"one value a group, shape ({groups},)."
+                f"one value per group, shape ({groups},)."
             )
     return output
 
@@ -123,7 +122,7 @@ def _extras(loss: Loss) -> list[str]:
 def least_score(config: LossOptions) -> float | None:
     """Return the score that a group's best response must have for the group to add to the loss; ``None`` for any.
 
-    What a registered loss makes of a group only itself knows.
+    For a registered loss this is not known: ``None``.
     """
     if config.loss_type not in ("rrtf", "rrhf"):
         return None
@@ -148,13 +147,13 @@ def rrtf_loss(
 
     Args:
         logps: float `[N]`, the sum of each response's token log-probabilities.
-        lengths: int or float `[N]`, tokens in each response, at least 1.
-        scores: float `[N]`, larger is better; equal scores make no pair.
+        lengths: int or float `[N]`, the number of tokens in each response, at least 1.
+        scores: float `[N]`, larger is better; equal scores do not form a pair.
         group_ids: int `[N]`, the group of each response, ascending from 0 to G − 1.
         config: Reads ``loss_type``, ``pairs``, ``rank_min_score``, ``pair_reduction``, ``score_weighting``,
             ``length_normalization``, ``sft_reduction``, ``sft_responses`` and ``sft_min_score``.
         from_teacher: bool `[N]`, True for responses that are not the student's own; needed by
-            ``pairs="teacher_student"`` and used to choose between equally good responses to imitate.
+            ``pairs="teacher_student"``, and preferred among equal scores for imitation.
     """
     groups = int(group_ids[-1]) + 1
     if from_teacher is None:
@@ -184,8 +183,8 @@ def imitation_loss(
 ) -> Tensor:
     """Return float `[G]`: L_ft, the negative log-likelihood of each group's imitated response, or their mean.
 
-    The arguments are those of :func:`rrtf_loss`; of ``config`` it reads ``sft_reduction``, ``sft_responses`` and
-    ``sft_min_score``.
+    The arguments are those of :func:`rrtf_loss`; of ``config``, ``sft_reduction``, ``sft_responses`` and
+    ``sft_min_score`` are read.
     """
     imitated = imitated_responses(scores, group_ids, config, from_teacher).nonzero()[:, 0]
     nll, groups = -logps[imitated], int(group_ids[-1]) + 1
@@ -198,13 +197,13 @@ def imitation_loss(
 def imitated_responses(
     scores: Tensor, group_ids: Tensor, config: LossOptions, from_teacher: Tensor | None = None
 ) -> Tensor:
-    """Return bool `[N]`: which responses the imitation term imitates.
+    """Return bool `[N]`: which responses are imitated.
 
     Args:
         scores: float `[N]`.
         group_ids: int `[N]`, in ascending order.
         config: Reads ``sft_responses`` and ``sft_min_score``.
-        from_teacher: bool `[N]`, chooses between equally good responses.
+        from_teacher: bool `[N]`, True is preferred among equal scores.
     """
     if config.sft_responses == "best":
         if from_teacher is None:
@@ -225,33 +224,31 @@ def ordered_pairs(
     from_teacher: Tensor | None = None,
     min_score: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Choose the pairs of responses that the ranking term compares.
+    """Return the pairs of responses that the ranking term compares.
 
     Args:
         scores: float `[N]`.
         group_ids: int `[N]`.
         pairs: ``all``: every two responses of a group with different scores. ``best_vs_rest``: the
             best-scored responses of a group against every lower one. ``teacher_student``: a teacher's
-            response against every lower-scored one of the student, as the paper prints it.
+            response against every lower-scored one of the student, as in the paper.
         from_teacher: bool `[N]`, needed by ``teacher_student``.
-        min_score: The least score of a better response; ``None`` for any.
+        min_score: The minimal score of a better response; ``None`` for any.
 
     Returns:
         Two int tensors `[P]`: the indices of the better and of the worse response of each pair.
     """
-    candidate = (group_ids[:, None] == group_ids[None, :]) & (scores[:, None] > scores[None, :])
+    chosen = (group_ids[:, None] == group_ids[None, :]) & (scores[:, None] > scores[None, :])
     if pairs == "best_vs_rest":
         top = torch.full_like(scores, -torch.inf).scatter_reduce(0, group_ids, scores, "amax")
-        candidate &= (scores == top[group_ids])[:, None]
+        chosen &= (scores == top[group_ids])[:, None]
     elif pairs == "teacher_student":
         if from_teacher is None:
-            raise ValueError(
-                'pairs="teacher_student" needs to know which responses are the teacher\'s: `from_teacher`.'
-            )
-        candidate &= from_teacher[:, None] & ~from_teacher[None, :]
+            raise ValueError('pairs="teacher_student" needs `from_teacher`, which marks the responses of the teacher.')
+        chosen &= from_teacher[:, None] & ~from_teacher[None, :]
     if min_score is not None:
-        candidate &= (scores >= min_score)[:, None]
-    better, worse = candidate.nonzero(as_tuple=True)
+        chosen &= (scores >= min_score)[:, None]
+    better, worse = chosen.nonzero(as_tuple=True)
     return better, worse
 
 
@@ -270,7 +267,7 @@ def pair_weights(scores: Tensor, better: Tensor, worse: Tensor, config: LossOpti
 
 
 def best_responses(scores: Tensor, group_ids: Tensor, from_teacher: Tensor) -> Tensor:
-    """Return int `[G]`: each group's best-scored response; among equals a teacher's, then the first.
+    """Return int `[G]`: each group's best-scored response; among equal scores a teacher's, then the first.
 
     Args:
         scores: float `[N]`.
@@ -278,7 +275,7 @@ def best_responses(scores: Tensor, group_ids: Tensor, from_teacher: Tensor) -> T
         from_teacher: bool `[N]`.
     """
     position = torch.arange(len(scores), device=scores.device)
-    # Stable sorts, least important key first, so that the first of each group is the one to imitate.
+    # Stable sorts, least important key first: the first of each group is the result.
     order = position[torch.argsort((~from_teacher).int(), stable=True)]
     order = order[torch.argsort(-scores[order], stable=True)]
     order = order[torch.argsort(group_ids[order], stable=True)]

@@ -1,4 +1,4 @@
-"""Averages of what happens between two logs, over items rather than batches, and over all processes."""
+"""Metrics between two logs, averaged over items instead of batches, and over all processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .scoring import ScoredResponses
 
 
 class Metrics:
-    """Sums and counts on this process; they are joined over processes when they are read."""
+    """Sums and counts of this process, which are summed over all processes when they are read."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -20,8 +20,8 @@ class Metrics:
         """Add a batch.
 
         Args:
-            loss: What the loss said of it.
-            scored: What the policy made of its responses.
+            loss: Its loss.
+            scored: Its responses, as the policy scores them.
             inputs: ``scores`` and ``group_ids`` of these responses.
         """
         group_ids, scores = inputs["group_ids"], inputs["scores"]
@@ -47,11 +47,11 @@ class Metrics:
         self._sums[name] = self._sums[name] + pair if name in self._sums else pair
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
-        """Return the averages over all processes and start again."""
+        """Return the averages over all processes and reset them."""
         averages = {}
         for name, pair in self._sums.items():
             total, count = accelerator.reduce(pair, reduction="sum").tolist()
-            if count:  # a metric over pairs has none where all scores are equal
+            if count:  # there are no pairs where all scores are equal
                 averages[name] = total / count
         self._sums.clear()
         return averages

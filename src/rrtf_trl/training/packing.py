@@ -1,8 +1,7 @@
-"""Batches without padding, in which every prompt stands once.
+"""Batches without padding that contain every prompt once.
 
-A batch is one row: for each group its prompt and then its responses, one after the other. Each response is meant
-to see the prompt and itself only, so its positions go on from the end of the prompt;
-:mod:`~rrtf_trl.training.shared_prefix` has the attention that makes it so.
+A batch is one row: for each group its prompt and then its responses, one after the other. Each response attends to
+its prompt and to itself only (:mod:`~rrtf_trl.training.shared_prefix`), so its positions continue those of the prompt.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from .data import group_tensors
 
 
 class PackedCollator:
-    """Packs several groups into one row, every prompt once and nothing padded.
+    """Packs several groups into one row without padding, with every prompt once.
 
     Returns a dict with, for G groups of N responses and T tokens in all, S of which are scored:
 
     - ``input_ids`` int `[1, T]`, ``position_ids`` int `[1, T]`, ``attention_mask`` int `[1, T]`: all 1;
     - ``prompt_lengths`` int `[G]`, ``response_lengths`` int `[N]`;
-    - ``scored_positions`` int `[S]`: where in the row a token of a response is predicted. The last position of a
-      prompt predicts the first token of each of its responses, so it stands there once for each.
-      ``scored_tokens`` int `[1, S]`: the predicted token; ``scored_responses`` int `[S]`: its response;
+    - ``scored_positions`` int `[S]`: the positions that predict a token of a response. The last position of a
+      prompt predicts the first token of each of its responses, and is listed once for each.
+      ``scored_tokens`` int `[1, S]`: the predicted tokens; ``scored_responses`` int `[S]`: their responses;
     - ``scores`` float `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`.
 
-    Without a prompt nothing predicts the first token of a response: it is not scored.
+    Without a prompt the first token of a response is not predicted, and not scored.
 
     >>> row = {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False] * 2}
     >>> batch = PackedCollator()([row])
@@ -44,7 +43,7 @@ class PackedCollator:
     """
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Build the batch of ``examples``, rows as :func:`~rrtf_trl.training.data.tokenize_row` returns them."""
+        """Return the batch of ``examples``, rows as :func:`~rrtf_trl.training.data.tokenize_row` returns them."""
         tokens: list[int] = []
         positions: list[int] = []
         scored: list[tuple[int, int, int]] = []  # position, predicted token, response
@@ -62,7 +61,8 @@ class PackedCollator:
                 tokens += response
                 positions += range(len(prompt), len(prompt) + len(response))
                 responses += 1
-        where, predicted, whose = torch.tensor(scored, dtype=torch.long).reshape(-1, 3).unbind(dim=1)
+        columns = torch.tensor(scored, dtype=torch.long).reshape(-1, 3)
+        scored_positions, scored_tokens, scored_responses = columns.unbind(dim=1)
         input_ids = torch.tensor([tokens])
         return {
             "input_ids": input_ids,
@@ -70,8 +70,8 @@ class PackedCollator:
             "attention_mask": torch.ones_like(input_ids),
             "prompt_lengths": torch.tensor([len(example["prompt_ids"]) for example in examples]),
             "response_lengths": torch.tensor([len(ids) for example in examples for ids in example["response_ids"]]),
-            "scored_positions": where,
-            "scored_tokens": predicted[None],
-            "scored_responses": whose,
+            "scored_positions": scored_positions,
+            "scored_tokens": scored_tokens[None],
+            "scored_responses": scored_responses,
             **group_tensors(examples),
         }

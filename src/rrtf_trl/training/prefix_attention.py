@@ -1,7 +1,7 @@
-"""Attention of a packed row: responses of one prompt each see that prompt and themselves, and not each other.
+"""Attention in a packed row: each response attends to its prompt and to itself, not to other responses.
 
-The row is the one that :class:`~rrtf_trl.training.packing.PackedCollator` builds. Attention runs group by group, or on
-a GPU by :mod:`~rrtf_trl.training.prefix_flex`, so its cost is that of the sequences and not of the row squared.
+The row is a batch of :class:`~rrtf_trl.training.packing.PackedCollator`. Attention is computed group by group, or on a
+GPU by :mod:`~rrtf_trl.training.prefix_flex`, so its cost is that of the sequences, not of the row squared.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .prefix_layout import PrefixLayout
 logger = logging.getLogger(__name__)
 
 NAME = "rrtf_shared_prefix"
-"""Under which transformers finds :func:`shared_prefix_attention`.
+"""The name of :func:`shared_prefix_attention` in transformers' registry of attention functions.
 
-No mask function is registered under it, so transformers builds no mask: of the whole row it would be `[T, T]`.
+No mask function has this name, so transformers builds no mask, which would be `[T, T]` for the whole row.
 """
 
 
@@ -40,7 +40,7 @@ def shared_prefix_attention(
     softcap: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend within each response and from it to its prompt; the signature is that of transformers' functions.
+    """Attend within each response and to its prompt; the signature is that of transformers' attention functions.
 
     Args:
         module: The attention layer.
@@ -51,25 +51,25 @@ def shared_prefix_attention(
         shared_prefix: The layout of the row.
         dropout: Probability of dropping an attention weight.
         scaling: Factor of the scores; by default 1 / √D.
-        softcap: Bound of the scores, as Gemma 2 has it.
-        kwargs: ``sliding_window`` is honoured; without it, the layer's own attribute of that name.
+        softcap: Bound of the scores, as in Gemma 2.
+        kwargs: ``sliding_window`` is used; without it, the layer's attribute of that name.
 
     Returns:
         float `[1, T, H, D_v]`, and ``None`` for the weights.
     """
-    refused = [name for name in ("s_aux", "position_bias") if kwargs.get(name) is not None]
+    unsupported = [name for name in ("s_aux", "position_bias") if kwargs.get(name) is not None]
     if attention_mask is not None:
-        refused.append("attention_mask")
-    if refused:
+        unsupported.append("attention_mask")
+    if unsupported:
         raise ValueError(
-            f"Shared prompts do not go with the {', '.join(refused)} of {type(module).__name__}. Use "
+            f"Shared prompts do not support the {', '.join(unsupported)} of {type(module).__name__}. Use "
             '`share_prefix="false"`.'
         )
     window = kwargs["sliding_window"] if "sliding_window" in kwargs else getattr(module, "sliding_window", None)
     shared_prefix.windows[module] = window
     options: dict[str, Any] = {"window": window, "scaling": scaling, "softcap": softcap}
     device, dtype = query.device, query.dtype
-    if torch.is_autocast_enabled(device.type):  # which knows nothing of FlexAttention
+    if torch.is_autocast_enabled(device.type):  # which does not cast for FlexAttention
         dtype = torch.get_autocast_dtype(device.type)
     heads, sizes = (query.size(1), key.size(1)), (query.size(3), value.size(3))
     if not dropout and flex_works(device, dtype, heads, sizes, softcap):
@@ -91,7 +91,7 @@ def attend_by_groups(
     softcap: float | None,
     dropout: float = 0.0,
 ) -> Tensor:
-    """Attend to one prompt after another, and from all of its responses at once.
+    """Attend group by group: within the prompt, then from all of its responses at once.
 
     Arguments and result are those of :func:`~rrtf_trl.training.prefix_flex.attend_by_blocks`.
     """
@@ -110,7 +110,7 @@ def attend_by_groups(
         v_prompt, *v_own = torch.split(v[start:end], sizes)
         if prompt:
             parts.append(_attend(layout, q_prompt[None], k_prompt[None], v_prompt[None], **options)[0])
-        # The first token of a response is the one to look furthest back, window − 1 positions.
+        # The first token of a response sees most of the prompt, window − 1 positions.
         seen = prompt if window is None else min(prompt, window - 1)
         out = _attend(
             layout,
@@ -119,7 +119,7 @@ def attend_by_groups(
             _after_prompt(v_prompt[prompt - seen :], v_own),
             **options,
         )
-        # Queries in the padding attend to something, and nothing attends to keys in the padding.
+        # Outputs of padding are dropped here, and no response attends to keys in the padding.
         parts += [own[:size] for own, size in zip(out, responses, strict=True)]
         start = end
     return torch.cat(parts).transpose(0, 1)[None]
@@ -165,28 +165,28 @@ def _attend(
 def flex_works(
     device: torch.device, dtype: torch.dtype, heads: tuple[int, int], sizes: tuple[int, int], softcap: float | None
 ) -> bool:
-    """Whether FlexAttention gives here what group by group attention gives, values and gradients; tried once.
+    """Whether FlexAttention equals group-by-group attention here, in values and gradients; tried once.
 
     Args:
-        device: Only GPUs have a fast one.
+        device: FlexAttention is fast on GPUs only.
         dtype: Of query, key and value.
         heads: H and H_kv.
         sizes: D and D_v.
-        softcap: As of the layer.
+        softcap: Of the layer.
     """
     if device.type != "cuda":
         return False
     layout = PrefixLayout([(70, [40, 9, 130]), (3, [5, 64])], torch.empty(0))
     total = sum(prompt + sum(responses) for prompt, responses in layout.groups)
-    draw = torch.Generator(device).manual_seed(0)
+    generator = torch.Generator(device)
     shapes = [(heads[0], sizes[0]), (heads[1], sizes[0]), (heads[1], sizes[1])]
     options: dict[str, Any] = {"window": 50, "scaling": None, "softcap": softcap}
     results = []
     try:
         for attend in (attend_by_blocks, attend_by_groups):
-            draw.manual_seed(0)
+            generator.manual_seed(0)
             inputs = [
-                torch.randn(1, count, total, size, generator=draw, device=device, dtype=dtype).requires_grad_()
+                torch.randn(1, count, total, size, generator=generator, device=device, dtype=dtype).requires_grad_()
                 for count, size in shapes
             ]
             with torch.enable_grad():
@@ -198,10 +198,10 @@ def flex_works(
         return False
     tolerance = 1e-3 if dtype in (torch.float32, torch.float64) else 0.05
     pairs = zip(*results, strict=True)
-    distance: float = max(((ours - theirs).norm() / theirs.norm()).item() for ours, theirs in pairs)
+    distance: float = max(((flex - by_groups).norm() / by_groups.norm()).item() for flex, by_groups in pairs)
     if distance > tolerance:
         logger.warning(
-            "FlexAttention gives other numbers here (relative error %.1e): prompts are shared group by group.",
+            "FlexAttention gives different results here (relative error %.1e): prompts are shared group by group.",
             distance,
         )
     return distance <= tolerance

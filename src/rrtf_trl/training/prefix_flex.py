@@ -1,7 +1,7 @@
-"""Attention of a packed row on a GPU: one FlexAttention call (arXiv 2412.05496) over the whole row.
+"""Attention in a packed row on a GPU: one FlexAttention call (arXiv 2412.05496) over the whole row.
 
-Its block mask leaves out the blocks in which no token looks at another, so the cost is that of the sequences, as in
-:mod:`~rrtf_trl.training.prefix_attention`, in one kernel instead of two for each group.
+Its block mask skips the blocks in which no token attends to another, so the cost is that of the sequences, as in
+:mod:`~rrtf_trl.training.prefix_attention`, in one kernel instead of two per group.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .prefix_layout import PrefixLayout
 
 @functools.cache
 def compiled_flex_attention() -> Any:
-    """Return FlexAttention as one kernel; uncompiled, it computes all scores of the row."""
+    """Return FlexAttention compiled to one kernel; uncompiled, it computes all scores of the row."""
     return torch.compile(flex_attention, dynamic=True)
 
 
@@ -32,16 +32,16 @@ def attend_by_blocks(
     scaling: float | None,
     softcap: float | None,
 ) -> Tensor:
-    """Attend within each response and from it to its prompt.
+    """Attend within each response and to its prompt.
 
     Args:
         layout: The layout of the row.
         query: float `[1, H, T, D]`.
         key: float `[1, H_kv, T, D]`, H_kv a divisor of H.
         value: float `[1, H_kv, T, D_v]`.
-        window: Positions that a token looks back on, itself included; ``None`` for all.
+        window: Positions that a token attends to, itself included; ``None`` for all.
         scaling: Factor of the scores; by default 1 / √D.
-        softcap: Bound of the scores, as Gemma 2 has it.
+        softcap: Bound of the scores, as in Gemma 2.
 
     Returns:
         float `[1, H, T, D_v]`.
@@ -65,23 +65,24 @@ def attend_by_blocks(
 
 
 def block_mask(layout: PrefixLayout, window: int | None, device: torch.device) -> BlockMask:
-    """Return who sees whom in the row; all layers of a kind share one."""
+    """Return which tokens of the row attend to which; layers with the same window use the same mask."""
     if window not in layout.block_masks:
         # For each token of the row: its group, its response (0 in the prompt), and its position in the sequence.
         tokens = [
             (group, part, position)
             for group, (prompt, responses) in enumerate(layout.groups)
             for part, length in enumerate([prompt, *responses])
-            for position in range(prompt if part else 0, (prompt if part else 0) + length)
+            for start in [prompt if part else 0]
+            for position in range(start, start + length)
         ]
         group, part, position = torch.tensor(tokens, device=device).T.contiguous()
 
         def visible(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
-            seen: Tensor = (group[q] == group[k]) & (k <= q) & ((part[k] == 0) | (part[k] == part[q]))
-            return seen if window is None else torch.logical_and(seen, position[q] - position[k] < window)
+            attends: Tensor = (group[q] == group[k]) & (k <= q) & ((part[k] == 0) | (part[k] == part[q]))
+            return attends if window is None else torch.logical_and(attends, position[q] - position[k] < window)
 
         size = len(tokens)
-        # Uncompiled, it looks at every pair of tokens at once.
+        # Uncompiled, it needs memory for every pair of tokens.
         layout.block_masks[window] = create_block_mask(
             visible, None, None, size, size, device=device, _compile=device.type == "cuda"
         )

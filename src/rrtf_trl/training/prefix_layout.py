@@ -1,4 +1,4 @@
-"""Where the groups of a packed row lie: what both ways of attention go by."""
+"""The layout of a packed row, which both implementations of attention use."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch.nn.attention.flex_attention import BlockMask
 
 @dataclass(eq=False)
 class PrefixLayout:
-    """Where the groups of a packed row lie.
+    """The lengths and positions of the groups in a packed row.
 
     Args:
-        groups: For each group the length of its prompt and of each of its responses.
+        groups: For each group the length of its prompt and those of its responses.
         scored_positions: int `[S]`, the positions whose hidden states predict a token of a response.
-        masks: Masks made so far, see :meth:`mask`.
-        block_masks: FlexAttention's masks made so far, by window.
-        windows: The attention layers that have run, with their sliding windows.
+        masks: Masks built so far, see :meth:`mask`.
+        block_masks: FlexAttention's masks built so far, by window.
+        windows: Sliding windows by attention layer, of the layers that have run.
     """
 
     groups: list[tuple[int, list[int]]]
@@ -40,9 +40,9 @@ class PrefixLayout:
         return cls(groups, batch["scored_positions"])
 
     def mask(self, queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
-        """Return bool `[queries, keys]`, True where the last ``queries`` of ``keys`` positions may look.
+        """Return bool `[queries, keys]`, True where the last ``queries`` of ``keys`` positions attend.
 
-        All layers of a kind share one, which is all that the backward pass keeps.
+        Layers with the same window use the same mask, so the backward pass keeps only one.
         """
         key = (queries, keys, window, device)
         if key not in self.masks:

@@ -1,7 +1,6 @@
-"""A data set prepared to train on: its rows tokenized, fitted to the limits, and those dropped that add nothing.
+"""Prepares a data set for training: tokenizes rows, fits them to the limits, and drops those that add nothing.
 
-A row goes through :func:`~rrtf_trl.training.data.tokenize_row` and :func:`fit_row`; what is left out is counted and
-reported.
+What is left out is counted and logged.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _PREPARED = {"prompt_ids", "response_ids", "kept"}
 def fit_row(
     example: dict[str, Any], max_length: int | None, max_responses: int | None, truncation_mode: str = "drop"
 ) -> dict[str, Any]:
-    """Leave out a tokenized row's responses that do not fit, or cut them; ``kept`` has the indices of the others.
+    """Return a tokenized row without the responses that do not fit, or with these cut; ``kept`` has the indices left.
 
     See ``max_length``, ``truncation_mode`` and ``max_responses`` of :class:`~rrtf_trl.training.config.RRTFConfig`.
     """
@@ -34,7 +33,7 @@ def fit_row(
         if truncation_mode == "keep_start":
             responses = [ids[: max(max_length - len(prompt), 0)] for ids in responses]
         elif truncation_mode == "keep_end":
-            # All responses of a row answer the same prompt, so it is cut for the longest.
+            # The prompt is the same for all responses of a row, so it is cut for the longest.
             excess = len(prompt) + max(map(len, responses)) - max_length
             prompt, responses = prompt[max(excess, 0) :], [ids[-max_length:] for ids in responses]
         keep = [i for i in keep if responses[i] and len(prompt) + len(responses[i]) <= max_length]
@@ -49,8 +48,8 @@ def choose_responses(
     """Return the indices of at most ``max_responses`` responses: the best, the worst and evenly spaced ones between.
 
     Args:
-        scores: One a response.
-        from_teacher: One a response; among equals a teacher's counts as better, because it is the one imitated.
+        scores: One per response.
+        from_teacher: One per response; among equal scores a teacher's comes first, because it is the one imitated.
         max_responses: At least 2, or ``None`` for all.
         among: The indices to choose from, by default all.
     """
@@ -73,20 +72,20 @@ def prepare_dataset(
     truncation_mode: str = "drop",
     min_score: float | None = None,
 ) -> Dataset | IterableDataset:
-    """Tokenize a data set of accepted rows and fit them; a data set that this function returned passes through.
+    """Tokenize the rows of a data set and fit them; a prepared data set is returned as it is.
 
     With ``min_score``, rows without a response of at least that score are dropped: they would add nothing to the loss.
 
     Raises:
         ValueError: If a row cannot be trained on, or none is left after ``max_length`` or ``min_score``; the message
-            says of which data set.
+            names the data set.
     """
     first = next(iter(dataset), None)
     if first is None:
         raise ValueError(f"The {name} data set is empty: there is nothing to train on.")
     if first.keys() >= _PREPARED:
         return dataset
-    # `desc` and `num_proc` are for `Dataset` only; an `IterableDataset` maps as it is read.
+    # An `IterableDataset` maps as it is read, and has neither option.
     options = {"num_proc": num_proc, "desc": f"Tokenizing {name} data set"} if isinstance(dataset, Dataset) else {}
     dataset = dataset.map(
         _tokenize_row_of,
@@ -117,7 +116,7 @@ def _tokenize_row_of(row: dict[str, Any], index: int, name: str, **options: Any)
 
 
 class _StreamFilter:
-    """Keeps the rows of a stream that add to the loss, and counts the others, which nobody knows in advance."""
+    """Keeps the rows of a stream that add to the loss, and counts the others as they are read."""
 
     def __init__(self, name: str, max_length: int | None, min_score: float | None) -> None:
         self.name, self.max_length, self.min_score = name, max_length, min_score
@@ -150,7 +149,7 @@ def _report_no_good_response(rows: int, good: int, name: str, min_score: float) 
     logger.warning(f"{message} and were dropped: with `sft_min_score` and `rank_min_score` they add nothing.")
 
 
-def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int, fate: str) -> None:
+def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int, action: str) -> None:
     responses, longest = 0, 0
     for row in before.select_columns(["prompt_ids", "response_ids"]):
         for ids in row["response_ids"]:
@@ -161,7 +160,7 @@ def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int,
         return
     message = (
         f"{name} data set: {responses} responses longer than max_length={max_length} tokens with their prompt "
-        f"(longest: {longest}) were {fate}, and {len(before) - len(kept)} of {len(before)} rows had fewer than two "
+        f"(longest: {longest}) were {action}, and {len(before) - len(kept)} of {len(before)} rows had fewer than two "
         "left."
     )
     if len(kept) == 0:
@@ -169,11 +168,11 @@ def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int,
     logger.warning(message)
 
 
-def take_passing_score(dataset: Dataset | IterableDataset, args: RRTFConfig) -> None:
-    """Imitate, and rank above others, only what passes, where a data set says which score does.
+def use_passing_score(dataset: Dataset | IterableDataset, args: RRTFConfig) -> None:
+    """Set ``sft_min_score`` and ``rank_min_score``, where they are ``None``, to the data set's ``passing_score``.
 
-    What :func:`rrtf_trl.rank` returns has a column ``passing_score``, the same in each row. An option that is set
-    holds; ``-inf`` imitates the best response whatever it is.
+    Only responses that pass are then imitated, and ranked above others. :func:`rrtf_trl.rank` returns this column,
+    which has the same value in each row.
 
     Raises:
         ValueError: If the column has several values.

@@ -1,11 +1,10 @@
-"""Train a policy on a file of ranked rows, from its last checkpoint if it was stopped."""
+"""Trains a policy on a file of ranked rows, from its last checkpoint if it was stopped."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.files.atomic import part_of, write_whole, write_whole_folder
+from rrtf_trl.files.rows import read_jsonl
 
 from .config import RRTFConfig
 from .data import ranked_row
@@ -33,31 +34,31 @@ def train_policy(
     peft_config: Any = None,
     callbacks: list[TrainerCallback] | None = None,
 ) -> list[dict[str, float]]:
-    """Train and save a policy; return the log, one dict a logged step.
+    """Train and save a policy; return the log, one dict per logged step.
 
     Args:
-        model: Path or hub id of the model to start from. A folder with an adapter, as an earlier training saved it,
-            goes on with that adapter and the tokenizer beside it.
+        model: Path or hub id of the model to start from. The adapter in a folder that an earlier training saved is
+            trained further, with the tokenizer of that folder.
         rows: JSONL file of ranked rows.
-        args: Options; checkpoints go to ``args.output_dir``, and a training that was stopped goes on from the
-            last whole one there. With an ``eval_strategy``, every tenth row is measured on and not trained on.
+        args: Options; checkpoints are written to ``args.output_dir``, and a training that was stopped resumes from
+            the last complete one. With an ``eval_strategy``, every tenth row is evaluated on and not trained on.
         policy: Folder that the trained model and its tokenizer are saved to, whole or not at all.
-        pairs: JSONL file to write, one line a row that is trained on: its number in ``rows`` (from 0), which
-            responses are imitated, and ``pairs`` of [better, worse, weight] by number of the response; a registered
-            loss has null for a weight.
+        pairs: JSONL file to write, one line per row that is trained on: its number in ``rows`` (from 0), which
+            responses are imitated, and ``pairs`` of [better, worse, weight] by number of the response; the weight is
+            null for a registered loss.
         quantization_config: bitsandbytes options, or ``None``.
         peft_config: Adapter to train, or ``None`` for the whole model; not used where ``model`` has one.
-        callbacks: Callbacks for the trainer; where there are any, they are the ones to show progress.
+        callbacks: Callbacks for the trainer; if there are any, they show the progress.
 
     Raises:
         UserError: If the rows or options cannot be trained with.
     """
-    ranked = read_rows(rows)
+    ranked = _ranked_rows(rows)
     trained, held_back = (list(range(len(ranked))), []) if args.eval_strategy == "no" else hold_back(ranked)
     start: Any = model
     processor = None
     try:
-        for number, row in enumerate(ranked):  # while the numbers are still those of the file
+        for number, row in enumerate(ranked):  # here, errors can still name the number of the row in the file
             ranked_row(row, number, require_sources=args.pairs == "teacher_student")
         if (Path(model) / "adapter_config.json").is_file():
             start, processor = load_adapter(model, args, quantization_config)
@@ -74,24 +75,18 @@ def train_policy(
         )
     except (ValueError, TypeError) as error:
         raise UserError(f"training cannot start: {error}") from error
-    first = trainer.is_world_process_zero()  # of several that train together, the one that writes
-    if first:
-        with Path(pairs).open("w", encoding="utf-8") as file:
+    is_writer = trainer.is_world_process_zero()
+    if is_writer:
+        with write_whole(pairs) as file:
             lines = trained_pairs(trainer.train_dataset, args)
             file.writelines(json.dumps({**line, "row": trained[line["row"]]}) + "\n" for line in lines)
     if callbacks:
-        trainer.remove_callback(PrinterCallback)  # they tell the progress
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(args.output_dir))
-    policy = Path(policy)
-    part = policy.with_name(policy.name + ".part")
-    if first:
-        shutil.rmtree(part, ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
-    trainer.save_model(str(part))
-    trainer.accelerator.wait_for_everyone()
-    if first:
-        shutil.rmtree(policy, ignore_errors=True)
-        os.replace(part, policy)
+        trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=last_complete_checkpoint(args.output_dir))
+    with write_whole_folder(policy) if is_writer else nullcontext(part_of(policy)) as part:
+        trainer.accelerator.wait_for_everyone()
+        trainer.save_model(str(part))
+        trainer.accelerator.wait_for_everyone()
     log = [dict(entry) for entry in trainer.state.log_history]
     del trainer
     if torch.cuda.is_available():
@@ -100,16 +95,16 @@ def train_policy(
 
 
 def trained_pairs(dataset: Dataset, args: RRTFConfig) -> Iterator[dict[str, Any]]:
-    """Yield for each row of a prepared data set what the loss makes of it; see ``pairs`` of :func:`train_policy`."""
+    """Yield for each row of a prepared data set how the loss uses it; see ``pairs`` of :func:`train_policy`."""
     for row in dataset.select_columns(["row", "kept", "scores", "from_teacher"]):
         scores, teacher = torch.tensor(row["scores"], dtype=torch.float64), torch.tensor(row["from_teacher"])
         group = torch.zeros(len(scores), dtype=torch.long)
         better, worse = ordered_pairs(scores, group, args.pairs, teacher, args.rank_min_score)
         if not args.rank_weight:
             better, worse = better[:0], worse[:0]
-        # What another loss makes of a pair only itself knows.
-        ours = args.loss_type in ("rrtf", "rrhf")
-        weights = pair_weights(scores, better, worse, args).tolist() if ours else [None] * len(better)
+        # The weights of a registered loss are not known.
+        is_builtin = args.loss_type in ("rrtf", "rrhf")
+        weights = pair_weights(scores, better, worse, args).tolist() if is_builtin else [None] * len(better)
         imitated = imitated_responses(scores, group, args, teacher).nonzero()[:, 0].tolist() if args.sft_weight else []
         kept = row["kept"]
         yield {
@@ -122,16 +117,14 @@ def trained_pairs(dataset: Dataset, args: RRTFConfig) -> Iterator[dict[str, Any]
         }
 
 
-def read_rows(path: str | Path) -> Dataset:
+def _ranked_rows(path: str | Path) -> Dataset:
     """Return the ranked rows of a JSONL file: ``prompt``, ``responses``, ``scores``, ``sources``."""
     names = ("prompt", "responses", "scores", "sources")
-    with Path(path).open(encoding="utf-8") as file:
-        rows = [{name: row.get(name) for name in names} for row in map(json.loads, file)]
-    return Dataset.from_list(rows)
+    return Dataset.from_list([{name: row.get(name) for name in names} for _, row in read_jsonl(path)])
 
 
 def hold_back(rows: Dataset) -> tuple[list[int], list[int]]:
-    """Return the numbers of the rows to train on, and of those to measure the loss on meanwhile: every tenth.
+    """Return the numbers of the rows to train on, and of those to evaluate on during training: every tenth.
 
     Raises:
         UserError: If there are fewer than two rows.
@@ -141,17 +134,16 @@ def hold_back(rows: Dataset) -> tuple[list[int], list[int]]:
     return [number for number in range(len(rows)) if number % 10], list(range(0, len(rows), 10))
 
 
-def last_whole_checkpoint(folder: str | Path) -> str | None:
-    """Return the newest checkpoint that was written to its end, or ``None``.
+def last_complete_checkpoint(folder: str | Path) -> str | None:
+    """Return the newest complete checkpoint, or ``None``.
 
-    ``trainer_state.json`` is the last file that a checkpoint gets; one that was killed while it was being
-    written has none, or half of one.
+    ``trainer_state.json`` is written last: it is missing or incomplete in a checkpoint whose writing was interrupted.
     """
-    found: list[tuple[int, Path]] = []
+    complete: list[tuple[int, Path]] = []
     for checkpoint in Path(folder).glob("checkpoint-*"):
         try:
             step = int(json.loads((checkpoint / "trainer_state.json").read_text())["global_step"])
         except (OSError, ValueError, KeyError):
             continue
-        found.append((step, checkpoint))
-    return str(max(found)[1]) if found else None
+        complete.append((step, checkpoint))
+    return str(max(complete)[1]) if complete else None

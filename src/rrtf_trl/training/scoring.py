@@ -9,20 +9,19 @@ from torch import Tensor, nn
 
 from .prefix_layout import PrefixLayout
 
-_OF_THE_LOSS = {"completion_mask", "scores", "group_ids", "from_teacher"}
+_LOSS_COLUMNS = {"completion_mask", "scores", "group_ids", "from_teacher"}
 
 
 @dataclass
 class ScoredResponses:
-    """What the policy makes of the N responses of a batch.
+    """The N responses of a batch as the policy scores them.
 
     Args:
         logps: float `[N]`, the sum of each response's token log-probabilities.
-        lengths: int `[N]`, how many tokens that are, at least 1.
-        top1: float `[N]`, how many of them are the policy's first choice.
+        lengths: int `[N]`, the number of these tokens, at least 1.
+        top1: float `[N]`, how many of them are the policy's most likely token.
         entropy: float `[N]`, the sum of each response's token entropies, in nats, without gradient.
-        aux_loss: float, the load-balancing loss of a mixture of experts, over all tokens that were computed, or
-            ``None``.
+        aux_loss: float, the load-balancing loss of a mixture of experts, over all computed tokens, or ``None``.
     """
 
     logps: Tensor
@@ -32,7 +31,7 @@ class ScoredResponses:
     aux_loss: Tensor | None
 
     def of(self, responses: Tensor) -> ScoredResponses:
-        """Return what is there of some of the responses: bool `[N]`, True for those."""
+        """Return the scores of a part of the responses: bool `[N]`, True for those."""
         names = ("logps", "lengths", "top1", "entropy")
         return replace(self, **{name: getattr(self, name)[responses] for name in names})
 
@@ -41,10 +40,10 @@ def score_responses(model: nn.Module, batch: Mapping[str, Tensor], *, router_los
     """Score the responses of a batch.
 
     Args:
-        model: The model as the trainer has it wrapped, with TRL's fused LM head; for a packed batch prepared by
+        model: The model as the trainer wraps it, with TRL's fused LM head; for a packed batch, prepared by
             :func:`~rrtf_trl.training.shared_prefix.share_prefixes`.
-        batch: What :class:`~rrtf_trl.training.packing.PackedCollator` or
-            :class:`~rrtf_trl.training.data.RankedCollator` returns.
+        batch: A batch of :class:`~rrtf_trl.training.packing.PackedCollator` or
+            :class:`~rrtf_trl.training.data.RankedCollator`.
         router_loss: Whether to compute ``aux_loss``.
     """
     options = {"fused_lm_head": True, "use_cache": False}
@@ -62,14 +61,14 @@ def _score_packed(model: nn.Module, batch: Mapping[str, Tensor], options: dict[s
         shift_labels=batch["scored_tokens"],
         **options,
     )
-    # Ranking compares means over many tokens, so sum them in float32 whatever the model computes in.
-    logps, whose = outputs.log_probs[0].float(), batch["scored_responses"]
+    # Ranking compares means over many tokens, so sum them in float32 whatever the model's dtype.
+    logps, responses = outputs.log_probs[0].float(), batch["scored_responses"]
     zeros = logps.new_zeros(len(batch["scores"]))
     return ScoredResponses(
-        logps=zeros.index_add(0, whose, logps),
-        lengths=whose.bincount(minlength=len(zeros)).clamp(min=1),
-        top1=zeros.index_add(0, whose, outputs.is_top1[0].float()),
-        entropy=zeros.index_add(0, whose, outputs.entropy[0].detach().float()),
+        logps=zeros.index_add(0, responses, logps),
+        lengths=responses.bincount(minlength=len(zeros)).clamp(min=1),
+        top1=zeros.index_add(0, responses, outputs.is_top1[0].float()),
+        entropy=zeros.index_add(0, responses, outputs.entropy[0].detach().float()),
         aux_loss=outputs.aux_loss,
     )
 
@@ -77,11 +76,11 @@ def _score_packed(model: nn.Module, batch: Mapping[str, Tensor], options: dict[s
 def _score_padded(model: nn.Module, batch: Mapping[str, Tensor], options: dict[str, bool]) -> ScoredResponses:
     labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
     outputs = model(**model_inputs(batch), labels=labels, **options)
-    # Prompt-learning adapters put virtual tokens in front: the last positions are the real ones.
+    # Prompt-learning adapters prepend virtual tokens: only the last positions are tokens of the batch.
     positions = labels.size(1) - 1
     return ScoredResponses(
         logps=outputs.log_probs[:, -positions:].float().sum(dim=1),
-        # The first token of a sequence is predicted by nothing: without a prompt it does not count.
+        # The first token of a sequence is not predicted: without a prompt it does not count.
         lengths=batch["completion_mask"][:, 1:].sum(dim=1).clamp(min=1),
         top1=outputs.is_top1[:, -positions:].float().sum(dim=1),
         entropy=outputs.entropy[:, -positions:].detach().float().sum(dim=1),
@@ -90,5 +89,5 @@ def _score_padded(model: nn.Module, batch: Mapping[str, Tensor], options: dict[s
 
 
 def model_inputs(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what of a padded batch goes into the model: tokens, their mask, and what a processor made of images."""
-    return {name: values for name, values in batch.items() if name not in _OF_THE_LOSS}
+    """Return the model's inputs in a padded batch: tokens, their mask, and a processor's tensors of images."""
+    return {name: values for name, values in batch.items() if name not in _LOSS_COLUMNS}

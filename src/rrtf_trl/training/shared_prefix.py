@@ -1,9 +1,9 @@
 """Computes a prompt once for all of its responses, in models for which that is exact.
 
-:func:`share_prefixes` looks at a model and, where it can, prepares it: called with ``shared_prefix=`` a layout, its
-attention is :func:`~rrtf_trl.training.prefix_attention.shared_prefix_attention`, and the backbone returns the hidden
-states of the scored positions alone, which is what TRL's fused LM head then sees. Called without, the model is what it
-was. All of this is done with hooks, so that every wrapper (DDP, FSDP, PEFT) still sees one forward of one model.
+:func:`share_prefixes` inspects a model and, if possible, prepares it: called with ``shared_prefix=`` a layout, its
+attention is :func:`~rrtf_trl.training.prefix_attention.shared_prefix_attention`, and the backbone returns only the
+hidden states of the scored positions, to which TRL's fused LM head is applied. Called without, the model is unchanged.
+Hooks do this, so that every wrapper (DDP, FSDP, PEFT) still runs one forward of one model.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import is_peft_model
 from torch import Tensor, nn
 
+from .loading import base_model
 from .packing import PackedCollator
 from .prefix_attention import NAME
 from .prefix_layout import PrefixLayout
 
 logger = logging.getLogger(__name__)
 
-# All of these compute the same; what another one does, nobody knows.
+# Implementations that are known to compute the same.
 _REPLACEABLE = (None, "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3")
 _LAYER_TYPES = {"full_attention", "sliding_attention"}
 _TRIAL: list[dict[str, Any]] = [
@@ -33,20 +33,20 @@ _TRIAL: list[dict[str, Any]] = [
 
 
 def share_prefixes(model: Any, choice: str, with_images: bool = False) -> bool:
-    """Prepare a model with TRL's fused LM head to compute each prompt once, and say whether that could be done.
+    """Prepare a model with TRL's fused LM head to compute each prompt once; return whether that is possible.
 
     Args:
         model: A causal language model, or a PEFT model of one.
-        choice: ``auto``: do it where it is exact, and else log why not; ``true``; ``false``.
+        choice: ``auto``: share where it is exact, otherwise log why not; ``true``; ``false``.
         with_images: Whether prompts have images, which are not shared.
 
     Raises:
-        ValueError: If ``choice`` is ``true`` and it cannot be done; the message says why.
+        ValueError: If ``choice`` is ``true`` and it is not possible; the message states why.
     """
     if choice == "false":
         return False
-    base = model.get_base_model() if is_peft_model(model) else model
-    reason = "the rows have images" if with_images else _adapter_in_the_way(model) or _architecture_in_the_way(base)
+    base = base_model(model)
+    reason = "the rows have images" if with_images else _adapter_obstacle(model) or _architecture_obstacle(base)
     if reason is None:
         switch = _Switch(base)
         reason = _failed_trial(base)
@@ -64,10 +64,10 @@ def share_prefixes(model: Any, choice: str, with_images: bool = False) -> bool:
 
 
 class _Switch:
-    """Hooks that use our attention while a module runs with a layout, and the model's own at all other times.
+    """Hooks that select our attention while a module runs with a layout, and the model's own otherwise.
 
-    They are on the backbone, where masks are made, and on each attention layer, which runs a second time, outside
-    of the backbone, when gradient checkpointing computes it again.
+    They are on the backbone, which builds masks, and on each attention layer, which gradient checkpointing runs again
+    outside of the backbone.
     """
 
     def __init__(self, model: Any) -> None:
@@ -78,13 +78,13 @@ class _Switch:
             self.handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
             self.handles.append(module.register_forward_hook(self._leave, with_kwargs=True, always_call=True))
         self.handles.append(self.backbone.register_forward_hook(_gather_scored, with_kwargs=True))
-        # Another trainer of the same model has hooks there already.
+        # An earlier trainer of the same model may have left its hooks.
         if hasattr(self.backbone, "_prefix_switch"):
             self.backbone._prefix_switch.remove()
         self.backbone._prefix_switch = self
 
     def _enter(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        if module is self.backbone and self.before:  # Ctrl-C in an earlier forward: no hook ran after it
+        if module is self.backbone and self.before:  # an earlier forward was interrupted before its hooks ran
             self.config._attn_implementation = self.before[0]
             self.before.clear()
         if kwargs.get("shared_prefix") is not None:
@@ -109,14 +109,14 @@ def _gather_scored(module: nn.Module, args: Any, kwargs: dict[str, Any], output:
 
 
 def _attention_layers(backbone: nn.Module) -> list[nn.Module]:
-    # transformers asks it of a layer that calls an attention function to say whether it is causal.
+    # transformers requires this attribute of layers that call an attention function.
     return [module for module in backbone.modules() if hasattr(module, "is_causal")]
 
 
 # -- Deciding --------------------------------------------------------------------------------------------
 
 
-def _adapter_in_the_way(model: Any) -> str | None:
+def _adapter_obstacle(model: Any) -> str | None:
     for adapter in getattr(model, "peft_config", {}).values():
         name = type(adapter).__name__
         if adapter.is_prompt_learning or adapter.is_adaption_prompt:
@@ -128,23 +128,23 @@ def _adapter_in_the_way(model: Any) -> str | None:
     return None
 
 
-def _architecture_in_the_way(model: Any) -> str | None:
-    """Return why the model's tokens may see more, or less, than causal attention under a layout lets them."""
+def _architecture_obstacle(model: Any) -> str | None:
+    """Return why the model may not compute the same under a layout as one sequence at a time, or ``None``."""
     config, name = model.config, type(model).__name__
     layers = _attention_layers(model.base_model)
     if config.get_text_config() is not config:
         return f"{name} takes more than text"
     if getattr(model, "_is_stateful", False):
-        return f"{name} hands a state from token to token (state-space, recurrent or linear attention layers)"
+        return f"{name} passes a state from token to token (state-space, recurrent or linear attention layers)"
     other = sorted(set(getattr(config, "layer_types", None) or ()) - _LAYER_TYPES)
     if other:
         return f"{name} has layers of {', '.join(other)}"
     if any(isinstance(module, nn.Conv1d) for module in model.base_model.modules()):
-        return f"{name} mixes neighbouring tokens by convolution"
+        return f"{name} mixes adjacent tokens by convolution"
     if any(getattr(layer, "sinks", None) is not None for layer in layers):
         return f"{name} has attention sinks"
     if not getattr(model, "_supports_attention_backend", False) or not layers:
-        return f"the attention of {name} does not go through transformers' attention interface"
+        return f"the attention of {name} does not use transformers' attention interface"
     if not getattr(config, "is_causal", True) or not all(layer.is_causal for layer in layers):
         return f"the attention of {name} is not causal"
     if "position_ids" not in inspect.signature(model.base_model.forward).parameters:
@@ -158,24 +158,24 @@ def _architecture_in_the_way(model: Any) -> str | None:
 
 
 def _failed_trial(model: Any) -> str | None:
-    """Compare a few tokens under a layout with one sequence at a time; return how they differ.
+    """Compare a few tokens under a layout with one sequence at a time; return how they differ, or ``None``.
 
-    The last word on models that look right: remote code, or families to come.
+    This decides for models that the other checks accept: remote code, or future architectures.
     """
     if any(parameter.is_meta or hasattr(parameter, "ds_id") for parameter in model.parameters()):
-        return None  # the weights are on other processes: there is nothing to try it on
+        return None  # the weights are on other processes: no trial is possible
     backbone, name = model.base_model, type(model).__name__
     training = {module: module.training for module in backbone.modules()}
-    # bitsandbytes casts biases in their first forward; what the model looks like is not the trial's to change.
+    # bitsandbytes casts biases in the first forward; the trial must leave the model unchanged.
     biases = {p: p.data for name, p in backbone.named_parameters() if name.endswith("bias")}
     try:
         for module in training:
-            # Dropout would differ, so out of training with all but bitsandbytes' layers: on some CPUs their first call
-            # out of training repacks the weights into a form that passes no gradients on any more.
+            # Dropout would differ, so evaluation mode for all but bitsandbytes' layers: on some CPUs their first call
+            # in evaluation mode repacks the weights into a form without gradients.
             module.training = type(module).__module__.startswith("bitsandbytes")
         with torch.no_grad():
             shared, alone, layout = _run_trial(backbone, model.get_input_embeddings().weight)
-    except Exception as error:  # whatever it is, the padded path does without it
+    except Exception as error:  # of any kind: padded batches remain possible
         return f"a trial on {name} failed ({type(error).__name__}: {error})"
     finally:
         for module, flag in training.items():
@@ -184,16 +184,18 @@ def _failed_trial(model: Any) -> str | None:
             parameter.data = data
     expected = {layer: _window(model.config, layer) for layer in _attention_layers(backbone)}
     if layout.windows != expected:
-        return f"the layers of {name} do not hand everything on to their attention functions"
-    # Rounding is what differs: less of it in float32, and more where weights or activations are quantized.
+        return f"the layers of {name} do not pass all arguments on to their attention functions"
+    # Only rounding may differ: less in float32, more where weights or activations are quantized.
     exact = shared.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(shared.device.type)
     tolerance = 1e-3 if exact and not getattr(model, "is_quantized", False) else 0.1
     distance = ((shared - alone).norm(dim=-1) / alone.norm(dim=-1)).max().item()
-    return None if distance < tolerance else f"a trial on {name} gave other numbers (relative error {distance:.1e})"
+    if distance < tolerance:
+        return None
+    return f"a trial on {name} gave different results (relative error {distance:.1e})"
 
 
 def _run_trial(backbone: Any, embeddings: Tensor) -> tuple[Tensor, Tensor, PrefixLayout]:
-    """Return float `[S, D]` twice, hidden states under a layout and one sequence at a time, and that layout."""
+    """Return hidden states float `[S, D]` under a layout, the same one sequence at a time, and the layout."""
     examples = [{**row, "scores": [0.0] * len(row["response_ids"]), "from_teacher": []} for row in _TRIAL]
     batch = {name: tensor.to(embeddings.device) for name, tensor in PackedCollator()(examples).items()}
     layout = PrefixLayout.of(batch)
@@ -201,7 +203,7 @@ def _run_trial(backbone: Any, embeddings: Tensor) -> tuple[Tensor, Tensor, Prefi
     shared = backbone(input_ids=tokens, position_ids=positions, shared_prefix=layout, use_cache=False)
     alone = []
     chosen = backbone.config._attn_implementation
-    if chosen not in (None, "sdpa"):  # others compile a kernel for each length, or take no float32
+    if chosen not in (None, "sdpa"):  # others compile a kernel per length, or do not support float32
         backbone.config._attn_implementation = "eager"
     try:
         for row in _TRIAL:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
-from accelerate.utils import is_peft_model
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -36,6 +35,7 @@ from .data import TOKENIZED_COLUMNS, RankedCollator
 from .imitation import keep_imitated
 from .loading import (
     add_adapter,
+    base_model,
     disable_dropout,
     keep_fused_head,
     load_model,
@@ -47,7 +47,7 @@ from .loading import (
 from .losses import LossOutput, batch_loss, least_score
 from .metrics import Metrics
 from .packing import PackedCollator
-from .prepare import prepare_dataset, take_passing_score
+from .prepare import prepare_dataset, use_passing_score
 from .scoring import ScoredResponses, model_inputs, score_responses
 from .shared_prefix import share_prefixes
 from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows
@@ -65,26 +65,26 @@ class RRTFTrainer(_BaseTrainer):
 
     Args:
         model: A path or hub id, a model, or a PEFT model.
-        ref_model: Accepted so that a DPO script runs unchanged; RRTF has no reference model.
+        ref_model: Not used, as RRTF has no reference model; accepted so that DPO scripts run unchanged.
         args: Options; by default ``RRTFConfig`` with an output folder named after the model.
-        data_collator: Makes a batch of tokenized rows; by default
-            :class:`~rrtf_trl.training.packing.PackedCollator` where prompts are shared (see ``share_prefix``), and
-            else :class:`RankedCollator`, or :class:`~rrtf_trl.training.vision.VisionCollator` for rows with images. A
-            ``PackedCollator`` of your own shares prompts as ``share_prefix="true"`` does.
+        data_collator: Builds a batch of tokenized rows; by default
+            :class:`~rrtf_trl.training.packing.PackedCollator` where prompts are shared (see ``share_prefix``), else
+            :class:`RankedCollator`, or :class:`~rrtf_trl.training.vision.VisionCollator` for rows with images. A
+            ``PackedCollator`` passed here shares prompts as ``share_prefix="true"`` does.
         train_dataset: Rows of ``prompt``, ``responses``, ``scores`` and optionally ``sources``, or TRL's
             preference rows; plain text or chat messages; with ``image`` or ``images`` for a vision-language model.
         eval_dataset: The same, or a dict of such data sets.
         processing_class: The tokenizer, or the processor of a vision-language model; by default the model's own.
-        compute_metrics: As of DPOTrainer: gets the logits `[N, L, V]` of all responses, from a second forward
+        compute_metrics: As in DPOTrainer: called with the logits `[N, L, V]` of all responses, from a second forward
             pass, and their ``input_ids`` `[N, L]` as labels.
         callbacks: Callbacks to add.
-        optimizers: An optimizer and a scheduler, or ``(None, None)`` for what ``args`` say.
+        optimizers: An optimizer and a scheduler, or ``(None, None)`` for those of ``args``.
         quantization_config: bitsandbytes options, used when ``model`` is a path or hub id.
         peft_config: Adapter to train instead of the whole model.
 
     Raises:
         ValueError: If the data set is empty, or a row cannot be trained on; the message names the row.
-        TypeError: If an argument is of a type that cannot be used.
+        TypeError: If an argument has the wrong type.
     """
 
     loss_is_scaled_for_ga = True
@@ -117,13 +117,13 @@ class RRTFTrainer(_BaseTrainer):
             raise TypeError(
                 f"`train_dataset` must be a `Dataset` or `IterableDataset`, got `{type(train_dataset).__name__}`."
             )
-        take_passing_score(train_dataset, args)
-        # Accelerate's dispatch mode, its default for streams, cuts batches up as if each row were a sequence.
+        use_passing_score(train_dataset, args)
+        # Accelerate's dispatch mode, its default for streams, splits batches as if each row were one sequence.
         args.accelerator_config.dispatch_batches = False
         if ref_model is not None:
             warnings.warn("RRTF needs no reference model: `ref_model` is not used.", UserWarning, stacklevel=2)
 
-        set_seed(args.seed)  # before adapters are made: they start from random weights
+        set_seed(args.seed)  # adapters are initialized at random
         model = load_model(model, args, quantization_config)
         processing_class = load_processor(processing_class, model, args)
         model = add_adapter(model, args, peft_config)
@@ -132,10 +132,10 @@ class RRTFTrainer(_BaseTrainer):
         self.aux_loss_enabled = self.router_aux_loss_coef != 0
         self._tokenizer = tokenizer_of(processing_class)
         self._with_images = isinstance(processing_class, ProcessorMixin) and has_images(train_dataset)
-        # Packed batches need a model that shares prompts, whoever packs them.
-        packed = isinstance(data_collator, PackedCollator)
-        share_prefix = "true" if packed else args.share_prefix
-        own_collator = data_collator is None
+        # Packed batches need a model that shares prompts.
+        is_packed = isinstance(data_collator, PackedCollator)
+        share_prefix = "true" if is_packed else args.share_prefix
+        is_default_collator = data_collator is None
         if isinstance(processing_class, ProcessorMixin):
             prepare_for_images(args, self._with_images)
         if data_collator is None:
@@ -156,32 +156,32 @@ class RRTFTrainer(_BaseTrainer):
         )
         if args.activation_offloading and args.device.type == "cpu":
             raise ValueError(
-                "`activation_offloading` keeps in CPU memory what a GPU's would hold, and there is no GPU here. Leave "
-                "it out."
+                "`activation_offloading` moves activations from GPU to CPU memory, and there is no GPU here. Leave it "
+                "out."
             )
         if args.n_gpu > 1:
             raise ValueError(
-                "RRTFTrainer does not run under `nn.DataParallel`. Start the script with `accelerate launch`, or show "
-                "it one GPU with CUDA_VISIBLE_DEVICES."
+                "RRTFTrainer does not run under `nn.DataParallel`. Start the script with `accelerate launch`, or "
+                "limit it to one GPU with CUDA_VISIBLE_DEVICES."
             )
         if args.disable_dropout:
             disable_dropout(self.model)
-        if hasattr(_base_model(self.model).get_output_embeddings(), "base_layer"):
+        if hasattr(base_model(self.model).get_output_embeddings(), "base_layer"):
             raise ValueError(
-                "The adapter has low-rank weights on the LM head, which is applied in chunks, without them. Leave it "
-                'out of `target_modules`, or train it whole with `modules_to_save=["lm_head"]`.'
+                "The adapter has low-rank weights on the LM head, which is applied in chunks that ignore them. Leave "
+                'it out of `target_modules`, or train all of it with `modules_to_save=["lm_head"]`.'
             )
-        # Scores response tokens through the LM head in chunks: whole logits [tokens, vocabulary] never exist.
-        add_fused_lm_head(_base_model(self.model), outputs=("log_probs", "entropy", "is_top1"))
+        # It is applied to response tokens in chunks: the full logits [tokens, vocabulary] are never in memory.
+        add_fused_lm_head(base_model(self.model), outputs=("log_probs", "entropy", "is_top1"))
         if compute_metrics is not None and share_prefix == "true":
             raise ValueError(
-                "`compute_metrics` wants the logits of whole sequences, which are not there where prompts are shared. "
-                'Use `share_prefix="auto"`' + (" and leave `PackedCollator` out." if packed else ".")
+                "`compute_metrics` needs the logits of whole sequences, which are not computed with shared prompts. "
+                'Use `share_prefix="auto"`' + (" and leave `PackedCollator` out." if is_packed else ".")
             )
-        if (own_collator or packed) and compute_metrics is None:
+        if (is_default_collator or is_packed) and compute_metrics is None:
             with self.compute_loss_context_manager():
                 shared = share_prefixes(self.model, share_prefix, with_images=self._with_images)
-            if shared and own_collator:
+            if shared and is_default_collator:
                 self.data_collator = PackedCollator()
         self._offloading = (
             get_act_offloading_ctx_manager(model=self.model)
@@ -227,9 +227,9 @@ class RRTFTrainer(_BaseTrainer):
     def _prepare_eval(self, eval_dataset: Any, args: RRTFConfig) -> Any:
         if isinstance(eval_dataset, dict):
             return {key: self._prepare(rows, key, args) for key, rows in eval_dataset.items()}
-        # A string names one of the data sets that were prepared before.
-        is_ready = eval_dataset is None or isinstance(eval_dataset, str)
-        return eval_dataset if is_ready else self._prepare(eval_dataset, "eval", args)
+        # A string is the name of a data set that is prepared already.
+        is_prepared = eval_dataset is None or isinstance(eval_dataset, str)
+        return eval_dataset if is_prepared else self._prepare(eval_dataset, "eval", args)
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = VISION_COLUMNS if self._with_images else TOKENIZED_COLUMNS
@@ -239,8 +239,8 @@ class RRTFTrainer(_BaseTrainer):
     ) -> tuple[list[Any], Tensor | None]:
         """Fetch the batches of one optimizer step and count their groups.
 
-        The loss is divided by this count, so that accumulated batches and several processes give what one
-        large batch gives, however the groups fall.
+        The loss is divided by this count, so that accumulated batches and several processes give the same as one
+        large batch, however the groups are distributed.
         """
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not batches:
@@ -263,7 +263,7 @@ class RRTFTrainer(_BaseTrainer):
             model: The policy.
             inputs: A batch of :class:`RankedCollator` or :class:`~rrtf_trl.training.packing.PackedCollator`.
             return_outputs: Whether to return the :class:`~rrtf_trl.training.losses.LossOutput` too.
-            num_items_in_batch: Groups in the whole optimizer step, over all processes; by default those here.
+            num_items_in_batch: Groups in the whole optimizer step, over all processes; by default those of ``inputs``.
         """
         scored = score_responses(model, inputs, router_loss=self.aux_loss_enabled)
         if not self.model.training:
@@ -274,25 +274,24 @@ class RRTFTrainer(_BaseTrainer):
         groups = loss.rank_loss.numel()
         total = (self.args.rank_weight * loss.rank_loss + self.args.sft_weight * loss.sft_loss).sum()
         metrics = self._metrics["train" if self.model.training else "eval"]
-        if (
-            self.aux_loss_enabled and scored.aux_loss is not None
-        ):  # balances the experts of the whole batch, which counts by its groups
+        if self.aux_loss_enabled and scored.aux_loss is not None:
+            # It is one value for the whole batch, which is weighted by its groups.
             total = total + self.router_aux_loss_coef * scored.aux_loss * groups
             metrics.add("aux_loss", scored.aux_loss * groups, groups)
         if num_items_in_batch is None:
             total = total / max(groups, 1)
         else:
-            # Processes average their gradients, and each has only its own share of the groups in `total`.
+            # Gradients are averaged over processes, and `total` has only the groups of this process.
             total = total / num_items_in_batch * self.accelerator.num_processes
         metrics.record(loss, scored, inputs)
-        # With `include_num_input_tokens_seen` the base class counts.
+        # With `include_num_input_tokens_seen` the base class counts them.
         if self.model.training and self.args.include_num_input_tokens_seen == "no":
             tokens = inputs["attention_mask"].sum()
             self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
         return (total, loss) if return_outputs else total
 
     def _batch_loss(self, scored: ScoredResponses, inputs: dict[str, Tensor]) -> LossOutput:
-        if not len(scored.logps):  # all of them were counted before
+        if not len(scored.logps):  # all are repeated rows
             return LossOutput(scored.logps, scored.logps, scored.logps)
         return batch_loss(
             scored.logps,
@@ -304,9 +303,9 @@ class RRTFTrainer(_BaseTrainer):
         )
 
     def _counted(self, group_ids: Tensor) -> Tensor:
-        """Return bool `[N]`: False for the responses of an evaluation that were there before.
+        """Return bool `[N]`: False for the responses of repeated rows in an evaluation.
 
-        So that several processes have full batches, accelerate fills the last ones up with the first rows.
+        To give all processes full batches, accelerate fills the last ones with the first rows of the data set.
         """
         state, groups = self.accelerator.gradient_state, int(group_ids[-1]) + 1
         if state.end_of_dataloader and state.remainder > 0:
@@ -314,7 +313,7 @@ class RRTFTrainer(_BaseTrainer):
         return group_ids < groups
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Run one training step, offloading activations where asked."""
+        """Run one training step, offloading activations if enabled."""
         with self._offloading:
             step: Tensor = super().training_step(*args, **kwargs)
         return step
@@ -335,7 +334,7 @@ class RRTFTrainer(_BaseTrainer):
             logits = model(**model_inputs(batch), use_cache=False).logits
         counted = self._counted(batch["group_ids"])
         ids = batch["input_ids"][counted]
-        inputs["input_ids"] = ids  # the loop may hand them to `compute_metrics` too
+        inputs["input_ids"] = ids  # the loop may pass them to `compute_metrics` too
         return loss, logits[counted, -ids.size(1) :].detach(), ids
 
     # -- Logging, evaluation and saving ---------------------------------------------------------------------------
@@ -353,7 +352,7 @@ class RRTFTrainer(_BaseTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Evaluate on a data set of any form the constructor takes, or on the one given to it."""
+        """Evaluate on a data set of any form that the constructor accepts, by default on the constructor's."""
         eval_dataset = self._prepare_eval(eval_dataset, self.args)
         metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         return metrics
@@ -366,20 +365,20 @@ class RRTFTrainer(_BaseTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Run the model over a data set; the metrics are averages over its items, named with its prefix."""
-        # Of a last batch, the default keeps as many items as it has rows, and a row has several responses.
+        """Run the model over a data set; the metrics are averages over its items, with the prefix in their names."""
+        # The default keeps as many items of the last batch as it has rows, but a row has several responses.
         self.gather_function = self._gather_responses
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
         averages = self._metrics["eval"].read(self.accelerator)
         if averages:
-            # The base class weighs every batch of a stream alike, also a last one with fewer groups.
+            # For a stream, the base class weights all batches equally, even a last one with fewer groups.
             losses = self.args.rank_weight * averages["rank_loss"], self.args.sft_weight * averages["sft_loss"]
             averages["loss"] = sum(losses) + self.router_aux_loss_coef * averages.get("aux_loss", 0.0)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in averages.items()})
         return output
 
     def _gather_responses(self, values: Tensor) -> Tensor:
-        # Processes have different numbers of responses: where one has fewer, the rest is padding.
+        # Processes have different numbers of responses: they are padded to gather them.
         counts = self.accelerator.gather(torch.tensor([len(values)], device=values.device)).tolist()
         gathered = self.accelerator.gather(self.accelerator.pad_across_processes(values, dim=0))
         parts = torch.split(gathered, max(counts))
@@ -393,10 +392,6 @@ class RRTFTrainer(_BaseTrainer):
         )
         self.create_model_card(model_name=name)
         super()._save_checkpoint(model, trial)
-
-
-def _base_model(model: Any) -> Any:
-    return model.get_base_model() if is_peft_model(model) else model
 
 
 def _count_groups(batch: dict[str, Tensor]) -> int:

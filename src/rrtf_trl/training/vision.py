@@ -1,4 +1,4 @@
-"""Rows with images, for vision-language models: prepared batch by batch, because pixels are too large to keep."""
+"""Rows with images, for vision-language models: prepared batch by batch, as pixels are too large to store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VISION_COLUMNS = [
     "tools",
     "chat_template_kwargs",
 ]
-"""What :class:`VisionCollator` reads; ``row`` is the row's number."""
+"""The columns that :class:`VisionCollator` reads; ``row`` is the row's number."""
 
 
 def has_images(dataset: Dataset | IterableDataset) -> bool:
@@ -42,7 +42,7 @@ def has_images(dataset: Dataset | IterableDataset) -> bool:
 
 
 def number_rows(dataset: Dataset | IterableDataset) -> Dataset | IterableDataset:
-    """Return the data set with the column ``row``, each row's number, by which errors name it."""
+    """Return the data set with the column ``row``, each row's number, which error messages name."""
     if isinstance(dataset, Dataset):
         if "row" in dataset.column_names:
             dataset = dataset.remove_columns("row")
@@ -52,20 +52,20 @@ def number_rows(dataset: Dataset | IterableDataset) -> Dataset | IterableDataset
 
 @dataclass
 class VisionCollator:
-    """Pads the responses of several groups into one batch, one row a response, with the images of their prompts.
+    """Pads the responses of several groups into one batch, one row per response, with the images of their prompts.
 
     Args:
-        processor: Makes text of messages, tokens of text, and pixels of images.
-        max_length: Longest sequence in tokens; longer ones are counted in warnings as they are met. A row with fewer
-            than two responses within it adds nothing to the loss, and is named in a warning.
-        max_responses: Most responses of a row, see :class:`~rrtf_trl.training.config.RRTFConfig`.
+        processor: Converts messages to text, text to tokens, and images to pixels.
+        max_length: The longest sequence in tokens; warnings count longer ones. A row with fewer than two responses
+            within it adds nothing to the loss, and is named in a warning.
+        max_responses: The most responses of a row, see :class:`~rrtf_trl.training.config.RRTFConfig`.
         pad_to_multiple_of: Pad to a multiple of this many tokens.
-        require_sources: Whether a row must tell whose each response is.
-        truncation_mode: ``drop`` leaves the response of a longer sequence out, ``keep_start`` cuts its end off.
+        require_sources: Whether a row must have ``sources``.
+        truncation_mode: ``drop`` leaves out the response of a longer sequence, ``keep_start`` cuts its end.
 
-    Returns what :class:`~rrtf_trl.training.data.RankedCollator` returns, and what the processor adds: ``pixel_values``
-    and the like, with the images of a prompt once for each of its responses, and ``token_type_ids`` int `[N, L]` and
-    the like, 0 on response tokens.
+    Returns the tensors of :class:`~rrtf_trl.training.data.RankedCollator` and those of the processor: ``pixel_values``
+    and similar, with the images of a prompt once for each of its responses, and ``token_type_ids`` int `[N, L]` and
+    similar, 0 on response tokens.
     """
 
     processor: ProcessorMixin
@@ -77,14 +77,14 @@ class VisionCollator:
     _too_long: int = field(default=0, init=False, repr=False)
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Build the batch of ``examples``: rows with ``image`` or ``images``, and ``row``."""
-        whole = [self._row(example) for example in examples]
-        rows = [self._choose(row) for row in whole]
+        """Return the batch of ``examples``: rows with ``image`` or ``images``, and ``row``."""
+        full_rows = [self._row(example) for example in examples]
+        rows = [self._choose(row) for row in full_rows]
         processed = self._process(rows)
         lengths = iter(processed["attention_mask"].sum(dim=1).tolist())
         prompt_lengths = [max(next(lengths) for _ in row["scores"]) for row in rows]
-        if self.max_length is not None:  # only now is it known how many tokens an image has
-            fitted = [self._fit(row, length) for row, length in zip(whole, prompt_lengths, strict=True)]
+        if self.max_length is not None:  # only the processor knows how many tokens an image has
+            fitted = [self._fit(row, length) for row, length in zip(full_rows, prompt_lengths, strict=True)]
             if [len(row["scores"]) for row in fitted] != [len(row["scores"]) for row in rows]:
                 processed = self._process(fitted)
             rows = fitted
@@ -114,22 +114,24 @@ class VisionCollator:
         }
 
     def _process(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Return what the processor makes of the prompts, each as often as it has responses, with their images."""
+        """Return the processor's tensors of the prompts and images, one row per response."""
         images = [row["images"] for row in rows for _ in row["scores"]]
         processed: dict[str, Tensor] = self.processor(
             images=images if any(images) else None,
             text=[row["prompt"] for row in rows for _ in row["scores"]],
             padding=True,
             return_tensors="pt",
-            add_special_tokens=False,  # the chat template writes them
+            add_special_tokens=False,  # the chat template has them
         )
         return processed
 
     def _row(self, example: dict[str, Any]) -> dict[str, Any]:
         """Return the row with the text of its prompt, its images as a list, and the tokens of its responses."""
         row = ranked_row(example, example["row"], self.require_sources, with_images=True)
-        given = example.get("images")
-        images = list(given) if given is not None else [i for i in [example.get("image")] if i is not None]
+        if example.get("images") is not None:
+            images = list(example["images"])
+        else:
+            images = [] if example.get("image") is None else [example["image"]]
         if isinstance(row["prompt"], str):
             eos = self.processor.tokenizer.eos_token or ""
             responses = [text if eos and text.endswith(eos) else text + eos for text in row["responses"]]
@@ -148,41 +150,40 @@ class VisionCollator:
             )
             for response in row["responses"]
         ]
-        # A template may begin an answer in a way that some responses go on from and others do not.
-        start = min((text["prompt"] for text in rendered), key=len)
-        texts = [(text["prompt"] + text["completion"])[len(start) :] for text in rendered]
-        ids = self._encode(texts)
-        return {**row, "row": example["row"], "prompt": start, "response_ids": ids, "images": images}
+        # A template may add text after the prompt that only some of the responses continue.
+        shortest = min((text["prompt"] for text in rendered), key=len)
+        ids = self._encode([(text["prompt"] + text["completion"])[len(shortest) :] for text in rendered])
+        return {**row, "row": example["row"], "prompt": shortest, "response_ids": ids, "images": images}
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [self.processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
 
     def _choose(self, row: dict[str, Any], among: list[int] | None = None) -> dict[str, Any]:
-        """Return the row with at most ``max_responses`` of its responses, or of ``among`` them."""
+        """Return the row with at most ``max_responses`` of its responses, chosen from ``among``."""
         kept = choose_responses(row["scores"], row["from_teacher"], self.max_responses, among)
         return {**row, **{name: [row[name][i] for i in kept] for name in ("response_ids", "scores", "from_teacher")}}
 
     def _fit(self, row: dict[str, Any], prompt_length: int) -> dict[str, Any]:
-        """Return the row with those of its responses that there is room for, or as much of them."""
+        """Return the row with the responses that fit, or with cut ones, for ``truncation_mode``."""
         assert self.max_length is not None
-        room = max(self.max_length - prompt_length, 0)
-        fits = [i for i, ids in enumerate(row["response_ids"]) if len(ids) <= room]
+        limit = max(self.max_length - prompt_length, 0)
+        fits = [i for i, ids in enumerate(row["response_ids"]) if len(ids) <= limit]
         self._count_too_long(row, len(row["response_ids"]) - len(fits))
-        if self.truncation_mode != "drop" and room:
-            return self._choose({**row, "response_ids": [ids[:room] for ids in row["response_ids"]]})
+        if self.truncation_mode != "drop" and limit:
+            return self._choose({**row, "response_ids": [ids[:limit] for ids in row["response_ids"]]})
         if len(fits) >= 2:
             return self._choose(row, fits)
         logger.warning(
             f"Row {row['row']} is not trained on: its prompt with images has {prompt_length} tokens, and max_length="
-            f"{self.max_length} leaves room for fewer than two of its responses. Raise `max_length`, or set it to "
+            f"{self.max_length} has space for fewer than two of its responses. Raise `max_length`, or set it to "
             "`None`."
         )
-        row = self._choose(row)  # a batch has a group for each row; one of equals without tokens adds nothing
+        row = self._choose(row)  # the batch needs a group for each row; equal scores without tokens add nothing
         return {**row, "scores": [0.0] * len(row["scores"]), "response_ids": [[]] * len(row["scores"])}
 
     def _count_too_long(self, row: dict[str, Any], count: int) -> None:
         before, self._too_long = self._too_long, self._too_long + count
-        if len(str(self._too_long)) > len(str(before)) or before == 0 < count:  # at the first, the 10th, the 100th ...
+        if len(str(self._too_long)) > len(str(before)) or before == 0 < count:  # the first, the 10th, the 100th ...
             logger.warning(
                 f"Rows with images: {self._too_long} responses so far were longer than max_length={self.max_length} "
                 f"tokens with their prompt and were {'left out' if self.truncation_mode == 'drop' else 'cut'}, of row "

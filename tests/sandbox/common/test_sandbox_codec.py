@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rrtf_trl.sandbox.common.codec import MAX_DEPTH, MAX_INT_BITS, Malformed, NotPlainData, decode, encode
+from rrtf_trl.sandbox.common.codec import MAX_DEPTH, MAX_INT_BITS, MalformedMessage, NotPlainData, decode, encode
 from rrtf_trl.sandbox.common.compare import same
 
 scalars = (
@@ -58,7 +58,7 @@ def test_round_trip(value: Any) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=60) | st.text('[]{}",:0123456789ltdsfcibT.-eNaI ', max_size=40).map(str.encode))
 def test_hostile_bytes_are_malformed_or_plain(data: bytes) -> None:
-    with contextlib.suppress(Malformed):
+    with contextlib.suppress(MalformedMessage):
         encode(decode(data))
 
 
@@ -87,7 +87,7 @@ def test_hostile_bytes_are_malformed_or_plain(data: bytes) -> None:
     ],
 )
 def test_malformed(data: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedMessage):
         decode(data)
 
 

@@ -198,7 +198,7 @@ def test_no_object_answers_for_a_string(line: str, sandbox: Sandbox) -> None:
 def test_a_method_of_an_unexpected_object_is_not_told_what_is_expected(sandbox: Sandbox) -> None:
     outcome = judge(sandbox, LIAR, ["assert f(2).startswith('fo')"])
     assert outcome.state != "passed"
-    assert "program's word" in outcome.message
+    assert "judge itself" in outcome.message
     # Where the reference gives an object too, its methods are asked.
     right = "class W:\n    def __init__(self, x): self.x = x\n    def over(self, n): return self.x > n\ndef f(x): return W(x)\n"
     assert judge(sandbox, right, ["assert f(2).over(1)"], right, "f").state == "passed"

@@ -1,4 +1,4 @@
-"""Draws and judges on a Ray cluster."""
+"""Samples and judges on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rrtf_trl.chat import ReportsSpending
 from rrtf_trl.feedback import Feedback
 from rrtf_trl.pipeline.executor import LocalExecutor
 from rrtf_trl.records import Candidate, Judgement, Problem, to_json
@@ -18,12 +19,13 @@ from .shards import from_shard, to_shard
 class RayExecutor:
     """An :class:`rrtf_trl.pipeline.executor.Executor` whose workers are Ray actors, on all nodes of a cluster.
 
-    What asks a server, and counts what that costs, is done in this process: the account is here, and the work is not.
+    Samplers and feedback sources that spend money (:class:`rrtf_trl.chat.ReportsSpending`) run in this process, which
+    counts the spending.
 
     Args:
-        address: Of the cluster; ``None`` for what ``RAY_ADDRESS`` says, or a cluster on this machine alone.
-        cpus_per_worker: Processors of a worker; ``None`` for one worker a node, and for drawing one a GPU.
-        shard: Answers that are sent to a worker at a time, for judging. Those to one problem stay together.
+        address: Of the cluster; ``None`` for ``RAY_ADDRESS``, or else a new cluster on this machine.
+        cpus_per_worker: Processors of a worker; ``None`` for one worker on each node, or for sampling on each GPU.
+        shard: Candidates that are sent to a worker at a time, for judging. Those of one problem stay together.
         patience: Seconds without any worker after which to give up.
 
     Raises:
@@ -48,24 +50,24 @@ class RayExecutor:
         self._connected = False
 
     def sample(self, sampler: Sampler, units: Iterable[list[Problem]]) -> Iterator[Samples]:
-        """Yield what ``sampler`` draws for each unit, in the order of the units."""
-        if hasattr(sampler, "describe_spending"):
+        """Yield the samples of ``sampler`` for each unit, in the order of the units."""
+        if isinstance(sampler, ReportsSpending):
             yield from self._local.sample(sampler, units)
             return
         shards = ((number, to_shard(problem=map(to_json, unit))) for number, unit in enumerate(units))
-        early: dict[int, Samples] = {}
+        finished: dict[int, Samples] = {}
         with self._pool(sampler, gpus=True) as pool:
             following = 0
             for number, (shard, skipped) in pool.run("sample", shards):
                 drawn = [Candidate.from_json(row["candidate"]) for row in from_shard(shard)]
-                early[number] = Samples(drawn, skipped)
-                while following in early:
-                    yield early.pop(following)
+                finished[number] = Samples(drawn, skipped)
+                while following in finished:
+                    yield finished.pop(following)
                     following += 1
 
     def judge(self, source: Feedback, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
-        """Yield what ``source`` says of each item, as the shards are done."""
-        if hasattr(source, "describe_spending"):
+        """Yield the judgement of ``source`` on each item, shard by shard as they finish."""
+        if isinstance(source, ReportsSpending):
             yield from self._local.judge(source, items)
             return
         with self._pool(source, gpus=False) as pool:
@@ -98,7 +100,7 @@ class RayExecutor:
             self._connected = True
 
     def _shards(self, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[bytes]:
-        """Yield shards of ``shard`` items or more: the last problem's are all in."""
+        """Yield shards of ``shard`` items or more: a problem's items are never split."""
         problems: list[Any] = []
         candidates: list[Any] = []
         for _, group in itertools.groupby(items, key=lambda item: item[0].task_id):

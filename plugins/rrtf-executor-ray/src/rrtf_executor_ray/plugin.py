@@ -1,4 +1,4 @@
-"""What this package adds to rrtf-trl. It is imported whenever `rrtf` starts, so it imports nothing heavy."""
+"""The plugin of rrtf-trl. It is imported whenever `rrtf` starts, so it imports nothing heavy."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,5 +17,5 @@ def rrtf_executors() -> Targets:
 
 @hookimpl
 def rrtf_config_paths() -> Sequence[str | Path]:
-    """Return the folder of its configuration."""
+    """Return the folder of the configuration."""
     return ["pkg://rrtf_executor_ray.conf"]

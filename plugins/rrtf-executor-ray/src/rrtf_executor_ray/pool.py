@@ -1,4 +1,4 @@
-"""Workers on all nodes of a cluster, shards handed out to them, and those of a node that died handed out again."""
+"""Workers on all nodes of a cluster; the shards of a node that died are assigned to other workers."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ _DIED = (
     ObjectLostError,
     WorkerCrashedError,
 )
-_EACH = 2  # shards that a worker has in hand: one that it works on, one that waits
-_ATTEMPTS = 5  # workers that one shard may lose before it is taken for the cause
-_LOOK = 2.0  # seconds between looks for nodes that have joined or died
+_SHARDS_PER_WORKER = 2  # one that it works on, one that waits
+_ATTEMPTS = 5  # workers that may die on one shard before the shard counts as the cause
+_POLL = 2.0  # seconds between checks for nodes that have joined or died
 
 
 class Pool:
     """Workers for one stage; use it in a ``with`` statement.
 
-    A node that joins gets workers. What a worker had in hand when it died is handed to another one, and of a shard
-    that was tried twice one result is taken: so nothing is lost and nothing doubled.
+    A node that joins gets workers. The shards of a worker that died are assigned to others, and a shard that was run
+    twice gives one result: no result is lost or duplicated.
 
     Args:
-        maker: The sampler or the source that the workers have.
-        cpus: Processors of a worker; ``None`` for one worker a node, or with ``gpus`` one a GPU.
-        gpus: Whether a worker takes a GPU, on nodes that have some.
+        maker: The sampler or the feedback source of the workers.
+        cpus: Processors of a worker; ``None`` for one worker on each node, or with ``gpus`` on each GPU.
+        gpus: Whether a worker gets a GPU, on nodes that have some.
         patience: Seconds without any worker after which to give up.
     """
 
@@ -54,9 +54,9 @@ class Pool:
         self.cpus, self.gpus, self.patience = cpus, gpus, patience
         self._maker = ray.put(maker)
         self._nodes: dict[str, list[Any]] = {}  # node -> its workers
-        self._starting: dict[Any, Any] = {}  # what tells that a worker is ready -> the worker
-        self._ready: dict[Any, int] = {}  # worker -> shards that it has in hand
-        self._looked = 0.0
+        self._starting: dict[Any, Any] = {}  # result of `Worker.ready` -> the worker
+        self._ready: dict[Any, int] = {}  # worker -> its number of assigned shards
+        self._last_poll = 0.0
         self._failed = 0  # workers in a row that did not start
 
     def __enter__(self) -> Pool:
@@ -70,14 +70,14 @@ class Pool:
         self._ready.clear()
 
     def run(self, method: str, shards: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, Any]]:
-        """Yield what each shard gave, with its key, as they are done.
+        """Yield the key and the result of each shard, as they finish.
 
         Args:
             method: Of :class:`Worker`.
-            shards: Each with a key; taken as there is room.
+            shards: Each with a key; read as workers need them.
 
         Raises:
-            UserError: If there is no worker for long, or a shard's workers die again and again.
+            UserError: If there was no worker for ``patience`` seconds, or several workers died on one shard.
         """
         source = iter(shards)
         again: list[tuple[Any, bytes, int]] = []
@@ -85,17 +85,17 @@ class Pool:
         exhausted = False
         waiting_since = time.monotonic()
         while True:
-            self._look()
+            self._update_nodes()
             for worker in sorted(self._ready, key=self._ready.__getitem__):
-                while self._ready[worker] < _EACH and (again or not exhausted):
+                while self._ready[worker] < _SHARDS_PER_WORKER and (again or not exhausted):
                     if again:
                         key, shard, attempt = again.pop()
                     else:
-                        taken = next(source, None)
-                        if taken is None:
+                        following = next(source, None)
+                        if following is None:
                             exhausted = True
                             break
-                        key, shard, attempt = *taken, 1
+                        key, shard, attempt = *following, 1
                     result = getattr(worker, method).remote(shard)
                     running[result] = (worker, key, shard, attempt)
                     self._ready[worker] += 1
@@ -105,16 +105,16 @@ class Pool:
                 waiting_since = time.monotonic()
             elif time.monotonic() - waiting_since > self.patience:
                 raise UserError(
-                    f"executor=ray: no node had room for a worker in {self.patience:.0f} s: {_room()}; set "
-                    "executor.cpus_per_worker to what a node has free, or executor.patience to a longer wait"
+                    f"executor=ray: no node had free resources for a worker in {self.patience:.0f} s: {_resources()}; "
+                    "set executor.cpus_per_worker to what a node has free, or executor.patience to a longer wait"
                 )
             done, _ = (
-                ray.wait([*running, *self._starting], num_returns=1, timeout=_LOOK)
+                ray.wait([*running, *self._starting], num_returns=1, timeout=_POLL)
                 if (running or self._starting)
                 else ([], [])
             )
             if not done and not running and not self._starting:
-                time.sleep(_LOOK)
+                time.sleep(_POLL)
             for result in done:
                 if result in self._starting:
                     self._started(result)
@@ -131,25 +131,25 @@ class Pool:
                             f"{_last_line(error)}"
                         ) from error
                     again.append((key, shard, attempt + 1))
-                    self._forget(worker)
+                    self._drop(worker)
                     continue
                 if worker in self._ready:
                     self._ready[worker] -= 1
                 yield key, value
 
-    def _look(self) -> None:
-        """Start workers on nodes that have none, and forget those of nodes that are gone."""
-        if time.monotonic() - self._looked < _LOOK:
+    def _update_nodes(self) -> None:
+        """Start workers on new nodes, and drop those of dead nodes."""
+        if time.monotonic() - self._last_poll < _POLL:
             return
-        self._looked = time.monotonic()
+        self._last_poll = time.monotonic()
         nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-        for gone in self._nodes.keys() - nodes.keys():
-            for worker in list(self._nodes[gone]):
-                self._forget(worker)
-            del self._nodes[gone]
-        for node, room in nodes.items():
+        for dead in self._nodes.keys() - nodes.keys():
+            for worker in list(self._nodes[dead]):
+                self._drop(worker)
+            del self._nodes[dead]
+        for node, resources in nodes.items():
             workers = self._nodes.setdefault(node, [])
-            count, options = self._share(room)
+            count, options = self._workers_of(resources)
             while len(workers) < count:
                 here = NodeAffinitySchedulingStrategy(node, soft=False)
                 actor = ray.remote(Worker).options(scheduling_strategy=here, **options)
@@ -157,9 +157,9 @@ class Pool:
                 workers.append(worker)
                 self._starting[worker.ready.remote()] = worker
 
-    def _share(self, room: dict[str, float]) -> tuple[int, dict[str, float]]:
-        """Return how many workers a node gets, and what each takes of it."""
-        cpus, gpus = room.get("CPU", 0.0), int(room.get("GPU", 0)) if self.gpus else 0
+    def _workers_of(self, resources: dict[str, float]) -> tuple[int, dict[str, float]]:
+        """Return how many workers a node gets, and the Ray options of each."""
+        cpus, gpus = resources.get("CPU", 0.0), int(resources.get("GPU", 0)) if self.gpus else 0
         if cpus < (self.cpus or 1):
             return 0, {}
         if self.cpus is not None:
@@ -175,7 +175,7 @@ class Pool:
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, Exception) else error) from None
         except _DIED as error:
-            self._forget(worker)
+            self._drop(worker)
             self._failed += 1
             if self._failed == _ATTEMPTS:
                 raise UserError(
@@ -185,8 +185,8 @@ class Pool:
         self._failed = 0
         self._ready[worker] = 0
 
-    def _forget(self, worker: Any) -> None:
-        """Count no more on a worker; its node gets another one, if it lives."""
+    def _drop(self, worker: Any) -> None:
+        """Drop a dead worker; its node gets another one, if it is alive."""
         self._ready.pop(worker, None)
         self._starting = {result: other for result, other in self._starting.items() if other is not worker}
         for workers in self._nodes.values():
@@ -198,6 +198,6 @@ def _last_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[-1]
 
 
-def _room() -> str:
+def _resources() -> str:
     nodes = [node for node in ray.nodes() if node["Alive"]]
     return f"{len(nodes)} nodes with {ray.cluster_resources().get('CPU', 0):g} processors in all"

@@ -1,4 +1,4 @@
-"""What goes to a worker and comes back: rows as Parquet, in memory."""
+"""The messages to and from a worker: rows as Parquet, in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.parquet
 
 
 def to_shard(**columns: Iterable[Any]) -> bytes:
-    """Return columns of JSON values as a Parquet file; what repeats, such as a problem, is there once."""
+    """Return columns of JSON values as a Parquet file; repeated values, such as a problem, are stored once."""
     table = pyarrow.table({name: [json.dumps(value) for value in values] for name, values in columns.items()})
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer, compression="zstd")

@@ -1,4 +1,4 @@
-"""What runs on the nodes."""
+"""The actor that runs on the nodes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Worker:
     """A Ray actor with a sampler or a feedback source; a model that it loads stays loaded until the actor ends.
 
     Args:
-        maker: The sampler or the source.
-        folder: Where the run was started: relative paths, such as that of the trained policy, begin there. It is on a
-            file system that the nodes share, or there is nothing of it that they need.
+        maker: The sampler or the feedback source.
+        folder: The run's working directory, for relative paths such as that of the trained policy; it is used if it
+            exists on the node.
     """
 
     def __init__(self, maker: Sampler | Feedback, folder: str) -> None:
@@ -27,15 +27,15 @@ class Worker:
         self.maker: Any = maker
 
     def ready(self) -> None:
-        """Answer, which an actor does as soon as it has its place."""
+        """Return, as soon as the actor is running."""
 
     def sample(self, shard: bytes) -> tuple[bytes, dict[str, str]]:
-        """Draw for one unit; return a shard of candidates, and what was skipped."""
+        """Sample one unit; return a shard of candidates, and the reasons of skipped problems."""
         samples = self.maker.sample([Problem.from_json(row["problem"]) for row in from_shard(shard)])
         return to_shard(candidate=map(to_json, samples.candidates)), samples.skipped
 
     def judge(self, shard: bytes) -> tuple[bytes, Exception | None]:
-        """Judge; return a shard of judgements, and what ended the judging early."""
+        """Judge a shard; return a shard of judgements, and the error that ended it early, or ``None``."""
         rows = from_shard(shard)
         items = ((Problem.from_json(row["problem"]), Candidate.from_json(row["candidate"])) for row in rows)
         judgements = []

@@ -1,1 +1,1 @@
-"""Lint and complexity as a tie-break among right answers, for rrtf-trl."""
+"""Lint and complexity as a tie-break among passing candidates, for rrtf-trl."""

@@ -1,4 +1,4 @@
-"""Judges answers by what ruff finds in them: one call of ruff for a whole batch."""
+"""Judges candidates by ruff's findings, with one call of ruff for each batch."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _POINTS = re.compile(r"\((\d+) > 0\)")
 
 
 class Ruff:
-    """Prefers answers in which ruff finds less, and that are less complex.
+    """Prefers candidates with fewer findings of ruff and less complexity.
 
-    The score is minus the findings, minus ``complexity_weight`` for each point of McCabe's complexity (IEEE
-    Transactions on Software Engineering, 1976) beyond 1 of each function. An answer that is no program gets no
-    score. Comments that would silence ruff are not heeded, and no configuration of this machine is.
+    The score is minus the number of findings, minus ``complexity_weight`` for each point of McCabe's complexity (IEEE
+    Transactions on Software Engineering, 1976) above 1 of each function. A candidate that is not a program gets no
+    score. ``noqa`` comments and configuration files are ignored.
 
     Args:
         select: Rules, or prefixes of their names.
         ignore: Rules to leave out of them.
-        complexity_weight: What a point of complexity counts; 0 leaves complexity out.
-        batch_size: Answers that one call of ruff reads.
+        complexity_weight: The cost of a point of complexity; 0 ignores complexity.
+        batch_size: Candidates in one call of ruff.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -51,7 +51,7 @@ class Ruff:
         for option, rules in (("select", select), ("ignore", ignore)):
             for rule in rules:
                 if not _RULE.fullmatch(rule):
-                    raise ValueError(f"{option}: {rule!r} is no rule of ruff's, nor the beginning of one")
+                    raise ValueError(f"{option}: {rule!r} is not a rule of ruff or a prefix of one")
         if complexity_weight < 0:
             raise ValueError(f"complexity_weight must not be negative, got {complexity_weight}")
         if batch_size < 1:
@@ -61,7 +61,7 @@ class Ruff:
         self.batch_size = batch_size
 
     def identity(self) -> dict[str, Any]:
-        """Return the rules, the weight, and ruff's version, which decides what it finds."""
+        """Return the rules, the weight, and ruff's version, which decides the findings."""
         return {
             "feedback": self.name,
             "ruff": metadata.version("ruff"),
@@ -71,7 +71,7 @@ class Ruff:
         }
 
     def check(self, problem: Problem) -> None:
-        """Take any problem."""
+        """Accept any problem."""
 
     def judge(self, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
         """Yield one judgement for each item, batch by batch.
@@ -85,7 +85,7 @@ class Ruff:
                 yield self._judgement(candidate, findings)
 
     def _findings(self, programs: list[str]) -> list[list[dict[str, Any]]]:
-        """Return what ruff finds in each program."""
+        """Return ruff's findings in each program."""
         from ruff.__main__ import find_ruff_bin
 
         with tempfile.TemporaryDirectory(prefix="rrtf-ruff-") as folder:
@@ -104,9 +104,9 @@ class Ruff:
         return found
 
     def _judgement(self, candidate: Candidate, findings: list[dict[str, Any]]) -> Judgement:
-        # A file that is no program has findings without the name of a rule, or with one that is no rule's.
+        # For a file that is not a program, the code of a finding is missing or is not a rule.
         if any(not finding["code"] or not _RULE.fullmatch(finding["code"]) for finding in findings):
-            return Judgement(candidate.candidate_id, self.name, None, None, {"abstained": "it is no program"})
+            return Judgement(candidate.candidate_id, self.name, None, None, {"abstained": "it is not a program"})
         counts = Counter(finding["code"] for finding in findings if finding["code"] != _COMPLEXITY)
         points = [_POINTS.search(finding["message"]) for finding in findings if finding["code"] == _COMPLEXITY]
         complexity = sum(int(match.group(1)) - 1 for match in points if match)

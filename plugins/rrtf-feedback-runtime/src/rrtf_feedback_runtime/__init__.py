@@ -1,1 +1,1 @@
-"""Speed and memory of right answers as a tie-break, for rrtf-trl."""
+"""Speed and memory of passing candidates as a tie-break, for rrtf-trl."""

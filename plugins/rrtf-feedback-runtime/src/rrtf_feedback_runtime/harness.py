@@ -1,14 +1,14 @@
-"""What runs in the sandbox to measure an answer. Its text is sent there; nothing else of it is used here.
+"""The function that measures a candidate in the sandbox; its source text is sent there.
 
-It shares a process with the answer, which could lie to it. The answer has passed its tests before, in another process
-where it could not; what it can gain here is a better place among those that pass.
+It shares a process with the candidate, which could falsify the measurement. But the candidate has passed its tests
+before, in another process where it could not cheat; it can only gain a better place among passing candidates.
 """
 
-from typing import Any  # in quotes below: what is sent has no imports around it
+from typing import Any  # in quotes below, because the sent text has no imports
 
 
 def measure(mode: str, source: str, entry: str, kind: str, tests: "Any") -> str:
-    """Return ``WORK PEAK``: instructions, or time as a multiple of a known loop's in millionths; and bytes."""
+    """Return ``WORK PEAK``: instructions, or time in millionths of a reference loop's; and peak memory in bytes."""
     import sys
     import time
     import tracemalloc

@@ -1,4 +1,4 @@
-"""Judges answers that pass their tests by the work and the memory that the tests' calls take."""
+"""Judges passing candidates by the work and the memory of the tests' calls."""
 
 from __future__ import annotations
 
@@ -20,29 +20,28 @@ from . import harness
 
 Measure = Literal["instructions", "time"]
 
-_VERSION = 1  # raised when the harness comes to measure otherwise
+_VERSION = 1  # raised when measurements change
 _HARNESS = inspect.getsource(harness.measure)
 _MEASURED = re.compile(r"'(\d+) (\d+)'")
 
 
 class Runtime:
-    """Prefers right answers that are fast and need little memory.
+    """Prefers passing candidates that are fast and need little memory.
 
-    An answer is tested first; one that does not pass gets no score. Then the calls of its tests are run again, in the
-    sandbox, ``repeats`` times in processes of their own, and the medians count. The score is minus the binary
-    logarithm of the work, minus ``memory_weight`` times that of the peak of memory in KiB: a doubling costs 1, or
-    ``memory_weight``.
+    A candidate is tested first; one that does not pass gets no score. Then the calls of its tests are run again
+    in the sandbox, ``repeats`` times in separate processes, and the medians count. The score is
+    ``-log2(work) - memory_weight * log2(peak memory in KiB)``.
 
     Args:
-        measure: ``instructions`` counts the instructions of Python's own virtual machine that the answer executes: the
-            same number each time, but a call into C is one of them whatever it does. ``time`` takes the median of five
-            times, each as a multiple of a loop of known work beside it, and rounds to a third of a doubling.
-        memory_weight: What a doubling of memory counts; 0 leaves memory out.
-        repeats: How often an answer is measured.
+        measure: ``instructions`` counts the bytecode instructions that the candidate executes: reproducible, but a
+            call into C counts as one. ``time`` is the median of five times, each divided by that of a reference loop,
+            rounded to a third of a doubling.
+        memory_weight: The cost of a doubling of memory; 0 ignores memory.
+        repeats: How often a candidate is measured.
         timeout: Seconds of processor time that a measurement may take.
         memory_mb: Memory that one may take, in MiB.
-        workers: Measurements at a time; by default one a processor core.
-        batch_size: Answers that are tested, and then measured, together.
+        workers: Measurements at a time; by default one for each processor core.
+        batch_size: Candidates that are tested, and then measured, together.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -70,13 +69,13 @@ class Runtime:
         self.timeout, self.memory_mb, self.workers, self.batch_size = timeout, memory_mb, workers, batch_size
 
     def identity(self) -> dict[str, Any]:
-        """Return all options that decide a judgement, the harness's version, and Python's, whose work it is."""
+        """Return all options that decide a judgement, and the versions of the harness and of Python."""
         names = ("measure", "memory_weight", "repeats", "timeout", "memory_mb")
         options = {name: getattr(self, name) for name in names}
         return {"feedback": self.name, "version": _VERSION, "python": "{}.{}".format(*sys.version_info), **options}
 
     def check(self, problem: Problem) -> None:
-        """Take any problem: where its tests are not calls of a function, its answers get no score."""
+        """Accept any problem; if its tests do not call a function, its candidates get no score."""
 
     def judge(self, items: Iterable[tuple[Problem, Candidate]]) -> Iterator[Judgement]:
         """Yield one judgement for each item, batch by batch."""
@@ -91,7 +90,7 @@ class Runtime:
                 if isinstance(found, tuple):
                     yield self._judgement(candidate, *found)
                 else:
-                    not_calls = f"tests of kind {problem.tests.kind} are no calls of a function"
+                    not_calls = f"tests of kind {problem.tests.kind} do not call a function"
                     why = found or ("it does not pass its tests" if is_called(problem) else not_calls)
                     yield Judgement(candidate.candidate_id, self.name, None, None, {"abstained": why})
 
@@ -113,7 +112,7 @@ class Runtime:
         return {**medians, **failed}
 
     def _job(self, problem: Problem, candidate: Candidate) -> Job:
-        """Return a job whose program measures, and whose one test fails: what it "got" is what was measured."""
+        """Return a job whose program measures, and whose one test fails: its outcome's ``got`` is the measurement."""
         tests = problem.tests
         if isinstance(tests, CaseTests):
             body: Any = [{key: case[key] for key in ("args", "kwargs") if key in case} for case in tests.cases]
@@ -132,10 +131,10 @@ class Runtime:
             steps = round(3 * steps) / 3
         kib = max(1, math.ceil(peak / 1024))
         score = -(steps + self.memory_weight * math.log2(kib))
-        told = {"instructions": int(work)} if self.measure == "instructions" else {"loops": round(work / 1e6, 3)}
-        return Judgement(candidate.candidate_id, self.name, None, round(score, 6), {**told, "peak_kib": kib})
+        detail = {"instructions": int(work)} if self.measure == "instructions" else {"loops": round(work / 1e6, 3)}
+        return Judgement(candidate.candidate_id, self.name, None, round(score, 6), {**detail, "peak_kib": kib})
 
 
 def is_called(problem: Problem) -> bool:
-    """Return whether a problem's tests call a function of the answer."""
+    """Return whether a problem's tests call a function of the candidate."""
     return isinstance(problem.tests, CaseTests | CheckTests | AssertTests)

@@ -1,4 +1,4 @@
-"""What this package adds to rrtf-trl."""
+"""The plugin of rrtf-trl. It is imported whenever `rrtf` starts, so it imports nothing heavy."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ RRTF_CONTRACT = 1
 
 @hookimpl
 def rrtf_feedback() -> Targets:
-    """Return the source of judgements by its name."""
+    """Return the feedback source by its name."""
     return {"runtime": "rrtf_feedback_runtime.judge:Runtime"}
 
 
 @hookimpl
 def rrtf_config_paths() -> Sequence[str | Path]:
-    """Return the folder of its configuration."""
+    """Return the folder of the configuration."""
     return ["pkg://rrtf_feedback_runtime.conf"]

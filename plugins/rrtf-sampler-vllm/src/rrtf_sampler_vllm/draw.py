@@ -1,4 +1,4 @@
-"""Sample with a vLLM engine in this process's own GPUs."""
+"""Samples with a vLLM engine on this machine's GPUs."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from typing import Any
 from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError
 from rrtf_trl.models.identity import model_identity
-from rrtf_trl.models.tokenize import encode_prompt
-from rrtf_trl.programs.extract import extract_code
 from rrtf_trl.records import Candidate, Problem, Source, content_hash
 from rrtf_trl.samplers.base import Samples
+from rrtf_trl.samplers.candidates import encode_prompts, make_candidate
 from rrtf_trl.samplers.decoding import Decoding
 
 
 class VLLMSampler:
-    """Draws with vLLM's offline engine, which is built when it is first needed and let go by :meth:`close`.
+    """Samples with vLLM's offline engine, which is built on first use and freed by :meth:`close`.
 
-    A draw's random numbers depend on the seed and its problem alone, not on its batch.
+    The random numbers of a sample depend on the seed and its problem, not on the batch.
 
     Args:
         model: Path or hub id of a causal language model, or ``embedded``.
-        n: Draws a prompt for each temperature.
+        n: Samples for each prompt and temperature.
         temperatures: One or several; 0 is greedy decoding.
         top_ps: Nucleus sampling, one value for all temperatures or one for each.
-        max_new_tokens: Most tokens of an answer; less where the model's window ends before.
-        seed: Decides the draws.
+        max_new_tokens: Most tokens of a response; fewer if the model's window ends before.
+        seed: Decides the samples.
         source: ``student`` for the policy that is trained, ``teacher`` for a stronger model.
-        batch_size: Problems a call; vLLM makes its own batches of them, so it may be large.
+        batch_size: Problems in a call; vLLM batches them itself, so it may be large.
         engine: Further arguments of ``vllm.LLM``, for instance ``tensor_parallel_size``,
             ``gpu_memory_utilization``, ``max_model_len``, ``dtype`` or ``quantization``.
 
@@ -76,12 +75,12 @@ class VLLMSampler:
         }
 
     def sample(self, problems: list[Problem]) -> Samples:
-        """Draw for each problem at each temperature; problems that fill the model's window are skipped."""
+        """Sample each problem at each temperature; problems that fill the model's window are skipped."""
         from vllm import SamplingParams
 
         llm = self._load()
         window = llm.llm_engine.model_config.max_model_len
-        samples, encoded = self._encode(problems, llm.get_tokenizer(), window)
+        samples, encoded = encode_prompts(problems, llm.get_tokenizer(), self.model, window)
         tasks = [
             (problem, ids, position, settings)
             for problem, ids in encoded
@@ -100,7 +99,7 @@ class VLLMSampler:
         return samples
 
     def close(self) -> None:
-        """Let the engine go, and the memory that it holds."""
+        """Free the engine and its memory."""
         if self._llm is None:
             return
         import torch
@@ -114,7 +113,7 @@ class VLLMSampler:
             torch.cuda.empty_cache()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the engine here: where this goes, another is built."""
+        """Leave the engine out; the copy builds its own."""
         return {**vars(self), "_llm": None}
 
     def _load(self) -> Any:
@@ -124,23 +123,10 @@ class VLLMSampler:
             self._llm = LLM(model=self.model, seed=self.decoding.seed, **self.engine)
         return self._llm
 
-    def _encode(
-        self, problems: list[Problem], tokenizer: Any, window: int
-    ) -> tuple[Samples, list[tuple[Problem, list[int]]]]:
-        """Return the prompts as tokens, and the problems that are skipped for their length."""
-        samples, encoded = Samples(), []
-        for problem in problems:
-            ids = encode_prompt(problem, tokenizer, self.model)
-            if len(ids) >= window:
-                samples.skipped[problem.task_id] = f"the prompt has {len(ids)} tokens, the model's window {window}"
-            else:
-                encoded.append((problem, ids))
-        return samples, encoded
-
     def _options(
         self, problem: Problem, prompt_tokens: int, position: int, settings: tuple[float, float, int], window: int
     ) -> dict[str, Any]:
-        """Return the fields of vLLM's ``SamplingParams`` for a prompt; draw i of it gets the seed plus i."""
+        """Return the fields of vLLM's ``SamplingParams`` for a prompt; sample i of it gets the seed plus i."""
         temperature, top_p, draws = settings
         return {
             "n": draws,
@@ -152,24 +138,20 @@ class VLLMSampler:
 
     def _candidates(self, problem: Problem, settings: tuple[float, float, int], output: Any) -> list[Candidate]:
         """Return the candidates of one ``RequestOutput``."""
-        candidates = []
-        for index, draw in enumerate(output.outputs):
-            extracted = extract_code(draw.text, problem.prompt, problem.entry_point)
-            candidates.append(
-                Candidate.create(
-                    task_id=problem.task_id,
-                    response=draw.text,
-                    code=extracted.code,
-                    source=self.source,
-                    model=Path(self.model).name,
-                    sampling={
-                        "temperature": settings[0],
-                        "top_p": settings[1],
-                        "seed": self.decoding.seed,
-                        "index": index,
-                        "max_new_tokens": self.decoding.max_new_tokens,
-                    },
-                    finish_reason="stop" if draw.finish_reason == "stop" or extracted.ended else "length",
-                )
+        return [
+            make_candidate(
+                problem,
+                sample.text,
+                stopped=sample.finish_reason == "stop",
+                source=self.source,
+                model=Path(self.model).name,
+                sampling={
+                    "temperature": settings[0],
+                    "top_p": settings[1],
+                    "seed": self.decoding.seed,
+                    "index": index,
+                    "max_new_tokens": self.decoding.max_new_tokens,
+                },
             )
-        return candidates
+            for index, sample in enumerate(output.outputs)
+        ]

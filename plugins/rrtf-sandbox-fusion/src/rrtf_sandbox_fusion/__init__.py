@@ -1,1 +1,1 @@
-"""Unit tests judged by a SandboxFusion server, for rrtf-trl."""
+"""Unit tests run by a SandboxFusion server, for rrtf-trl."""

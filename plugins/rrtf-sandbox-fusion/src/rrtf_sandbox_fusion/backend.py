@@ -1,4 +1,4 @@
-"""Judges sandbox jobs by a SandboxFusion server."""
+"""Runs sandbox jobs on a SandboxFusion server."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rrtf_trl.sandbox.common.compare import first_difference, same
 from . import programs
 from .client import Client, NotAnswered, Ran
 
-_VERSION = 1  # raised when it comes to judge otherwise
+_VERSION = 1  # raised when outcomes change
 _COMPILE_ERRORS = ("SyntaxError", "IndentationError", "TabError")
 
 
 class _Failure(NamedTuple):
-    """The first failure: its message, the case, and the exception that ended it."""
+    """The first failure: its message, the case, and the exception's name."""
 
     message: str = ""
     case: int | None = None
@@ -27,17 +27,17 @@ class _Failure(NamedTuple):
 
 
 class SandboxFusion:
-    """An :class:`rrtf_trl.sandbox.SandboxBackend` that has SandboxFusion's ``/run_code`` run the programs.
+    """An :class:`rrtf_trl.sandbox.SandboxBackend` that runs the programs with SandboxFusion's ``/run_code``.
 
-    Calls with expected results, simple asserts, and whole programs are judged here by what comes back: ``strict``.
-    Other tests run beside the program there, and their outcome says so: ``weak``, which ``unit_tests`` does not take.
+    The results of calls, simple asserts and whole programs are compared on this machine: ``strict`` outcomes. Other
+    tests run on the server in the program's own process: ``weak`` outcomes, which ``unit_tests`` refuses.
 
     Args:
         url: The server's address.
         concurrency: Requests at a time.
         timeout: Seconds that a program may run, for each request.
         memory_mb: Memory that it may take, in MiB.
-        retries: Tries after a fault of the server's; what fails then is ``infrastructure``.
+        retries: Tries after an error of the server; the outcome after that is ``infrastructure``.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -56,7 +56,7 @@ class SandboxFusion:
         self.client = Client(url, timeout, memory_mb, retries)
 
     def identity(self) -> dict[str, Any]:
-        """Return its name and version, and the limits; servers are taken to be alike."""
+        """Return the name, the version and the limits; all servers count as equal."""
         limits = {"timeout": self.client.timeout, "memory_mb": self.client.memory_mb}
         return {"executor": "sandboxfusion", "version": _VERSION, **limits}
 
@@ -67,14 +67,14 @@ class SandboxFusion:
         pass
 
     def run_many(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Judge jobs as they come, twice ``concurrency`` of them in hand at most; yield one outcome for each."""
+        """Yield one outcome for each job, as they finish; at most twice ``concurrency`` jobs are read ahead."""
         source = iter(jobs)
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="sandboxfusion")
         pending: set[Future[Outcome]] = set()
         try:
             while True:
-                room = 2 * self.concurrency - len(pending)
-                pending |= {pool.submit(self.judge, job) for job in itertools.islice(source, room)}
+                free = 2 * self.concurrency - len(pending)
+                pending |= {pool.submit(self.judge, job) for job in itertools.islice(source, free)}
                 if not pending:
                     return
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -83,7 +83,7 @@ class SandboxFusion:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def judge(self, job: Job) -> Outcome:
-        """Judge one job."""
+        """Return the outcome of one job."""
         tests = job.tests
         if isinstance(tests, AssertTests):
             tests = programs.as_cases(tests, job.entry_point) or tests
@@ -93,12 +93,12 @@ class SandboxFusion:
             if isinstance(tests, StdioTests):
                 return self._programs(job, tests)
             if isinstance(tests, CheckTests | AssertTests):
-                return self._beside(job)
+                return self._in_process(job)
         except NotAnswered as error:
             return self._outcome(job, "infrastructure", 0, 0, str(error), 0.0)
-        raise ValueError(f"job {job.job_id}: SandboxFusion judges no tests of kind {tests.kind!r}")
+        raise ValueError(f"job {job.job_id}: SandboxFusion cannot run tests of kind {tests.kind!r}")
 
-    # -- Ways to judge -----------------------------------------------------------------------------------
+    # -- Kinds of tests ----------------------------------------------------------------------------------
 
     def _calls(self, job: Job, tests: CaseTests) -> Outcome:
         program, stdin, mark = programs.called(job, tests)
@@ -112,7 +112,7 @@ class SandboxFusion:
             return self._outcome(job, "runtime_error", 0, total, str(found["load_error"])[:500], ran.seconds)
         answers = found.get("answers")
         if not isinstance(answers, list) or len(answers) != total:
-            return self._outcome(job, "refused", 0, total, "it told something else than its answers", ran.seconds)
+            return self._outcome(job, "refused", 0, total, "it printed something other than its answers", ran.seconds)
         passed, first, raised = 0, _Failure(), False
         for number, (case, answer) in enumerate(zip(tests.cases, answers, strict=True)):
             wrong = _wrong(case["expected"], answer, tests.atol)
@@ -148,8 +148,8 @@ class SandboxFusion:
                 break
         return self._outcome(job, state, passed, len(tests.stdio), first, seconds)
 
-    def _beside(self, job: Job) -> Outcome:
-        program, mark = programs.beside(job)
+    def _in_process(self, job: Job) -> Outcome:
+        program, mark = programs.with_tests(job)
         ran = self.client.run(program)
         if ran.status == "Finished" and mark in ran.stdout:
             return self._outcome(job, "passed", 1, 1, "", ran.seconds, "weak")
@@ -185,7 +185,7 @@ class SandboxFusion:
 
 
 def _wrong(expected: Any, answer: Any, atol: float) -> str:
-    """Say what is wrong with an answer, or nothing."""
+    """Return what is wrong with an answer; empty if it is right."""
     if isinstance(answer, str):
         return answer
     try:

@@ -1,4 +1,4 @@
-"""Talks to a SandboxFusion server: one request, with tries after faults."""
+"""Sends requests to a SandboxFusion server, with retries after errors."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class NotAnswered(RuntimeError):
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of a program.
+    """The result of a program.
 
     Args:
         status: ``Finished``, ``Error`` or ``TimeLimitExceeded``.
         code: Its exit status, or ``None``.
-        stdout: What it printed.
-        stderr: What it printed there.
-        seconds: What it took.
+        stdout: Its standard output.
+        stderr: Its standard error.
+        seconds: Its run time.
     """
 
     status: str
@@ -41,8 +41,8 @@ class Client:
         url: Its address, without ``/run_code``.
         timeout: Seconds that a program may run.
         memory_mb: Memory that it may take.
-        retries: Tries after a fault of the server's.
-        first_wait: Seconds before the first of them; the next ones double.
+        retries: Tries after an error of the server.
+        first_wait: Seconds before the first of them; each next one waits twice as long.
     """
 
     url: str
@@ -73,7 +73,7 @@ class Client:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 cause = f"{type(error).__name__}: {error}"
                 if isinstance(error, urllib.error.HTTPError) and error.code in (400, 401, 403, 404, 422):
-                    break  # it would say the same again
+                    break  # a retry would fail in the same way
         raise NotAnswered(f"{self.url}/run_code: {cause}")
 
     def _post(self, body: bytes) -> Any:

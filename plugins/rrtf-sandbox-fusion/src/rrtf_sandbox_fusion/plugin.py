@@ -1,4 +1,4 @@
-"""What this package adds to rrtf-trl: a file of configuration that has `unit_tests` judge elsewhere."""
+"""The plugin of rrtf-trl: a configuration file that makes `unit_tests` run on the server."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,5 +10,5 @@ RRTF_CONTRACT = 1
 
 @hookimpl
 def rrtf_config_paths() -> Sequence[str | Path]:
-    """Return the folder of its configuration."""
+    """Return the folder of the configuration."""
     return ["pkg://rrtf_sandbox_fusion.conf"]

@@ -1,7 +1,7 @@
-"""The programs that are sent, and what is read of what they print.
+"""The programs that are sent to the server, and the reading of their output.
 
-The answers of a function come back and are compared here, where the program cannot reach: so a verdict is ``strict``.
-Tests that can only run beside the program (``check``, asserts that are more than one call and one value) are ``weak``.
+A function's answers are compared on this machine, which the program cannot influence: these outcomes are ``strict``.
+Tests that must run in the program's process (``check``, asserts other than one call and one value) are ``weak``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rrtf_trl.sandbox import Job
 _CALLS = """\
 import io, json, os, sys
 _out = os.fdopen(os.dup(1), "w")
-_said = json.loads(sys.stdin.read())
+_request = json.loads(sys.stdin.read())
 sys.stdout = sys.stderr = io.StringIO()
 
 def _tagged(value, depth=0):
@@ -30,28 +30,28 @@ def _tagged(value, depth=0):
         return {"d": [[_tagged(k, depth + 1), _tagged(v, depth + 1)] for k, v in value.items()]}
     return {"o": type(value).__name__}
 
-def _tell(answers):
-    _out.write(_said["mark"] + json.dumps(answers) + "\\n")
+def _print_and_exit(answers):
+    _out.write(_request["mark"] + json.dumps(answers) + "\\n")
     _out.flush()
     os._exit(0)
 
 try:
-    _code = compile(_said["code"], "solution.py", "exec", dont_inherit=True)
+    _code = compile(_request["code"], "solution.py", "exec", dont_inherit=True)
 except (SyntaxError, ValueError) as error:
-    _tell({"compile_error": f"{type(error).__name__}: {error}"})
+    _print_and_exit({"compile_error": f"{type(error).__name__}: {error}"})
 _names = {"__name__": "solution"}
 try:
     exec(_code, _names)
-    _function = _names[_said["entry"]]
+    _function = _names[_request["entry"]]
 except BaseException as error:
-    _tell({"load_error": f"{type(error).__name__}: {error}"})
+    _print_and_exit({"load_error": f"{type(error).__name__}: {error}"})
 _answers = []
-for _case in _said["cases"]:
+for _case in _request["cases"]:
     try:
         _answers.append([_tagged(_function(*_case["args"], **_case["kwargs"]))])
     except BaseException as error:
         _answers.append(f"{type(error).__name__}: {error}"[:500])
-_tell({"answers": _answers})
+_print_and_exit({"answers": _answers})
 """
 
 
@@ -59,12 +59,12 @@ def called(job: Job, tests: CaseTests) -> tuple[str, str, str]:
     """Return the program that makes a job's calls, its stdin, and the mark that its line of answers begins with."""
     mark = f"rrtf-{secrets.token_hex(16)}:"
     cases = [{"args": case["args"], "kwargs": case.get("kwargs") or {}} for case in tests.cases]
-    said = {"mark": mark, "code": job.code, "entry": job.entry_point, "cases": cases}
-    return _CALLS, json.dumps(said), mark
+    request = {"mark": mark, "code": job.code, "entry": job.entry_point, "cases": cases}
+    return _CALLS, json.dumps(request), mark
 
 
 def answers_in(printed: str, mark: str) -> Any:
-    """Return what a program of :func:`called` told, or ``None`` if it told nothing."""
+    """Return the answers that a program of :func:`called` printed, or ``None`` if there are none."""
     lines = [line for line in printed.splitlines() if line.startswith(mark)]
     try:
         return json.loads(lines[0].removeprefix(mark)) if lines else None
@@ -73,10 +73,10 @@ def answers_in(printed: str, mark: str) -> Any:
 
 
 def untagged(value: Any) -> Any:
-    """Return the value that a program's answer stands for; what is no plain data equals nothing.
+    """Return the value of a tagged answer; for a value that is not plain data, an object that equals nothing.
 
     Raises:
-        ValueError: If it stands for none.
+        ValueError: If the tags are not valid.
     """
     if not isinstance(value, dict):
         return value
@@ -108,15 +108,15 @@ def as_cases(tests: AssertTests, entry_point: str | None) -> CaseTests | None:
             kwargs = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
             assert len(kwargs) == len(call.keywords)
             case = {"args": [ast.literal_eval(arg) for arg in call.args], "kwargs": kwargs}
-            assert json.loads(json.dumps(case)) == case  # a tuple would come there as a list
+            assert json.loads(json.dumps(case)) == case  # the program would get a tuple as a list
             cases.append({**case, "expected": ast.literal_eval(node.test.comparators[0])})
     except (AssertionError, SyntaxError, ValueError, TypeError):
         return None
     return CaseTests(cases) if cases and not tests.setup.strip() else None
 
 
-def beside(job: Job) -> tuple[str, str]:
-    """Return a program that runs the tests in the program's own process, and what it prints where all of them pass."""
+def with_tests(job: Job) -> tuple[str, str]:
+    """Return a program that runs the tests in its own process, and the line that it prints if all pass."""
     mark = f"rrtf-{secrets.token_hex(16)}: passed"
     tests = job.tests
     if isinstance(tests, AssertTests):

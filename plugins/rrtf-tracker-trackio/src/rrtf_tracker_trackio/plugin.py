@@ -1,4 +1,4 @@
-"""What this package adds to rrtf-trl. It is imported whenever `rrtf` starts, so it imports nothing heavy."""
+"""The plugin of rrtf-trl. It is imported whenever `rrtf` starts, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RRTF_CONTRACT = 1
 
 @hookimpl
 def rrtf_trainer_callbacks(run: RunFolder, config: Mapping[str, Any]) -> Sequence[TrainerCallback]:
-    """Return what logs the training."""
+    """Return the callback that logs the training."""
     from rrtf_tracker_trackio.tracking import callback
 
     return [callback(run, config)]
@@ -25,7 +25,7 @@ def rrtf_trainer_callbacks(run: RunFolder, config: Mapping[str, Any]) -> Sequenc
 
 @hookimpl
 def rrtf_stage_ended(stage: str, run: RunFolder, config: Mapping[str, Any], error: BaseException | None) -> None:
-    """Log the figures before and after, when the run has them."""
+    """Log the figures before and after training."""
     if stage == "report" and error is None:
         from rrtf_tracker_trackio.tracking import log_results
 
@@ -34,5 +34,5 @@ def rrtf_stage_ended(stage: str, run: RunFolder, config: Mapping[str, Any], erro
 
 @hookimpl
 def rrtf_report_sections() -> Targets:
-    """Tell where the run is to be seen."""
+    """Return the report section that links to the dashboard."""
     return {"trackio": "rrtf_tracker_trackio.tracking:section"}

@@ -1,4 +1,4 @@
-"""Logs a run to trackio, each step once however often the run was stopped."""
+"""Logs a run to trackio; each step is logged once, even if the run was stopped and continued."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from rrtf_trl.report import Section
 from rrtf_trl.storage.run_folder import RunFolder
 
 FILE = "trackio.json"
-"""In the run's folder: its project, name and Space at trackio, and what was logged."""
+"""A file in the run's folder: the project, name and Space at trackio, and the last logged step."""
 
 
 def callback(run: RunFolder, config: Mapping[str, Any]) -> TrainerCallback:
-    """Return a callback that logs what the trainer logs."""
+    """Return a callback that logs the trainer's logs."""
     return _Tracking(run, config)
 
 
 class _Tracking(TrainerCallback):
-    """Logs each step that was not logged yet: a run that goes on from a checkpoint repeats some."""
+    """Logs each step that was not logged yet; a run that continues from a checkpoint repeats some."""
 
     def __init__(self, run: RunFolder, config: Mapping[str, Any]) -> None:
         self.run, self.config = run, config
-        self._done = 0  # the step up to which earlier starts have logged
+        self._done = 0  # the last step that earlier starts logged
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin the run at trackio, or go on with it; of several processes that train, the first does."""
+        """Begin or continue the run at trackio, in the first of several training processes."""
         if not state.is_world_process_zero:
             return
         noted = self.run.read_json(FILE) or {}
         if state.global_step == 0 and noted.get("step"):
-            # The training begins anew, on other rows: what was logged is of another one.
+            # The training begins again with other rows: the logged steps are of another training.
             noted["attempt"] = noted.get("attempt", 1) + 1
             noted["step"] = 0
         self._done = noted.get("step", 0)
@@ -44,7 +44,7 @@ class _Tracking(TrainerCallback):
         _init(self.run, self.config)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Log what is told at a step: its losses, an evaluation, the summary at the end."""
+        """Log a step's numbers: losses, an evaluation, or the summary at the end."""
         if state.is_world_process_zero and state.global_step > self._done:
             noted = self.run.read_json(FILE)
             numbers = {
@@ -54,7 +54,7 @@ class _Tracking(TrainerCallback):
             self.run.write_json(FILE, {**noted, "step": state.global_step})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Have all of it written."""
+        """Finish the run at trackio."""
         if state.is_world_process_zero:
             trackio.finish()
 
@@ -76,7 +76,7 @@ def log_results(run: RunFolder, config: Mapping[str, Any]) -> None:
 
 
 def section(run: RunFolder) -> Section | None:
-    """Return where the run is to be seen, or nothing if it was not logged."""
+    """Return a section that shows where the run is, or ``None`` if it was not logged."""
     noted = run.read_json(FILE)
     if not noted:
         return None
@@ -108,7 +108,7 @@ def _init(run: RunFolder, config: Mapping[str, Any]) -> None:
 
 
 def _flat(node: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Return a configuration as dotted names and plain values, without what may hold a secret."""
+    """Return a configuration as dotted names and plain values, without names that suggest secrets."""
     found: dict[str, Any] = {}
     for name, value in node.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""A stronger model as the judge: it grades, compares or ranks answers, and abstains where it cannot."""
+"""A stronger model as the judge: it grades, compares or ranks candidates, and abstains where it cannot."""
 
 from .judge import Teacher
 

@@ -1,9 +1,9 @@
-"""How biased a judge is: by the position of an answer, by its length, and towards its own model's answers.
+"""A judge's biases: by the position of a candidate, by its length, and towards its own model's candidates.
 
-A figure is a share with a 95% Wilson interval; without bias it is one half (or ``expected``). Longer answers
-and a strong judge's own may be better in fact, so each share is given twice: over all pairs, and over pairs
-whose programs met their tests with the same result. What is left there is nearer to bias, not bias proven.
-The three kinds are those of MT-Bench (arXiv 2306.05685).
+A figure is a proportion with a 95% Wilson interval; without bias it is one half (or ``expected``). Longer candidates,
+and those of a strong judge's model, may really be better, so their proportions are computed twice: over all pairs, and
+over pairs with the same test results. The latter are closer to a bias, but do not prove one. MT-Bench (arXiv
+2306.05685) has the same three biases.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from rrtf_trl.statistics.proportion import Share
 
 @dataclass
 class Count:
-    """How often something is so, out of how many."""
+    """A number of hits, out of ``count``."""
 
     hits: int = 0
     count: int = 0
 
     def add(self, hit: bool) -> None:
-        """Count one more."""
+        """Count one more case."""
         self.hits += hit
         self.count += 1
 
     def figures(self, expected: float | None = None) -> dict[str, Any]:
-        """Return the share as plain JSON."""
+        """Return the proportion with its interval, as plain JSON."""
         if not self.count:
             return {"share": None, "low": None, "high": None, "n": 0, "expected": expected}
         found = asdict(Share.of(self.hits, self.count, expected))
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in found.items()}
 
-    def words(self) -> str:
-        """Return the share in percent with its interval, or that there is none."""
+    def __str__(self) -> str:
+        """Return the proportion in percent with its interval; ``-`` if nothing was counted."""
         if not self.count:
             return "-"
-        told = Share.of(self.hits, self.count)
-        return f"{100 * told.share:.0f}% ({100 * told.low:.0f}-{100 * told.high:.0f}, n={told.n})"
+        share = Share.of(self.hits, self.count)
+        return f"{100 * share.share:.0f}% ({100 * share.low:.0f}-{100 * share.high:.0f}, n={share.n})"
 
 
 class Bias:
     """Counts over the judged candidates of one problem after another.
 
     Args:
-        model: The judge's model; candidates of the same name are its own.
-        mode: The judge's mode: in ``grade`` nothing has a position.
+        model: The judge's model; candidates of a model of this name are its own.
+        mode: The judge's mode; in ``grade`` candidates have no position.
     """
 
     def __init__(self, model: str, mode: str) -> None:
@@ -69,7 +69,7 @@ class Bias:
             if item.judgement.score is None:
                 self.abstained[str(item.judgement.detail.get("abstained"))[:80]] += 1
         self._add_positions(group)
-        # The same program several times is one answer.
+        # Candidates with the same program count once.
         distinct = {item.candidate.code: item for item in group if item.judgement.score is not None}
         for a, b in itertools.combinations(distinct.values(), 2):
             assert a.judgement.score is not None
@@ -77,7 +77,7 @@ class Bias:
             if a.judgement.score == b.judgement.score:
                 continue
             winner, loser = (a, b) if a.judgement.score > b.judgement.score else (b, a)
-            same_tests = a.state is not None and _result(a) == _result(b)
+            same_tests = a.state is not None and (a.state, a.fraction_passed) == (b.state, b.fraction_passed)
             kinds = ("all", "same_tests") if same_tests else ("all",)
             for kind in kinds:
                 if len(winner.candidate.code) != len(loser.candidate.code):
@@ -101,21 +101,21 @@ class Bias:
             "abstained": self.abstained.total(),
             "abstained_because": dict(self.abstained.most_common(10)),
             "position": position,
-            "length": {kind: share.figures() for kind, share in self.longer_wins.items()},
-            "self_preference": {kind: share.figures() for kind, share in self.own_wins.items()},
+            "length": {kind: count.figures() for kind, count in self.longer_wins.items()},
+            "self_preference": {kind: count.figures() for kind, count in self.own_wins.items()},
         }
 
     def line(self) -> str:
-        """Return the figures in a line."""
-        words = [f"{self.judged} judged, {self.abstained.total()} abstained"]
+        """Return the figures as a line for the console."""
+        parts = [f"{self.judged} judged, {self.abstained.total()} abstained"]
         if self.mode == "pair":
-            words.append(f"first shown wins {self.first_wins.words()}, orders agree {self.orders_agree.words()}")
+            parts.append(f"first shown wins {self.first_wins}, orders agree {self.orders_agree}")
         elif self.mode == "rank":
-            words.append(f"first shown ranked top {self.first_wins.words()}")
-        words.append(f"longer wins {self.longer_wins['all'].words()}")
+            parts.append(f"first shown ranked top {self.first_wins}")
+        parts.append(f"longer wins {self.longer_wins['all']}")
         if self.own_wins["all"].count:
-            words.append(f"its own model's wins {self.own_wins['all'].words()}")
-        return ", ".join(words)
+            parts.append(f"its own model's wins {self.own_wins['all']}")
+        return ", ".join(parts)
 
     def _add_positions(self, group: list[Judged]) -> None:
         seen: set[frozenset[str]] = set()
@@ -130,7 +130,7 @@ class Bias:
                 self.orders_agree.add(row["shown_first"] == row["shown_second"])
                 if row["shown_first"] != "tie":
                     self.first_wins.add(row["shown_first"] == "won")
-                if row["shown_second"] != "tie":  # then the other one was shown first
+                if row["shown_second"] != "tie":  # the other one was shown first here
                     self.first_wins.add(row["shown_second"] == "lost")
             for index, row in enumerate(item.judgement.detail.get("orders", [])):
                 shown.setdefault(index, []).append((row["score"], row["shown"]))
@@ -143,7 +143,3 @@ class Bias:
 
     def _is_own(self, item: Judged) -> bool:
         return item.candidate.model in (self.model, self.model.rsplit("/", 1)[-1])
-
-
-def _result(item: Judged) -> tuple[str | None, float | None]:
-    return item.state, item.share_passed

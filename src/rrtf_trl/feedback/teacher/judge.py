@@ -1,8 +1,8 @@
 """The judge: candidates in, judgements of a stronger model out.
 
-Answers are hostile text: they may speak to the judge. They stand between lines with a mark that they cannot
-contain, and the prompt says what they are; that keeps the parts of a prompt apart, but no prompt keeps a
-model from being talked to. An answer that praises itself may score better than it should.
+Candidates are hostile text: they may contain instructions to the judge. The prompt puts them between lines with a mark
+that they cannot contain, and says that they are data. That keeps the parts of a prompt apart, but a model may still
+follow them: a candidate that praises itself may score better than it should.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, ChatSession, Templates, ask_concurrently
 from rrtf_trl.chat.structured import ask_for
-from rrtf_trl.chat.templates import fence, prompt_text
+from rrtf_trl.chat.templates import delimiter
 from rrtf_trl.errors import FeedbackError
-from rrtf_trl.records import Candidate, Judged, Judgement, Problem
+from rrtf_trl.records import Candidate, Judged, Judgement, Problem, prompt_text
 
 from .bias import Bias
-from .modes import MODES, Verdict, abstain
+from .modes import MODES, ScoreAndDetail, abstain
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -28,32 +28,32 @@ if TYPE_CHECKING:
 
 Mode = Literal["grade", "pair", "rank"]
 
-_LONGEST_ANSWER = 40_000
-"""Characters; a longer answer is not shown to the judge."""
+_MAX_CODE = 40_000
+"""Characters; a candidate with more code is not shown to the judge."""
 
 Group = tuple[Problem, list[Candidate]]
-"""The candidates of a problem; in the mode ``grade``, one of them."""
+"""A problem with its candidates; in the mode ``grade``, with one of them."""
 
 
 class Teacher:
     """Judges candidates by asking a stronger model.
 
-    The score is in [0, 1]: in the mode ``grade`` the grade's place in the scale; in ``pair`` the share of
-    comparisons won, a tie counting half; in ``rank`` the share of the other answers that stand below, one level
-    with it counting half. A judgement has no state. Where there is no usable reply the judge abstains: the score
-    is ``None`` and ``detail["abstained"]`` says why.
+    The score is in [0, 1]: in the mode ``grade`` the grade's place in the scale; in ``pair`` the fraction of
+    comparisons won, a tie counting half; in ``rank`` the fraction of the other candidates that rank below, a tie
+    counting half. A judgement has no state. Where there is no usable reply the judge abstains: the score is ``None``
+    and ``detail["abstained"]`` is the reason.
 
     Args:
         client: The server and its model.
-        mode: ``grade`` asks once an answer; ``pair`` twice a pair, once in each order, where a disagreement of
-            the two is a tie; ``rank`` twice a problem, in a shuffled order and in its reverse.
-        rubric: What to judge by, in words; ``None`` for the template's own.
+        mode: ``grade`` asks once for each candidate; ``pair`` twice for each pair, once in each order, where a
+            disagreement is a tie; ``rank`` twice for each problem, in a shuffled order and in its reverse.
+        rubric: What to judge by; ``None`` for the template's own.
         scale: Lowest and highest grade.
-        opponents: In the mode ``pair``, with how many others an answer is compared; ``None`` for all of them.
-        temperature: Of the judge.
+        opponents: In the mode ``pair``, with how many others a candidate is compared; ``None`` for all of them.
+        temperature: The judge's sampling temperature.
         max_tokens: Most tokens of a reply.
-        seed: For servers that heed it.
-        templates: Folder with a ``grade.jinja``, ``pair.jinja``, ``rank.jinja`` or ``repair.jinja`` of your own.
+        seed: Sent with each request; some servers ignore it.
+        templates: A folder with your own ``grade.jinja``, ``pair.jinja``, ``rank.jinja`` or ``repair.jinja``.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -95,7 +95,7 @@ class Teacher:
         self.compares = mode != "grade"
 
     def identity(self) -> dict[str, Any]:
-        """Return the server, its model, the prompts, and all options that decide a judgement."""
+        """Return the server, its model, the prompts, and all options that a judgement depends on."""
         return {
             "feedback": self.name,
             **self.client.identity(),
@@ -142,9 +142,9 @@ class Teacher:
     async def ask(
         self, session: ChatSession, template: str, problem: Problem, codes: list[str], form: type[Form], **values: Any
     ) -> tuple[Form | None, str]:
-        """Put a problem and answers to the judge; return its filled-in form, or in words why there is none."""
+        """Ask the judge about a problem and programs; return its filled-in form, or ``None`` and the reason."""
         task = prompt_text(problem.prompt)
-        values |= {"problem": task, "rubric": self.rubric, "mark": f"==={fence(task, *codes)}==="}
+        values |= {"problem": task, "rubric": self.rubric, "mark": f"==={delimiter(task, *codes)}==="}
         prompt = self.templates.messages(template, **values)
         request = ChatRequest(prompt, self.temperature, max_tokens=self.max_tokens, seed=self.seed)
         return await ask_for(session, request, form, self.templates)
@@ -152,14 +152,14 @@ class Teacher:
     async def _judge_group(self, session: ChatSession, group: Group) -> list[Judgement]:
         """Judge the candidates of a problem; those with the same program get the same judgement."""
         problem, candidates = group
-        shown = {c.code: c for c in reversed(candidates) if len(c.code) <= _LONGEST_ANSWER}
+        shown = {c.code: c for c in reversed(candidates) if len(c.code) <= _MAX_CODE}
         distinct = [candidate for candidate in candidates if shown.get(candidate.code) is candidate]
         if self.compares and len(distinct) < 2:
-            verdicts: list[Verdict] = [abstain("there is no other answer to compare it with")] * len(distinct)
+            results: list[ScoreAndDetail] = [abstain("there is no other candidate to compare it with")] * len(distinct)
         else:
-            verdicts = await MODES[self.mode](self, session, problem, distinct)
-        by_code = {candidate.code: verdict for candidate, verdict in zip(distinct, verdicts, strict=True)}
-        too_long = abstain(f"the answer has more than {_LONGEST_ANSWER} characters")
+            results = await MODES[self.mode](self, session, problem, distinct)
+        by_code = {candidate.code: result for candidate, result in zip(distinct, results, strict=True)}
+        too_long = abstain(f"the candidate has more than {_MAX_CODE} characters")
         return [
             Judgement(candidate.candidate_id, self.name, None, *by_code.get(candidate.code, too_long))
             for candidate in candidates

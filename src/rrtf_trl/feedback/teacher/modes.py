@@ -1,42 +1,27 @@
-"""How the judge is asked: one answer at a time, two, or all of a problem's."""
+"""The judge's modes: it is asked about one candidate at a time, two, or all of a problem."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rrtf_trl.chat import ChatSession
-from rrtf_trl.chat.session import together
+from rrtf_trl.chat.session import gather_all
 from rrtf_trl.records import Candidate, Problem, content_hash
 
-if TYPE_CHECKING:  # pydantic is heavy
-    from pydantic import BaseModel
+if TYPE_CHECKING:
+    from .judge import Teacher
 
-    Form = TypeVar("Form", bound=BaseModel)
-
-Verdict = tuple[float | None, dict[str, Any]]
-"""Score and detail of one candidate."""
+ScoreAndDetail = tuple[float | None, dict[str, Any]]
+"""``score`` and ``detail`` of the judgement of one candidate."""
 
 _POINTS = {"won": 1.0, "tie": 0.5, "lost": 0.0}
 _OPPOSITE = {"won": "lost", "lost": "won"}
 
 
-class Judge(Protocol):
-    """What the modes need of a judge, see :class:`.judge.Teacher`."""
-
-    scale: tuple[int, int]
-    opponents: int | None
-
-    async def ask(
-        self, session: ChatSession, template: str, problem: Problem, codes: list[str], form: type[Form], **values: Any
-    ) -> tuple[Form | None, str]:
-        """Return the judge's filled-in form, or in words why there is none."""
-        ...
-
-
-def abstain(why: str, **detail: Any) -> Verdict:
-    """Return the verdict of a judge that does not judge: no score, and the reason."""
+def abstain(why: str, **detail: Any) -> ScoreAndDetail:
+    """Return no score, and the reason."""
     return None, {"abstained": why, **detail}
 
 
@@ -44,61 +29,62 @@ def abstain(why: str, **detail: Any) -> Verdict:
 
 
 async def grade(
-    judge: Judge, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
-) -> list[Verdict]:
-    """Ask for a grade of each candidate, from 0 for the scale's lowest to 1 for its highest."""
+    judge: Teacher, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
+) -> list[ScoreAndDetail]:
+    """Ask for a grade of each candidate; the score is its place in the scale, from 0 to 1."""
     from .forms import grade_form
 
     lowest, highest = judge.scale
     form = grade_form(lowest, highest)
 
-    async def one(candidate: Candidate) -> Verdict:
+    async def one(candidate: Candidate) -> ScoreAndDetail:
         values = {"answer": candidate.code.rstrip(), "lowest": lowest, "highest": highest}
         filled, why = await judge.ask(session, "grade", problem, [candidate.code], form, **values)
         if filled is None:
             return abstain(why)
-        given: int = getattr(filled, "score")  # noqa: B009 - the field is made with the form
-        detail = {"grade": given, "scale": [lowest, highest], "reason": filled.reason}
-        return (given - lowest) / (highest - lowest), detail
+        grade: int = getattr(filled, "score")  # noqa: B009 - the field is made with the form
+        detail = {"grade": grade, "scale": [lowest, highest], "reason": filled.reason}
+        return (grade - lowest) / (highest - lowest), detail
 
-    return await together(*map(one, candidates))
+    return await gather_all(*map(one, candidates))
 
 
 # -- pair --------------------------------------------------------------------------------------------------
 
 
 async def compare(
-    judge: Judge, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
-) -> list[Verdict]:
-    """Ask for the better one of each pair in both orders; the score is the share of comparisons won."""
+    judge: Teacher, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
+) -> list[ScoreAndDetail]:
+    """Ask for the better one of each pair in both orders; the score is the fraction of comparisons won."""
     pairs = list(_pairs(candidates, judge.opponents))
-    answers = await together(
-        *(_better(judge, session, problem, a, b) for a, b in (*pairs, *((b, a) for a, b in pairs)))
-    )
+    both_orders = (*pairs, *((b, a) for a, b in pairs))
+    results = await gather_all(*(_compare_two(judge, session, problem, a, b) for a, b in both_orders))
     comparisons: list[list[dict[str, Any]]] = [[] for _ in candidates]
     places = {candidate.candidate_id: index for index, candidate in enumerate(candidates)}
-    for (a, b), (forth, why_forth), (back, why_back) in zip(
-        pairs, answers[: len(pairs)], answers[len(pairs) :], strict=True
+    for (a, b), (a_first, why_a_first), (b_first, why_b_first) in zip(
+        pairs, results[: len(pairs)], results[len(pairs) :], strict=True
     ):
-        # `forth` is how a fared, shown first; `back` how b fared, shown first.
+        # `a_first` is the result for a where a is shown first, `b_first` the result for b where b is.
         for one, other, first, second, reasons in (
-            (a, b, forth, _opposite(back), [why_forth, why_back]),
-            (b, a, back, _opposite(forth), [why_back, why_forth]),
+            (a, b, a_first, _opposite(b_first), [why_a_first, why_b_first]),
+            (b, a, b_first, _opposite(a_first), [why_b_first, why_a_first]),
         ):
             comparisons[places[one.candidate_id]].append(
                 {
                     "against": other.candidate_id,
                     "shown_first": first,
                     "shown_second": second,
-                    "result": _agreed(first, second),
+                    "result": _result(first, second),
                     "reasons": reasons,
                 }
             )
-    return [_share_won(rows) for rows in comparisons]
+    return [_fraction_won(rows) for rows in comparisons]
 
 
-async def _better(judge: Judge, session: ChatSession, problem: Problem, a: Candidate, b: Candidate) -> tuple[str, str]:
-    """Return how ``a``, shown first, fared against ``b`` (won, lost, tie, abstained), and the judge's words."""
+async def _compare_two(
+    judge: Teacher, session: ChatSession, problem: Problem, a: Candidate, b: Candidate
+) -> tuple[str, str]:
+    """Return the result for ``a``, shown first, against ``b`` (won, lost, tie, abstained), and the reason."""
     from .forms import Pair
 
     codes = [a.code.rstrip(), b.code.rstrip()]
@@ -108,18 +94,18 @@ async def _better(judge: Judge, session: ChatSession, problem: Problem, a: Candi
     return {"A": "won", "B": "lost", "tie": "tie"}[filled.winner], filled.reason
 
 
-def _opposite(outcome: str) -> str:
-    return _OPPOSITE.get(outcome, outcome)
+def _opposite(result: str) -> str:
+    return _OPPOSITE.get(result, result)
 
 
-def _agreed(first: str, second: str) -> str:
-    """Return the outcome of both orders together: a disagreement is a tie."""
+def _result(first: str, second: str) -> str:
+    """Return the result of both orders: a disagreement is a tie."""
     if "abstained" in (first, second):
         return "abstained"
     return first if first == second else "tie"
 
 
-def _share_won(comparisons: list[dict[str, Any]]) -> Verdict:
+def _fraction_won(comparisons: list[dict[str, Any]]) -> ScoreAndDetail:
     points = [_POINTS[row["result"]] for row in comparisons if row["result"] in _POINTS]
     if not points:
         row = comparisons[0]
@@ -129,7 +115,7 @@ def _share_won(comparisons: list[dict[str, Any]]) -> Verdict:
 
 
 def _pairs(candidates: Sequence[Candidate], opponents: int | None) -> Iterator[tuple[Candidate, Candidate]]:
-    """Yield each pair once: all of them, or those of neighbours on a circle in a random but fixed order."""
+    """Yield each pair once: all, or those at most ``opponents / 2`` steps apart on a circle in the order of hashes."""
     count = len(candidates)
     steps = count // 2 if opponents is None else min((opponents + 1) // 2, count // 2)
     circle = sorted(candidates, key=lambda candidate: content_hash(candidate.code))
@@ -141,29 +127,29 @@ def _pairs(candidates: Sequence[Candidate], opponents: int | None) -> Iterator[t
 # -- rank --------------------------------------------------------------------------------------------------
 
 
-async def rank(judge: Judge, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]) -> list[Verdict]:
-    """Ask for an order of all, shown in a shuffled order and in its reverse; the score is the mean of both."""
+async def rank(
+    judge: Teacher, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
+) -> list[ScoreAndDetail]:
+    """Ask twice for an order of all, shown in a shuffled order and in its reverse; the score is the mean of both."""
     order = list(range(len(candidates)))
     random.Random(content_hash(problem.prompt, sorted(c.code for c in candidates))).shuffle(order)
-    found = await together(
+    found = await gather_all(
         *(_order(judge, session, problem, [candidates[i] for i in shown]) for shown in (order, order[::-1]))
     )
     orders: list[list[dict[str, Any]]] = [[] for _ in candidates]
-    whys: list[str] = []
     for shown, (scores, why) in zip((order, order[::-1]), found, strict=True):
-        whys.append(why)
         for place, index in enumerate(shown):
             if scores is not None:
                 orders[index].append({"shown": place, "of": len(candidates), "score": scores[place], "reason": why})
-    if all(not rows for rows in orders):
-        return [abstain(whys[0])] * len(candidates)
+    if all(scores is None for scores, _ in found):
+        return [abstain(found[0][1])] * len(candidates)
     return [(sum(row["score"] for row in rows) / len(rows), {"orders": rows}) for rows in orders]
 
 
 async def _order(
-    judge: Judge, session: ChatSession, problem: Problem, shown: list[Candidate]
+    judge: Teacher, session: ChatSession, problem: Problem, shown: list[Candidate]
 ) -> tuple[list[float] | None, str]:
-    """Return the share of the others that stand below each, by place shown; and the judge's words."""
+    """Return the fraction of the others that rank below each, in the order shown, or ``None``; and the reason."""
     from .forms import ranking_form
 
     count = len(shown)
@@ -181,7 +167,7 @@ async def _order(
     return [scores[label] for label in labels], filled.reason
 
 
-MODES: dict[str, Callable[[Judge, ChatSession, Problem, Sequence[Candidate]], Awaitable[list[Verdict]]]] = {
+MODES: dict[str, Callable[[Teacher, ChatSession, Problem, Sequence[Candidate]], Awaitable[list[ScoreAndDetail]]]] = {
     "grade": grade,
     "pair": compare,
     "rank": rank,

@@ -1,4 +1,4 @@
-"""Labels to and from other programs' files."""
+"""Export of labels to, and import from, other programs' files."""
 
 from .exporting import EXPORTS, export_labels
 from .importing import add_labels, labels_from_file

@@ -1,4 +1,4 @@
-"""`rrtf label export`: labels, and what people agree on, as other programs read them."""
+"""`rrtf label export`: labels, and the scores that they add up to, as other programs read them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any, TextIO
 
 from rrtf_trl.errors import UserError
 from rrtf_trl.files.atomic import write_whole
+from rrtf_trl.files.folder import json_line
 
-from ..aggregate import Method, Opinion, aggregate
+from ..aggregate import CandidateScore, Method, aggregate
 from ..items import Item, prompt_key
 from ..labels import Label, Ledger
 from . import argilla, label_studio, ours, trl
 
 EXPORTS = {
     "jsonl": "one label a row: prompt, responses, ranks, annotator",
-    "ranked": "one prompt a row, with scores: what the trainer reads",
+    "ranked": "one prompt a row, with scores: as the trainer reads them",
     "trl": "preference rows; text or conversational, as the prompt is",
     "trl-conversational": "preference rows, all conversational",
-    "csv": "one answer of a label a row",
+    "csv": "one candidate of a label a row",
     "label-studio-pairwise": "tasks for Label Studio's Pairwise, with the labels",
     "label-studio-ranker": "tasks for its Ranker",
     "label-studio-rating": "tasks for its Rating",
@@ -32,14 +33,14 @@ EXPORTS = {
 def export_labels(
     ledger: Ledger, to: str, out: Path, *, items: list[Item] | None = None, method: Method = "borda"
 ) -> int:
-    """Write labels to a file, which appears when all is written; return how many rows.
+    """Write labels to a file, whole or not at all; return how many rows.
 
     Args:
         ledger: The labels.
         to: One of :data:`EXPORTS`.
         out: The file.
-        items: What to export tasks and records of, labelled or not; by default the items of the labels file.
-        method: How people's rankings are put together, for ``ranked`` and ``trl``.
+        items: For tasks and records: the items, labelled or not; by default those of the labels file.
+        method: For ``ranked`` and ``trl``: how several people's rankings are aggregated.
 
     Raises:
         UserError: If there is no such format, it cannot hold the labels, or there is nothing to write.
@@ -71,9 +72,9 @@ def export_labels(
         return _lines(rows, file)
 
 
-def _groups(labels: list[Label], method: Method) -> Iterator[tuple[Item, list[Opinion]]]:
-    """Yield, for each labelled prompt, an item of it, and the opinions on all of its answers, best first."""
-    opinions = aggregate(labels, method)
+def _groups(labels: list[Label], method: Method) -> Iterator[tuple[Item, list[CandidateScore]]]:
+    """Yield, for each labelled prompt, an item of it and the scores of all of its candidates, best first."""
+    scores = aggregate(labels, method)
     first: dict[str, Item] = {}
     keys: dict[str, dict[str, None]] = {}
     for label in labels:
@@ -81,22 +82,21 @@ def _groups(labels: list[Label], method: Method) -> Iterator[tuple[Item, list[Op
         first.setdefault(key, label.item)
         keys.setdefault(key, {}).update(dict.fromkeys(label.ranks))
     for key, item in first.items():
-        yield item, sorted((opinions[answer] for answer in keys[key]), key=lambda o: (-o.score, o.answer_id))
+        yield item, sorted((scores[candidate] for candidate in keys[key]), key=lambda s: (-s.score, s.answer_id))
 
 
 def _lines(rows: Iterable[dict[str, Any]], file: TextIO) -> int:
     count = 0
     for row in rows:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.write(json_line(row))
         count += 1
     return count
 
 
 def _array(rows: Iterable[dict[str, Any]], file: TextIO) -> int:
-    """Write a JSON array, an element a line."""
+    """Write a JSON array with a line for each element."""
     count = 0
-    for row in rows:
-        file.write((",\n" if count else "[\n") + json.dumps(row, ensure_ascii=False))
-        count += 1
+    for count, row in enumerate(rows, start=1):
+        file.write(("[\n" if count == 1 else ",\n") + json.dumps(row, ensure_ascii=False))
     file.write("\n]\n" if count else "[]\n")
     return count

@@ -12,7 +12,7 @@ from rrtf_trl.records import RecordError, content_hash
 from ..label_file import LabelFile
 from ..labels import Label, Row
 from . import argilla, label_studio, ours, trl
-from .reading import read_csv_rows, read_json_rows
+from .reading import read_json_rows
 
 
 def labels_from_file(
@@ -25,12 +25,12 @@ def labels_from_file(
 ) -> list[Label]:
     """Return the labels of a file, all of it checked.
 
-    Which format it is is told by the fields of each row: our label and ranked rows, TRL's preference rows, Label
+    The fields of each row decide its format: label and ranked rows of this project, TRL's preference rows, Label
     Studio's tasks, Argilla's records; a name that ends in ``.csv`` is a table.
 
     Args:
         path: The file: JSONL, a JSON array, or CSV.
-        annotator: Whose labels they are where the file does not say.
+        annotator: The annotator where the file names none.
         prompt_field: The prompt's name, for tasks, records and tables.
         config: A Label Studio project's labeling interface.
         buckets: A Label Studio Ranker's buckets, best first.
@@ -40,32 +40,22 @@ def labels_from_file(
         UserError: If there is no label in the file.
     """
     if path.suffix.lower() == ".csv":
-        labels = list(_from_csv(path, annotator, prompt_field))
+        labels = list(ours.labels_from_csv(path, annotator, prompt_field))
     else:
-        readers = (
-            label_studio.Importer(annotator, prompt_field, config, buckets),
-            argilla.Importer(annotator, prompt_field),
-        )
-        labels = list(_from_json(path, annotator, *readers))
+        tasks = label_studio.Importer(annotator, prompt_field, config, buckets)
+        labels = list(_from_json(path, annotator, tasks, argilla.Importer(annotator, prompt_field)))
     if not labels:
         raise UserError(f"{path}: no labels in this file")
     return labels
 
 
 def add_labels(labels: list[Label], into: LabelFile) -> tuple[int, int]:
-    """Add labels to a labels file; return how many are new, and how many were there already."""
+    """Add labels to a labels file; return how many are new, and how many it had already."""
     rows = {row["id"]: row for row in map(_row, labels)}
     new = [row for key, row in rows.items() if key not in into.ledger.seen]
     into.add_items(label.item for label in labels)
     into.append(*new)
     return len(new), len(labels) - len(new)
-
-
-def _from_csv(path: Path, annotator: str, prompt_field: str) -> Iterator[Label]:
-    for line, label in ours.labels_from_csv(read_csv_rows(path), annotator, prompt_field):
-        if isinstance(label, RecordError):
-            raise InputError(f"{path}:{line}: {label}")
-        yield label
 
 
 def _from_json(path: Path, annotator: str, tasks: label_studio.Importer, records: argilla.Importer) -> Iterator[Label]:
@@ -74,8 +64,8 @@ def _from_json(path: Path, annotator: str, tasks: label_studio.Importer, records
             yield from _labels(row, annotator, tasks, records)
         except RecordError as error:
             raise InputError(f"{path}:{line}: {error}") from None
-    yield from tasks.rest()
-    yield from records.rest()
+    yield from tasks.ratings.labels()
+    yield from records.ratings.labels()
 
 
 def _labels(

@@ -2,13 +2,13 @@
 
 The task format (``data``, ``annotations`` with ``result``, ``completed_by``, ``lead_time``, ``was_cancelled``) is
 that of labelstud.io/guide/task_format and guide/export; the results are those of labelstud.io/tags/pairwise
-(``{"selected": "left"}``, nothing where no side is chosen), tags/ranker (a list of ids, best first, or lists
-by bucket) and tags/rating (``{"rating": 4}``); names follow its templates "Human Preferences collection for
+(``{"selected": "left"}``, nothing where no side is chosen), tags/ranker (a list of ids, best first, or lists of ids by
+bucket) and tags/rating (``{"rating": 4}``); names follow its templates "Human Preferences collection for
 RLHF" (``prompt``, ``answer1``, ``answer2``) and "LLM Ranker" (``prompt``, ``items`` of ``id``, ``title``,
 ``body``).
 
-Ties: a Ranker gets a bucket a rank, ratings are equal, and since Pairwise has no middle a ``choices`` result
-``tie`` stands in its place. Take the JSON export; its CSV and JSON-MIN leave out what is needed.
+Ties: a Ranker has a bucket for each rank, ratings are equal, and in place of a Pairwise result, which has no middle,
+there is a ``choices`` result ``tie``. The JSON export is needed; CSV and JSON-MIN lack fields.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.forms import Open, check
-from rrtf_trl.records import Prompt, RecordError
+from rrtf_trl.records import RecordError
 
-from ..items import MAX_ANSWERS, Item
-from ..labels import Label
-from .ours import label_of
+from ..items import MAX_CANDIDATES, Item
+from ..labels import Label, labels_by_item
+from .ours import SingleRatings, label_of
 
 Kind = Literal["pairwise", "ranker", "rating"]
 _TIES = {"tie", "tied", "equal", "same", "both"}
@@ -38,30 +39,27 @@ class _Annotation(Open):
     created_at: str | None = None
 
 
-# -- Out -------------------------------------------------------------------------------------------------
+# -- Export -------------------------------------------------------------------------------------------------
 
 
 def tasks(items: Iterable[Item], labels: Iterable[Label], kind: Kind) -> Iterator[dict[str, Any]]:
-    """Yield a task an item (for ``pairwise`` one for every two of its answers), with the labels as annotations."""
-    by_item: dict[str, list[Label]] = {}
-    for label in labels:
-        by_item.setdefault(label.item.item_id, []).append(label)
+    """Yield a task for each item (for ``pairwise``, for every two of its candidates), with labels as annotations."""
+    by_item = labels_by_item(labels)
     for item in items:
         found = by_item.get(item.item_id, [])
         if kind == "pairwise":
-            keys = [answer.answer_id for answer in item.answers]
-            for index, left in enumerate(keys):
-                for right in keys[index + 1 :]:
-                    texts = [item.answer(key).text for key in (left, right)]
-                    ranked = [label for label in found if left in label.ranks and right in label.ranks]
-                    yield _task(item, _numbered(texts), [(label, _pairwise(label, left, right)) for label in ranked])
+            for a, b in combinations(item.answers, 2):
+                left, right = a.answer_id, b.answer_id
+                ranked = [label for label in found if left in label.ranks and right in label.ranks]
+                comparisons = [(label, _pairwise(label, left, right)) for label in ranked]
+                yield _task(item, _numbered([a.text, b.text]), comparisons)
         elif kind == "rating":
-            texts = [answer.text for answer in item.answers]
+            texts = [candidate.text for candidate in item.answers]
             yield _task(item, _numbered(texts), [(label, _ratings(label)) for label in found])
         else:
             entries = [
-                {"id": answer.answer_id, "title": f"Answer {number}", "body": answer.text}
-                for number, answer in enumerate(item.answers, start=1)
+                {"id": candidate.answer_id, "title": f"Answer {number}", "body": candidate.text}
+                for number, candidate in enumerate(item.answers, start=1)
             ]
             yield _task(item, {"items": entries}, [(label, _buckets(label)) for label in found])
 
@@ -71,7 +69,7 @@ def labeling_config(kind: Kind, most: int) -> str:
 
     Args:
         kind: The tag.
-        most: Answers that an item has at most.
+        most: The most candidates that an item has.
     """
     lines = ['<Text name="prompt" value="$prompt"/>']
     if kind == "ranker":
@@ -85,7 +83,7 @@ def labeling_config(kind: Kind, most: int) -> str:
         lines += ['<Choices name="tie" toName="answer1" choice="single"><Choice value="tie"/></Choices>']
     elif kind == "rating":
         lines += [
-            f'<Rating name="rating{n}" toName="answer{n}" maxRating="{MAX_ANSWERS}"/>' for n in range(1, most + 1)
+            f'<Rating name="rating{n}" toName="answer{n}" maxRating="{MAX_CANDIDATES}"/>' for n in range(1, most + 1)
         ]
     return "<View>\n" + "".join(f"  {line}\n" for line in lines) + "</View>\n"
 
@@ -95,7 +93,7 @@ def _numbered(texts: list[str]) -> dict[str, str]:
 
 
 def _task(item: Item, data: dict[str, Any], annotated: list[tuple[Label, list[dict[str, Any]]]]) -> dict[str, Any]:
-    named: dict[str, Any] = {"task_id": item.task_id} if item.task_id is not None else {}
+    task_id = {} if item.task_id is None else {"task_id": item.task_id}
     if isinstance(item.prompt, str):
         prompt: dict[str, Any] = {"prompt": item.prompt}
     else:
@@ -106,12 +104,13 @@ def _task(item: Item, data: dict[str, Any], annotated: list[tuple[Label, list[di
         annotation: dict[str, Any] = {"result": result, "was_cancelled": False, "created_at": label.time}
         if label.seconds is not None:
             annotation["lead_time"] = label.seconds
-        # An import refuses a `completed_by` that is no member's address; other names go where it does not look.
-        who = (
-            {"completed_by": {"email": label.annotator}} if "@" in label.annotator else {"annotator": label.annotator}
-        )
-        annotations.append({**annotation, **who})
-    return {"data": {**named, **prompt, **data}, "annotations": annotations}
+        # Label Studio refuses a `completed_by` that is no member's address, and ignores `annotator`.
+        if "@" in label.annotator:
+            annotation["completed_by"] = {"email": label.annotator}
+        else:
+            annotation["annotator"] = label.annotator
+        annotations.append(annotation)
+    return {"data": {**task_id, **prompt, **data}, "annotations": annotations}
 
 
 def _pairwise(label: Label, left: str, right: str) -> list[dict[str, Any]]:
@@ -130,30 +129,30 @@ def _ratings(label: Label) -> list[dict[str, Any]]:
             "from_name": f"rating{number}",
             "to_name": f"answer{number}",
             "type": "rating",
-            "value": {"rating": top + 1 - label.ranks[answer.answer_id]},
+            "value": {"rating": top + 1 - label.ranks[candidate.answer_id]},
         }
-        for number, answer in enumerate(label.item.answers, start=1)
-        if answer.answer_id in label.ranks
+        for number, candidate in enumerate(label.item.answers, start=1)
+        if candidate.answer_id in label.ranks
     ]
 
 
 def _buckets(label: Label) -> list[dict[str, Any]]:
     buckets: dict[str, list[str]] = {}
-    for answer in label.item.answers:
-        if answer.answer_id in label.ranks:
-            buckets.setdefault(str(label.ranks[answer.answer_id]), []).append(answer.answer_id)
+    for candidate in label.item.answers:
+        if candidate.answer_id in label.ranks:
+            buckets.setdefault(str(label.ranks[candidate.answer_id]), []).append(candidate.answer_id)
     value = {"ranker": {name: buckets[name] for name in sorted(buckets, key=int)}}
     return [{"from_name": "rank", "to_name": "answers", "type": "ranker", "value": value}]
 
 
-# -- In --------------------------------------------------------------------------------------------------
+# -- Import --------------------------------------------------------------------------------------------------
 
 
 class Importer:
-    """Reads tasks.
+    """Reads tasks. ``ratings`` are those of tasks with one rating each, which make labels together.
 
     Args:
-        annotator: Whose label it is where an annotation does not say.
+        annotator: The annotator where an annotation names none.
         prompt_field: The prompt's name in ``data``.
         config: The project's labeling interface as XML, for tags whose name is not the field that they show.
         buckets: A Ranker's buckets, best first, where they are not numbered.
@@ -173,13 +172,13 @@ class Importer:
         self.prompt_field = prompt_field
         self.buckets = buckets
         self._shows = {} if config is None else _shown_fields(config)
-        self._rated: dict[tuple[str, str], list[tuple[Prompt, str, float, dict[str, Any]]]] = {}
+        self.ratings = SingleRatings()
 
     def labels(self, row: dict[str, Any]) -> Iterator[Label]:
-        """Yield the labels of a task; single ratings wait for :meth:`rest`.
+        """Yield the labels of a task; a single rating goes to ``ratings``.
 
         Raises:
-            RecordError: If it is none, or has a result of another kind.
+            RecordError: If it is no task, or has a result of another kind.
         """
         data, annotations = row.get("data"), row.get("annotations")
         if not isinstance(data, dict) or not isinstance(annotations, list):
@@ -194,24 +193,17 @@ class Importer:
             if label is not None:
                 yield label
 
-    def rest(self) -> Iterator[Label]:
-        """Yield the labels of answers that were rated one a task: a person's ratings of one prompt are a ranking."""
-        for (annotator, _), found in self._rated.items():
-            if len({text for _, text, _, _ in found}) > 1:
-                prompt, facts = found[0][0], found[0][3]
-                responses: list[tuple[str, dict[str, Any]]] = [(text, {}) for _, text, _, _ in found]
-                values: list[float | None] = [-rating for _, _, rating, _ in found]
-                yield label_of(prompt, responses, values, annotator=annotator, time=facts["time"])
-
     def _label(self, data: dict[str, Any], annotation: dict[str, Any]) -> Label | None:
         prompt: Any = data.get("messages") or data.get(self.prompt_field)
         if not prompt or not isinstance(prompt, str | list):
             raise RecordError(f"field data.{self.prompt_field}: missing; name the prompt's field with --prompt-field")
         check(_Annotation, annotation, utf8=False)
-        facts = {"seconds": annotation.get("lead_time"), "time": annotation.get("created_at") or ""}
-        name = _who(annotation) or self.annotator
-        task_id = data.get("task_id")
-        named = {"annotator": name, "task_id": task_id if isinstance(task_id, str) else None, **facts}
+        facts = {
+            "annotator": _annotator(annotation) or self.annotator,
+            "task_id": data.get("task_id"),
+            "seconds": annotation.get("lead_time"),
+            "time": annotation.get("created_at") or "",
+        }
         if annotation.get("was_cancelled"):
             return None
         results: dict[str, list[dict[str, Any]]] = {}
@@ -219,15 +211,15 @@ class Importer:
             if isinstance(result, dict) and isinstance(result.get("value"), dict):
                 results.setdefault(str(result.get("type")), []).append(result)
         if "ranker" in results:
-            return self._ranker(prompt, data, results["ranker"][0], named)
-        if "pairwise" in results or _says_tie(results.get("choices", [])):
-            return self._pairwise(prompt, data, results, named)
+            return self._ranker(prompt, data, results["ranker"][0], facts)
+        if "pairwise" in results or _is_tie(results.get("choices", [])):
+            return self._pairwise(prompt, data, results, facts)
         if "rating" in results:
-            return self._rating(prompt, data, results["rating"], named)
+            return self._rating(prompt, data, results["rating"], facts)
         kinds = ", ".join(results) or "nothing"
         raise RecordError(f"field result: expected a result of type pairwise, ranker or rating, got {kinds}")
 
-    def _ranker(self, prompt: Any, data: dict[str, Any], result: dict[str, Any], named: dict[str, Any]) -> Label:
+    def _ranker(self, prompt: Any, data: dict[str, Any], result: dict[str, Any], facts: dict[str, Any]) -> Label:
         lists = [
             v for v in data.values() if isinstance(v, list) and v and all(isinstance(e, dict) and "id" in e for e in v)
         ]
@@ -238,8 +230,8 @@ class Importer:
         missing = sorted(place.keys() - {str(entry["id"]) for entry in lists[0]})
         if missing:
             raise RecordError(f"field value.ranker: no item {missing[0]!r} in the task")
-        texts: list[tuple[str, dict[str, Any]]] = [(_entry_text(entry), {}) for entry in lists[0]]
-        return label_of(prompt, texts, [place.get(str(entry["id"])) for entry in lists[0]], **named)
+        texts = [_entry_text(entry) for entry in lists[0]]
+        return label_of(prompt, texts, [place.get(str(entry["id"])) for entry in lists[0]], **facts)
 
     def _groups(self, ranker: Any) -> list[list[Any]]:
         """Return a Ranker's value as groups of ids, best first."""
@@ -247,9 +239,7 @@ class Importer:
             return [[key] for key in ranker]
         if not isinstance(ranker, dict) or not all(isinstance(group, list) for group in ranker.values()):
             raise RecordError("field value.ranker: expected a list of ids, or lists of ids by bucket")
-        used = {
-            name: group for name, group in ranker.items() if group and name != "_"
-        }  # "_" holds what was left alone
+        used = {name: group for name, group in ranker.items() if group and name != "_"}  # "_" has the unranked ones
         if self.buckets is not None:
             unknown = sorted(used.keys() - set(self.buckets))
             if unknown:
@@ -259,13 +249,13 @@ class Importer:
         unnumbered = [name for name, number in numbers.items() if number is None]
         if unnumbered:
             raise RecordError(
-                f"field value.ranker: no order is known of bucket {unnumbered[0]!r}; name the buckets, best first, "
+                f"field value.ranker: bucket {unnumbered[0]!r} has no number; name the buckets, best first, "
                 "with --buckets"
             )
         return [used[name] for name in sorted(used, key=lambda name: int(numbers[name][1]))]  # type: ignore[index]
 
     def _pairwise(
-        self, prompt: Any, data: dict[str, Any], results: dict[str, list[dict[str, Any]]], named: dict[str, Any]
+        self, prompt: Any, data: dict[str, Any], results: dict[str, list[dict[str, Any]]], facts: dict[str, Any]
     ) -> Label:
         found = results.get("pairwise", [])
         if found:
@@ -276,10 +266,10 @@ class Importer:
             values: list[float | None] = [1, 2] if selected == "left" else [2, 1]
         else:
             names, values = ["answer1", "answer2"], [1, 1]
-        return label_of(prompt, [(self._text(data, name), {}) for name in names], values, **named)
+        return label_of(prompt, [self._text(data, name) for name in names], values, **facts)
 
     def _rating(
-        self, prompt: Any, data: dict[str, Any], results: list[dict[str, Any]], named: dict[str, Any]
+        self, prompt: Any, data: dict[str, Any], results: list[dict[str, Any]], facts: dict[str, Any]
     ) -> Label | None:
         ratings = {}
         for result in results:
@@ -289,12 +279,20 @@ class Importer:
             ratings[str(result.get("to_name"))] = (self._text(data, str(result.get("to_name"))), float(rating))
         rated = list(ratings.values())
         if len(rated) == 1:
-            key = (named["annotator"], str(prompt))
-            self._rated.setdefault(key, []).append((prompt, *rated[0], named))
+            ((text, rating),) = rated
+            self.ratings.add(facts["annotator"], prompt, text, -rating, facts["time"])
             return None
-        others = [text for name, text in _answers(data) if name not in ratings]
-        texts: list[tuple[str, dict[str, Any]]] = [(text, {}) for text in [*(text for text, _ in rated), *others]]
-        return label_of(prompt, texts, [-rating for _, rating in rated] + [None] * len(others), **named)
+        others = [
+            text
+            for name, text in data.items()
+            if re.fullmatch(r"answer\d+", name) and isinstance(text, str) and name not in ratings
+        ]
+        return label_of(
+            prompt,
+            [*(text for text, _ in rated), *others],
+            [-rating for _, rating in rated] + [None] * len(others),
+            **facts,
+        )
 
     def _text(self, data: dict[str, Any], name: str) -> str:
         field = self._shows.get(name.strip(), name.strip())
@@ -307,12 +305,7 @@ class Importer:
         return text
 
 
-def _answers(data: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the fields ``answer1``, ``answer2``, … of a task."""
-    return [(n, t) for n, t in data.items() if re.fullmatch(r"answer\d+", n) and isinstance(t, str)]
-
-
-def _says_tie(choices: list[dict[str, Any]]) -> bool:
+def _is_tie(choices: list[dict[str, Any]]) -> bool:
     return any(str(choice).lower() in _TIES for result in choices for choice in result["value"].get("choices", []))
 
 
@@ -323,15 +316,15 @@ def _entry_text(entry: dict[str, Any]) -> str:
     raise RecordError(f"field data: item {entry['id']!r} has no body")
 
 
-def _who(annotation: dict[str, Any]) -> str:
-    who = annotation.get("completed_by")
-    if isinstance(who, dict):
-        who = who.get("email") or who.get("id")
-    return str(annotation.get("annotator") or ("" if who is None else who))
+def _annotator(annotation: dict[str, Any]) -> str:
+    member = annotation.get("completed_by")
+    if isinstance(member, dict):
+        member = member.get("email") or member.get("id")
+    return str(annotation.get("annotator") or ("" if member is None else member))
 
 
 def _shown_fields(config: Path) -> dict[str, str]:
-    """Return, of a labeling interface, which field of a task each named tag shows."""
+    """Return which field of a task each named tag of a labeling interface shows, by the tag's name."""
     try:
         root = ElementTree.fromstring(config.read_text("utf-8"))
     except FileNotFoundError:

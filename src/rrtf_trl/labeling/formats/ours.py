@@ -1,9 +1,9 @@
-"""Our own rows: a label a row, a ranked group a row, and a table of one answer a row.
+"""Rows of this project: one for each label, one for each ranked group, and a table with a row for each candidate.
 
-A *label* row has ``prompt``, ``responses``, ``ranks`` (1 is best, equal ranks tie, null is not ranked),
-``annotator``, and, where known, ``positions`` (where on the page each response stood, from 1), ``seconds``,
-``time``, ``task_id``, ``sources``, ``models``. A *ranked* row is the trainer's: ``scores`` in place of ranks.
-In the table the rows of one label share their ``label`` cell.
+A *label* row has ``prompt``, ``responses``, ``ranks`` (1 is best, equal ranks tie, null is not ranked), ``annotator``,
+and, where known, ``positions`` (where on the page each response was, from 1), ``seconds``, ``time``, ``task_id``,
+``sources``, ``models``. A *ranked* row is the trainer's: ``scores`` in place of ranks. In the table the rows of one
+label have the same ``label`` cell.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ import csv
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
-from rrtf_trl.forms import Open, check
+from rrtf_trl.errors import InputError
+from rrtf_trl.files.rows import parse_json
+from rrtf_trl.forms import check
 from rrtf_trl.records import Prompt, RankedGroup, RecordError, check_prompt, to_json
 
-from ..aggregate import Opinion
-from ..draft import dense
-from ..items import Answer, Item
+from ..aggregate import CandidateScore
+from ..draft import dense_ranks
+from ..items import Item, ItemCandidate
 from ..labels import Label, Ledger, parse_time
-from ..sources import answer_text
+from ..sources import PromptRow, origins_of, response_text
+from .reading import read_csv_rows
 
 COLUMNS = (
     *("label", "task_id", "prompt", "messages", "response", "rank", "annotator"),
@@ -36,52 +40,50 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 def label_rows(ledger: Ledger, labels: Iterable[Label]) -> Iterator[dict[str, Any]]:
-    """Yield a row a label."""
+    """Yield a row for each label."""
     for label in labels:
-        answers = [ledger.answer(answer.answer_id) for answer in label.item.answers]
+        candidates = [ledger.candidate(candidate.answer_id) for candidate in label.item.answers]
         row: dict[str, Any] = {
             "task_id": label.item.task_id,
             "prompt": label.item.prompt,
-            "responses": [answer.text for answer in answers],
-            "ranks": [label.ranks.get(answer.answer_id) for answer in answers],
+            "responses": [candidate.text for candidate in candidates],
+            "ranks": [label.ranks.get(candidate.answer_id) for candidate in candidates],
             "annotator": label.annotator,
-            "positions": [label.shown.index(answer.answer_id) + 1 for answer in answers] if label.shown else None,
+            "positions": [label.shown.index(c.answer_id) + 1 for c in candidates] if label.shown else None,
             "seconds": label.seconds,
             "time": label.time,
-            "sources": [a.source for a in answers] if any(a.source for a in answers) else None,
-            "models": [a.model for a in answers] if any(a.model for a in answers) else None,
+            "sources": [c.source for c in candidates] if any(c.source for c in candidates) else None,
+            "models": [c.model for c in candidates] if any(c.model for c in candidates) else None,
         }
         yield {name: value for name, value in row.items() if value is not None}
 
 
-def ranked_rows(ledger: Ledger, groups: Iterable[tuple[Item, list[Opinion]]]) -> Iterator[dict[str, Any]]:
-    """Yield a :class:`~rrtf_trl.records.RankedGroup` a prompt, best first; one of which all answers tie is left out.
+def ranked_rows(ledger: Ledger, groups: Iterable[tuple[Item, list[CandidateScore]]]) -> Iterator[dict[str, Any]]:
+    """Yield a :class:`~rrtf_trl.records.RankedGroup` for each prompt, best first; none where all candidates tie.
 
     Args:
-        ledger: Knows the answers.
-        groups: An item of each prompt, and what people say of all of that prompt's answers, best first.
+        ledger: Has the candidates.
+        groups: An item of each prompt, and the scores of all of that prompt's candidates, best first.
     """
-    for item, opinions in groups:
-        if opinions[0].score == opinions[-1].score:
+    for item, scores in groups:
+        if scores[0].score == scores[-1].score:
             continue
-        answers = [ledger.answer(opinion.answer_id) for opinion in opinions]
-        sources = [answer.source or "" for answer in answers]
+        candidates = [ledger.candidate(score.answer_id) for score in scores]
+        sources = [candidate.source or "" for candidate in candidates]
         yield to_json(
             RankedGroup(
                 prompt=item.prompt,
-                responses=[answer.text for answer in answers],
-                scores=[opinion.score for opinion in opinions],
+                responses=[candidate.text for candidate in candidates],
+                scores=[score.score for score in scores],
                 sources=sources if all(sources) else None,
                 task_id=item.task_id,
             )
         )
 
 
-@dataclass(frozen=True)
-class _Row(Open):
-    prompt: Prompt
+@dataclass(frozen=True, kw_only=True)
+class _Row(PromptRow):
     responses: list[Any]
-    task_id: str | None = None
     annotator: str | None = None
     seconds: float | None = None
     time: str | None = None
@@ -92,7 +94,7 @@ def label_from_row(row: dict[str, Any], annotator: str) -> Label:
 
     Args:
         row: The row.
-        annotator: Whose label it is where the row does not say.
+        annotator: The annotator where the row names none.
 
     Raises:
         RecordError: If it is neither; the message names the field.
@@ -104,18 +106,18 @@ def label_from_row(row: dict[str, Any], annotator: str) -> Label:
         raise RecordError(f"field {unknown[0]}: no such field; known are {', '.join(sorted(known))}")
     check(_Row, row, utf8=False)
     parse_time(row.get("time") or "")
-    texts = [answer_text(text) for text in row["responses"]]
-    sources, models = (_column(row, name, len(texts), str) or [None] * len(texts) for name in ("sources", "models"))
-    values = _column(row, "scores" if ranked else "ranks", len(texts), (int, float) if ranked else int)
+    texts = [response_text(response) for response in row["responses"]]
+    sources, models = origins_of(row, len(texts))
+    values = _numbers(row, "scores" if ranked else "ranks", (int, float) if ranked else int)
     if values is None:
         raise RecordError("field ranks: missing (or `scores`)")
-    made = list(zip(texts, sources, models, strict=True))
     return label_of(
         row["prompt"],
-        [(text, {"source": source, "model": model}) for text, source, model in made],
+        texts,
         [None if value is None else float(-value if ranked else value) for value in values],
         annotator=row.get("annotator") or annotator,
-        positions=_column(row, "positions", len(texts), int),
+        origins=[{"source": source, "model": model} for source, model in zip(sources, models, strict=True)],
+        positions=_numbers(row, "positions", int),
         seconds=row.get("seconds"),
         time=row.get("time") or "",
         task_id=row.get("task_id"),
@@ -124,72 +126,98 @@ def label_from_row(row: dict[str, Any], annotator: str) -> Label:
 
 def label_of(
     prompt: Prompt,
-    responses: list[tuple[str, dict[str, Any]]],
+    responses: list[str],
     values: list[float | None],
     *,
     annotator: str,
+    origins: list[dict[str, Any]] | None = None,
     positions: list[int] | None = None,
     seconds: float | None = None,
     time: str = "",
-    task_id: str | None = None,
+    task_id: Any = None,
 ) -> Label:
     """Build a label from responses and a number for each.
 
     Args:
         prompt: The prompt.
-        responses: Text and other fields of each answer.
+        responses: The text of each candidate.
         values: Smaller is better, equal numbers tie, ``None`` is not ranked. All ``None``: the item was skipped.
-        annotator: Whose label it is.
-        positions: Where each stood on the page, from 1.
-        seconds: Attention that it took.
-        time: When, as ISO 8601.
-        task_id: The problem.
+        annotator: Who ranked them.
+        origins: ``source`` and ``model`` of each.
+        positions: Where each was on the page, from 1.
+        seconds: Attention to the item.
+        time: As ISO 8601.
+        task_id: The problem; left out where it is no string.
 
     Raises:
-        RecordError: If a response stands twice with different ranks, or a single one is ranked.
+        RecordError: If a response occurs twice with different ranks, or a single one is ranked.
     """
-    answers = [Answer.create(prompt, text, **fields) for text, fields in responses]
-    item = Item.create(prompt, answers, task_id)
-    given: dict[str, float] = {}
-    for answer, value in zip(answers, values, strict=True):
-        if value is not None and given.setdefault(answer.answer_id, value) != value:
-            raise RecordError("field responses: the same response stands twice, with different ranks")
-    if len(given) == 1:
-        raise RecordError("field ranks: only one response is ranked, which says nothing")
+    created = [
+        ItemCandidate.create(prompt, text, **origin)
+        for text, origin in zip(responses, origins or [{}] * len(responses), strict=True)
+    ]
+    item = Item.create(prompt, created, task_id if isinstance(task_id, str) else None)
+    ranked: dict[str, float] = {}
+    for candidate, value in zip(created, values, strict=True):
+        if value is not None and ranked.setdefault(candidate.answer_id, value) != value:
+            raise RecordError("field responses: the same response occurs twice, with different ranks")
+    if len(ranked) == 1:
+        raise RecordError("field ranks: only one response is ranked, which is no order")
     shown: list[str] = []
-    if positions is not None and len(item.answers) == len(answers):
-        if sorted(positions) != list(range(1, len(answers) + 1)):
-            raise RecordError(f"field positions: expected each of 1 to {len(answers)} once, got {positions}")
-        shown = [answer.answer_id for _, answer in sorted(zip(positions, answers, strict=True), key=lambda p: p[0])]
-    return Label(item, annotator, dense(given), shown, seconds, time)
+    if positions is not None and len(item.answers) == len(created):
+        in_order = range(1, len(created) + 1)
+        if set(positions) != set(in_order):
+            raise RecordError(f"field positions: expected each of 1 to {len(created)} once, got {positions}")
+        shown = [created[positions.index(position)].answer_id for position in in_order]
+    return Label(item, annotator, dense_ranks(ranked), shown, seconds, time)
 
 
-def _column(row: dict[str, Any], name: str, count: int, kind: Any) -> list[Any] | None:
-    values = row.get(name)
+class SingleRatings:
+    """Ratings that an export has one row each for: a person's ratings of one prompt make a ranking."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], list[tuple[Prompt, str, float, str]]] = {}
+
+    def add(self, annotator: str, prompt: Prompt, text: str, value: float, time: str = "") -> None:
+        """Add a rating; of ``value`` smaller is better."""
+        self._found.setdefault((annotator, str(prompt)), []).append((prompt, text, value, time))
+
+    def labels(self) -> Iterator[Label]:
+        """Yield a label for each annotator and prompt with ratings of two different responses or more."""
+        for (annotator, _), ratings in self._found.items():
+            prompts, texts, values, times = map(list, zip(*ratings, strict=True))
+            if len(set(texts)) > 1:
+                yield label_of(prompts[0], texts, values, annotator=annotator, time=times[0])
+
+
+def _numbers(row: dict[str, Any], name: str, kind: Any) -> list[Any] | None:
+    values, count = row.get(name), len(row["responses"])
     if values is None:
         return None
-    fine = isinstance(values, list) and len(values) == count
-    if not fine or not all(v is None or (isinstance(v, kind) and not isinstance(v, bool)) for v in values):
+    if (
+        not isinstance(values, list)
+        or len(values) != count
+        or not all(v is None or (isinstance(v, kind) and not isinstance(v, bool)) for v in values)
+    ):
         raise RecordError(f"field {name}: expected one value or null for each of the {count} responses")
-    return list(values)
+    return values
 
 
 # -- Table -----------------------------------------------------------------------------------------------
 
 
 def write_csv(ledger: Ledger, labels: Iterable[Label], file: TextIO) -> int:
-    """Write a row an answer of each label, and return how many labels.
+    """Write a row for each candidate of each label, and return how many labels there are.
 
-    A cell that a spreadsheet would take for a formula begins with an apostrophe: answers are not to be trusted
+    A cell that a spreadsheet would read as a formula gets an apostrophe in front: responses are not to be trusted
     (OWASP, "CSV Injection").
     """
     writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     count = 0
-    for row in label_rows(ledger, labels):
-        count += 1
+    for count, row in enumerate(label_rows(ledger, labels), start=1):
         chat = not isinstance(row["prompt"], str)
-        shared = {
+        of_label = {
             "label": count,
             "task_id": row.get("task_id", ""),
             "prompt": "" if chat else row["prompt"],
@@ -201,41 +229,42 @@ def write_csv(ledger: Ledger, labels: Iterable[Label], file: TextIO) -> int:
         for index, response in enumerate(row["responses"]):
             columns = (("rank", "ranks"), ("position", "positions"), ("source", "sources"), ("model", "models"))
             own = {name: row[key][index] for name, key in columns if key in row and row[key][index] is not None}
-            cells = {**shared, "response": response, **own}
+            cells = {**of_label, "response": response, **own}
             writer.writerow(
-                {name: _guarded(value) if isinstance(value, str) else value for name, value in cells.items()}
+                {name: _escape(value) if isinstance(value, str) else value for name, value in cells.items()}
             )
     return count
 
 
-def _guarded(text: str) -> str:
+def _escape(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _plain(text: str) -> str:
+def _unescape(text: str) -> str:
     return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA) else text
 
 
-def labels_from_csv(
-    rows: Iterable[tuple[int, dict[str, str]]], annotator: str, prompt_field: str
-) -> Iterator[tuple[int, Label | RecordError]]:
-    """Yield each label of a table with its first line, or what is wrong with it.
+def labels_from_csv(path: Path, annotator: str, prompt_field: str) -> Iterator[Label]:
+    """Yield each label of a table.
 
-    Only the columns ``prompt`` (or ``messages``), ``response`` and ``rank`` are needed; rows of one label share
-    ``label``, or without that column the prompt and the annotator.
+    Only the columns ``prompt`` (or ``messages``), ``response`` and ``rank`` are needed; rows of one label have the
+    same ``label``, or without that column the same prompt and annotator.
+
+    Raises:
+        InputError: If it cannot be read; the message names the first line of the label, and the column.
     """
     groups: dict[Any, list[tuple[int, dict[str, str]]]] = {}
-    for line, cells in rows:
-        row = {name: _plain(value) for name, value in cells.items()}
+    for line, cells in read_csv_rows(path):
+        row = {name: _unescape(value) for name, value in cells.items()}
         prompt = row.get(prompt_field, "") or row.get("messages", "")
         key = row.get("label") or (prompt, row.get("annotator", ""))
         groups.setdefault(key, []).append((line, row))
-    for found in groups.values():
-        line = found[0][0]
+    for group in groups.values():
+        line = group[0][0]
         try:
-            yield line, _label_of_cells([row for _, row in found], annotator, prompt_field)
+            yield _label_of_cells([row for _, row in group], annotator, prompt_field)
         except RecordError as error:
-            yield line, error
+            raise InputError(f"{path}:{line}: {error}") from None
 
 
 def _label_of_cells(rows: list[dict[str, str]], annotator: str, prompt_field: str) -> Label:
@@ -249,7 +278,7 @@ def _label_of_cells(rows: list[dict[str, str]], annotator: str, prompt_field: st
     prompt: Any = first.get(prompt_field, "")
     if not prompt and first.get("messages"):
         try:
-            prompt = json.loads(first["messages"])
+            prompt = parse_json(first["messages"])
         except ValueError:
             raise RecordError("column messages: not JSON") from None
     if not prompt and prompt_field not in first:
@@ -260,9 +289,10 @@ def _label_of_cells(rows: list[dict[str, str]], annotator: str, prompt_field: st
     shown = None if None in positions else [int(position) for position in positions if position is not None]
     return label_of(
         prompt,
-        [(row["response"], {n: row.get(n) or None for n in ("source", "model")}) for row in rows],
+        [row["response"] for row in rows],
         [_number(row, "rank") for row in rows],
         annotator=first.get("annotator") or annotator,
+        origins=[{name: row.get(name) or None for name in ("source", "model")} for row in rows],
         positions=shown,
         seconds=_number(first, "seconds"),
         time=first.get("time", ""),

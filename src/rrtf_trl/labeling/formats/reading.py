@@ -1,9 +1,10 @@
-"""Rows of files, each with where it stands, for messages that name the line."""
+"""Rows of files, each with its line number, for error messages."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from rrtf_trl.errors import InputError
 from rrtf_trl.files.rows import read_jsonl
 
 CSV_FIELD_LIMIT = 2**31 - 1
+_SPACE, _COMMA = re.compile(r"\s*"), re.compile(r"\s*(,\s*)?")
 
 
 def read_json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line from 1, object) for JSONL, plain or ``.gz``, or for a file that is one JSON array.
 
     Raises:
-        InputError: If the file is missing, or something in it is no JSON object.
+        InputError: If the file is missing, or a row is no JSON object.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -33,28 +35,26 @@ def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
     decoder = json.JSONDecoder()
-    position, line, counted = text.index("[") + 1, 1, 0
-
-    def to_next(closing: bool) -> bool:
-        """Go to the next element; return whether there is one."""
-        nonlocal position, line, counted
-        position += len(text[position:]) - len(text[position:].lstrip())
-        if closing and text[position : position + 1] == ",":
-            position += 1
-            return to_next(False)
+    position, line, counted, between = text.index("[") + 1, 1, 0, _SPACE
+    while True:
+        found = between.match(text, position)
+        assert found is not None, "the patterns match an empty string"
+        position = found.end()
         line, counted = line + text.count("\n", counted, position), position
-        return text[position : position + 1] != "]"
-
-    more = to_next(False)
-    while more:
+        if text[position : position + 1] == "]":
+            return
         try:
             row, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
             raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg} at column {error.colno}") from None
+        except RecursionError:
+            raise InputError(f"{path}:{line}: not JSON: nested too deep") from None
+        except ValueError as error:  # an integer of too many digits
+            raise InputError(f"{path}:{line}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise InputError(f"{path}:{line}: expected a JSON object, got {type(row).__name__}")
         yield line, row
-        more = to_next(True)
+        between = _COMMA
 
 
 def read_csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -1,6 +1,6 @@
-// The labelling page's keys. It keeps no ranking of its own: an action goes to the server, and what comes back is shown.
-// Actions wait in a queue while the server is away, in the tab's storage, and each has an id, so that none is lost or
-// counted twice. What is built here is built of elements and text, never of HTML.
+// The labelling page's keys. The page keeps no ranking: it sends actions to the server and shows the ranking in the reply.
+// While the server does not answer, actions wait in a queue in the tab's storage; each has an id, so that none is lost or
+// counted twice. The page is changed by elements and text, never by strings of HTML.
 "use strict";
 
 const setting = {
@@ -37,7 +37,7 @@ function attend(counts = !document.hidden) {
   lastSign = now;
 }
 
-function takeSeconds() {
+function secondsSinceLast() {
   attend();
   const seconds = attended / 1000;
   attended = 0;
@@ -50,7 +50,7 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 const queueName = `rrtf-label ${location.pathname}`;
 let queue = JSON.parse(sessionStorage.getItem(queueName) ?? "[]");
 let sending = false;
-let leaving = false; // the item is done: nothing more is to be done to it
+let leaving = false; // the item is done: no further action on it
 
 function keepQueue() {
   sessionStorage.setItem(queueName, JSON.stringify(queue));
@@ -61,7 +61,7 @@ function act(what, more = {}) {
   leaving = ["submit", "skip", "open", "revisit"].includes(what);
   const item = document.body.dataset.item || null;
   const id = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  queue.push({ id, do: what, item, seconds: takeSeconds(), ...more });
+  queue.push({ id, do: what, item, seconds: secondsSinceLast(), ...more });
   keepQueue();
   send();
 }
@@ -81,45 +81,45 @@ async function send() {
       reply = response.headers.get("content-type")?.includes("json")
         ? await response.json()
         : { message: await response.text() };
-      status = response.status; // only now: a reply can be cut off within its body, and is none then
+      status = response.status; // only now: a reply that is cut off within its body counts as none
     } catch {
       reply.message = "The server does not answer";
     }
     if (status === 401 || status === 403 || status === 421) {
-      away(reply.message);
+      setProblem(reply.message);
       break;
     }
     if (status === 0 || status >= 500) {
       const waiting = queue.length === 1 ? "One action waits" : `${queue.length} actions wait`;
-      away(`${reply.message || "The server has a problem"}. ${waiting}, and will be saved when it is back.`);
+      setProblem(`${reply.message || "The server has a problem"}. ${waiting} and will be saved when it answers again.`);
       await new Promise((done) => setTimeout(done, pause));
       pause = Math.min(2 * pause, 2000);
       continue;
     }
-    away("");
+    setProblem("");
     pause = 250;
     queue.shift();
-    if (status === 409 || reply.go) queue = [];
+    if (status === 409 || reply.reload) queue = [];
     keepQueue();
-    if (status === 409 || reply.go) {
+    if (status === 409 || reply.reload) {
       await load();
-      if (status === 409) say(reply.message, true);
+      if (status === 409) setStatus(reply.message, true);
       break;
     }
     if (status === 200) {
-      show(reply.draft, reply.tie);
+      showRanking(reply.draft, reply.tie);
     } else {
       leaving = false;
     }
-    if (reply.message) say(reply.message, status !== 200);
+    if (reply.message) setStatus(reply.message, status !== 200);
   }
   sending = false;
 }
 
-// The server's page is the only HTML that is ever taken, and it is parsed as the browser itself would: no script in it runs.
+// The server's page is the only HTML that is parsed here; DOMParser runs no script in it.
 const page = globalThis.trustedTypes?.createPolicy("page", { createHTML: (html) => html }) ?? { createHTML: (html) => html };
 
-/** Show the page anew. It stays as it is until the server answers: a browser's own error page would lose the place. */
+/** Load the page again without navigation, since the browser's own error page would replace it if the server is down. */
 async function load() {
   for (;;) {
     try {
@@ -132,9 +132,9 @@ async function load() {
         begin();
         return;
       }
-      away(await response.text());
+      setProblem(await response.text());
     } catch {
-      away("Saved. The server does not answer; the next item comes when it is back.");
+      setProblem("Saved. The server does not answer; the next item is shown when it answers again.");
     }
     await new Promise((done) => setTimeout(done, 500));
   }
@@ -142,13 +142,13 @@ async function load() {
 
 // -- What is shown --------------------------------------------------------------------------------------------------
 
-function say(message, refused = false) {
+function setStatus(message, refused = false) {
   const status = document.getElementById("status");
   status.textContent = message;
   status.classList.toggle("refused", refused);
 }
 
-function away(message) {
+function setProblem(message) {
   const line = document.getElementById("away");
   line.hidden = !message;
   if (line.textContent !== message) line.textContent = message;
@@ -156,24 +156,24 @@ function away(message) {
 
 const PLACES = ["", "1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th"];
 
-function show(draft, tie) {
-  const answers = all(".answer");
-  if (!answers.length) return;
+function showRanking(draft, tie) {
+  const candidates = all(".answer");
+  if (!candidates.length) return;
   const place = new Map(draft.flatMap((group, index) => group.map((position) => [position, index + 1])));
-  const left = answers.map((answer) => Number(answer.dataset.position)).filter((position) => !place.has(position));
+  const left = candidates.map((candidate) => Number(candidate.dataset.position)).filter((position) => !place.has(position));
   const implied = left.length === 1 ? draft.length + (tie ? 0 : 1) : 0;
-  for (const answer of answers) {
-    const position = Number(answer.dataset.position);
+  for (const candidate of candidates) {
+    const position = Number(candidate.dataset.position);
     const rank = place.get(position) ?? (implied || 0);
     const tied = (draft[rank - 1]?.length ?? 0) + (left.length === 1 && rank === implied && tie ? 1 : 0) > 1;
-    answer.classList.toggle("ranked", place.has(position));
-    answer.classList.toggle("best", rank === 1 && place.has(position));
-    answer.classList.toggle("implied", !place.has(position) && implied > 0);
-    answer.querySelector(".rank").textContent = rank ? PLACES[rank] + (tied ? ", tied" : "") : "";
-    answer.querySelector(".pick").setAttribute("aria-pressed", String(place.has(position)));
+    candidate.classList.toggle("ranked", place.has(position));
+    candidate.classList.toggle("best", rank === 1 && place.has(position));
+    candidate.classList.toggle("implied", !place.has(position) && implied > 0);
+    candidate.querySelector(".rank").textContent = rank ? PLACES[rank] + (tied ? ", tied" : "") : "";
+    candidate.querySelector(".pick").setAttribute("aria-pressed", String(place.has(position)));
   }
   const done = draft.map((group) => group.join(" = ")).join(" > ") + (tie ? " = …" : "");
-  const open = draft.length ? `   left: ${left.join(" ")}` : "Press the number of the best answer";
+  const open = draft.length ? `   left: ${left.join(" ")}` : "Press the number of the best candidate";
   const order = document.querySelector(".order");
   order.replaceChildren(element("span", "", done), element("span", "left", left.length ? open : ""));
   document.querySelector("[data-do=tie]").setAttribute("aria-pressed", String(tie));
@@ -187,34 +187,34 @@ function element(name, className, text = "") {
   return made;
 }
 
-let base = 0; // the answer that all are compared with; 0 for none
+let base = 0; // the position of the candidate that all are compared with; 0 for none
 let diffs = [];
 
-async function compare(with_) {
-  const answers = all(".answer");
-  if (with_ > 0 && !diffs[with_]) {
+async function compare(position) {
+  const candidates = all(".answer");
+  if (position > 0 && !diffs[position]) {
     try {
       const { diff, item } = document.body.dataset;
-      const response = await fetch(`${diff}${with_}?item=${encodeURIComponent(item)}`);
+      const response = await fetch(`${diff}${position}?item=${encodeURIComponent(item)}`);
       if (!response.ok) throw new Error((await response.json()).message);
-      diffs[with_] = await response.json();
+      diffs[position] = await response.json();
     } catch {
-      return say("The comparison could not be had: the server does not answer", true);
+      return setStatus("No comparison: the server does not answer", true);
     }
     if (base === 0) look("diff");
   }
-  base = with_;
+  base = position;
   document.body.classList.toggle("comparing", base > 0);
   document.querySelector("[data-do=diff]").setAttribute("aria-pressed", String(base > 0));
-  for (const [index, answer] of answers.entries()) {
-    const shown = answer.querySelector(".diff");
+  for (const [index, candidate] of candidates.entries()) {
+    const shown = candidate.querySelector(".diff");
     const compared = base > 0 && index + 1 !== base;
-    answer.classList.toggle("base", base === index + 1);
-    answer.querySelector(".code").hidden = compared;
+    candidate.classList.toggle("base", base === index + 1);
+    candidate.querySelector(".code").hidden = compared;
     shown.hidden = !compared;
     if (compared) shown.replaceChildren(difference(diffs[base][index]));
   }
-  say(base ? `All answers compared with answer ${base}. d: the next one, Esc: leave` : "No comparison");
+  setStatus(base ? `All compared with candidate ${base}. d: the next one, Esc: end` : "No comparison");
 }
 
 function difference(lines) {
@@ -240,7 +240,7 @@ function look(what) {
 
 function toggle(what) {
   const shown = all(`.${what}`);
-  if (!shown.length) return say("There is nothing of that kind here", true);
+  if (!shown.length) return setStatus("This item has none", true);
   const hide = !shown[0].hidden;
   for (const part of shown) part.hidden = hide;
   document.querySelector(`[data-do=${what}]`).setAttribute("aria-pressed", String(!hide));
@@ -279,7 +279,7 @@ function key(event) {
     return;
   }
   if (setting.get("single", "on") === "off") return;
-  // With Tab somebody can go to a button, and Enter is that button's then.
+  // A button that Tab has focused gets Enter.
   if (event.key === "Enter" && document.activeElement?.matches("button:focus-visible, a:focus-visible")) return;
   const digit = /^[1-9]$/.test(event.key)
     ? Number(event.key)
@@ -292,7 +292,7 @@ function key(event) {
   if (!event.repeat) run(what, digit);
 }
 
-/** Make the page that is there ready for keys. */
+/** Prepare the current page for keys. */
 function begin() {
   leaving = false;
   base = 0;
@@ -305,7 +305,7 @@ function begin() {
     single.checked = setting.get("single", "on") === "on";
     single.addEventListener("change", () => setting.set("single", single.checked ? "on" : "off"));
   }
-  if (document.body.dataset.draft) show(JSON.parse(document.body.dataset.draft), "tie" in document.body.dataset);
+  if (document.body.dataset.draft) showRanking(JSON.parse(document.body.dataset.draft), "tie" in document.body.dataset);
   document.querySelector("h1").focus({ preventScroll: true });
 }
 
@@ -319,7 +319,7 @@ function start() {
     const button = event.target.closest("button[data-do]");
     if (!button) return;
     run(button.dataset.do, Number(button.dataset.position));
-    if (event.detail) button.blur(); // a mouse's click leaves Enter free to submit
+    if (event.detail) button.blur(); // after a mouse click, Enter still submits
   });
   begin();
   if (queue.length) send();

@@ -1,4 +1,4 @@
-"""Training problems that are in what a model is measured by: found, told and left out."""
+"""Find training problems that are in a benchmark."""
 
 from .finder import BENCHMARKS, KINDS, Decontaminator, Index, Match
 

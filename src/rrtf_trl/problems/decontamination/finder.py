@@ -1,4 +1,4 @@
-"""Find training problems that are in what a model is measured by."""
+"""Find training problems that are in a benchmark."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from .prose import ngrams, words
 
 KINDS = ("ngram", "signature", "ast", "tests")
 BENCHMARKS = {"humaneval": "humaneval*.jsonl*", "mbpp": "mbpp*.jsonl*"}
-"""Names of benchmarks, and the names of their files in the folder RRTF_DATA_DIR, in any case."""
+"""Names of benchmarks, and patterns of their files in the folder RRTF_DATA_DIR, matched in any case."""
 
 _SAME_NAME = 3
-"""A function's name that more problems of a benchmark share tells nothing."""
+"""A function's name is no evidence if more problems of the benchmarks have it."""
 _FEWEST_GRAMS = 3
-"""Fewer shared n-grams tell nothing."""
+"""Fewer shared n-grams are no evidence."""
 _SAME_TOPIC = 0.25
-"""A name of one telling word counts where the prompts share this much of their words (Jaccard)."""
+"""A name of one specific word is evidence only if the prompts' words have this Jaccard similarity."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """A training problem that is in a benchmark, and why it seems so.
+    """A training problem that seems to be in a benchmark, with the evidence.
 
     Args:
         task_id: The training problem.
-        benchmark: Where it was found: ``heldout``, a benchmark's name, or a file.
-        benchmark_task_id: The problem there.
+        benchmark: ``heldout``, a benchmark's name, or a file.
+        benchmark_task_id: The benchmark's problem.
         kind: ``ngram``, ``signature``, ``ast`` or ``tests``.
-        score: The share of the shorter text's n-grams that both have; for ``tests`` how many are shared; else 1.
+        score: For ``ngram`` the fraction of the shorter text's n-grams that both have; for ``tests`` the number of
+            shared tests; else 1.
         evidence: The shared words, the function's signature, or a shared test.
     """
 
@@ -54,19 +55,19 @@ class Match:
 
 
 class Decontaminator:
-    """Looks for training problems in benchmarks.
+    """Finds training problems in benchmarks.
 
     Args:
         against: Benchmarks by name (``humaneval``, ``mbpp``: files in the folder that the environment variable
-            RRTF_DATA_DIR names) or by file. A name whose file is not there is passed over, a file is not.
-        kinds: What counts: ``ngram`` compares the words of the prompts, ``signature`` the function's name and
-            number of parameters, ``ast`` the reference programs without their names, ``tests`` the calls with
-            what is expected.
+            RRTF_DATA_DIR names) or by file. A name without a file is skipped; a missing file is an error.
+        kinds: The kinds of evidence: ``ngram`` compares the words of the prompts, ``signature`` the function's name
+            and number of parameters, ``ast`` the reference programs without their names, ``tests`` the calls with
+            their expected values.
         n: Words of an n-gram; common words do not count.
-        overlap: The share of the shorter prompt's n-grams that both must have, and at least three; a shorter prompt
-            must stand in the other as a whole.
-        smallest_program: Nodes of the syntax tree that a program must have to be told by its shape.
-        shared_tests: Tests that both must have.
+        overlap: The fraction of the shorter prompt's n-grams that both must have, and at least three; a shorter prompt
+            must be part of the other as a whole.
+        smallest_program: Fewest nodes of the syntax tree of a program that is compared by its shape.
+        shared_tests: Number of tests that both must have.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -85,7 +86,7 @@ class Decontaminator:
         self.kinds = list(KINDS) if kinds is None else list(kinds)
         unknown = sorted(set(self.kinds) - set(KINDS))
         if unknown:
-            raise ValueError(f"kinds must be of {', '.join(KINDS)}, got {', '.join(unknown)}")
+            raise ValueError(f"kinds must be among {', '.join(KINDS)}, got {', '.join(unknown)}")
         if n < 1 or not 0 < overlap <= 1 or shared_tests < 1:
             raise ValueError("n and shared_tests must be at least 1, and overlap in (0, 1]")
         self.n = n
@@ -94,11 +95,11 @@ class Decontaminator:
         self.shared_tests = shared_tests
 
     def index(self, heldout: Iterable[Problem] = ()) -> Index:
-        """Return what to look problems up in: the benchmarks, and held-out problems.
+        """Return an index of the benchmarks and of held-out problems.
 
         Raises:
             InputError: If a file cannot be read.
-            UserError: If a benchmark's name stands for no file and is no file.
+            UserError: If an entry of ``against`` is neither a benchmark's name nor a file.
         """
         index = Index(self)
         for problem in heldout:
@@ -114,22 +115,19 @@ class Decontaminator:
 
 
 class Index:
-    """Benchmarks, by what their problems can be told by. Its size is that of the benchmarks."""
+    """The benchmarks' problems by n-gram, signature, shape and test; its size does not depend on the training data."""
 
     def __init__(self, options: Decontaminator) -> None:
         self.options = options
         self.names: Counter[str] = Counter()
         self.missing: list[str] = []
         self._problems: list[tuple[str, str]] = []  # benchmark and task_id, by number
-        self._grams: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-        self._words: list[list[str]] = []
+        self._texts: list[list[str]] = []
         self._gram_counts: list[int] = []
-        self._signatures: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
-        self._shapes: defaultdict[str, list[int]] = defaultdict(list)
-        self._checks: defaultdict[str, list[int]] = defaultdict(list)
+        self._numbers: dict[str, defaultdict[Any, list[int]]] = {kind: defaultdict(list) for kind in KINDS}
 
     def what_is_missing(self) -> str:
-        """Return which benchmarks have no file here, and what to do; nothing where all have one."""
+        """Return which benchmarks have no file on this machine and what to do; empty if all have one."""
         if not self.missing:
             return ""
         files = ", ".join(BENCHMARKS[name] for name in self.missing)
@@ -142,19 +140,21 @@ class Index:
         self.names[benchmark] += 1
         tokens = words(problem.prompt)
         grams = ngrams(tokens, self.options.n)
-        self._words.append(tokens)
+        self._texts.append(tokens)
         self._gram_counts.append(len(grams))
-        for gram in grams:
-            self._grams[gram].append(number)
-        if (found := signature(problem)) is not None:
-            self._signatures[found].append(number)
-        for shape in shapes(problem, self.options.smallest_program):
-            self._shapes[shape].append(number)
-        for check in checks(problem.tests, problem.entry_point):
-            self._checks[check].append(number)
+        found = signature(problem)
+        keys: dict[str, Iterable[Any]] = {
+            "ngram": grams,
+            "signature": [] if found is None else [found],
+            "ast": shapes(problem, self.options.smallest_program),
+            "tests": checks(problem.tests, problem.entry_point),
+        }
+        for kind in KINDS:
+            for key in keys[kind]:
+                self._numbers[kind][key].append(number)
 
     def matches(self, problem: Problem) -> list[Match]:
-        """Return where a training problem is found, each place and kind once."""
+        """Return the benchmark problems that match a training problem, each once for each kind of evidence."""
         finders = {
             "ngram": self._by_ngrams,
             "signature": self._by_signature,
@@ -167,49 +167,48 @@ class Index:
             for number, score, evidence in finders[kind](problem)
         ]
 
+    def _sharing(self, kind: str, keys: set[Any]) -> dict[int, list[Any]]:
+        """Return the numbers of the benchmark problems that have any of the keys, with those that they have."""
+        shared: defaultdict[int, list[Any]] = defaultdict(list)
+        for key in sorted(keys):
+            for number in self._numbers[kind].get(key, ()):
+                shared[number].append(key)
+        return shared
+
     def _by_ngrams(self, problem: Problem) -> Iterator[tuple[int, float, str]]:
         tokens = words(problem.prompt)
         grams = ngrams(tokens, self.options.n)
-        shared: defaultdict[int, list[tuple[str, ...]]] = defaultdict(list)
-        for gram in sorted(grams):
-            for number in self._grams.get(gram, ()):
-                shared[number].append(gram)
-        for number, common in shared.items():
-            share = len(common) / min(len(grams), self._gram_counts[number])
-            # The whole of a short text inside another is enough, if it is more than one n-gram.
-            enough = share >= self.options.overlap and len(common) >= (2 if share == 1 else _FEWEST_GRAMS)
-            if enough or tokens == self._words[number]:
-                yield number, round(share, 3), "; ".join(" ".join(gram) for gram in common[:5])
+        for number, common in self._sharing("ngram", grams).items():
+            fraction = len(common) / min(len(grams), self._gram_counts[number])
+            # A short text that is part of another needs only two n-grams.
+            enough = fraction >= self.options.overlap and len(common) >= (2 if fraction == 1 else _FEWEST_GRAMS)
+            if enough or tokens == self._texts[number]:
+                yield number, round(fraction, 3), "; ".join(" ".join(gram) for gram in common[:5])
 
     def _by_signature(self, problem: Problem) -> Iterator[tuple[int, float, str]]:
         found = signature(problem)
-        numbers = self._signatures.get(found, []) if found is not None else []
+        numbers = self._numbers["signature"].get(found, [])
         if found is None or len(numbers) > _SAME_NAME:
             return
-        mine = set(words(problem.prompt))
+        own = set(words(problem.prompt))
         for number in numbers:
-            theirs = set(self._words[number])
-            alike = len(mine & theirs) / max(len(mine | theirs), 1)
-            if alike >= _SAME_TOPIC or len(name_parts(str(problem.entry_point))) > 1:
+            other = set(self._texts[number])
+            similarity = len(own & other) / max(len(own | other), 1)
+            if similarity >= _SAME_TOPIC or len(name_parts(str(problem.entry_point))) > 1:
                 yield number, 1.0, f"{problem.entry_point} with {found[1]} parameters"
 
     def _by_shape(self, problem: Problem) -> Iterator[tuple[int, float, str]]:
-        numbers = {n for shape in shapes(problem, self.options.smallest_program) for n in self._shapes.get(shape, ())}
-        for number in sorted(numbers):
-            yield number, 1.0, "the reference is the same program but for its names"
+        for number in sorted(self._sharing("ast", shapes(problem, self.options.smallest_program))):
+            yield number, 1.0, "the reference is the same program except for its names"
 
     def _by_tests(self, problem: Problem) -> Iterator[tuple[int, float, str]]:
-        shared: defaultdict[int, list[str]] = defaultdict(list)
-        for check in sorted(checks(problem.tests, problem.entry_point)):
-            for number in self._checks.get(check, ()):
-                shared[number].append(check)
-        for number, common in shared.items():
+        for number, common in self._sharing("tests", checks(problem.tests, problem.entry_point)).items():
             if len(common) >= self.options.shared_tests:
                 yield number, float(len(common)), common[0][:200]
 
 
 def find_benchmark(name: str) -> Path | None:
-    """Return the file of a benchmark, or ``None`` where a known one is not there.
+    """Return the file of a benchmark, or ``None`` if a known benchmark has none on this machine.
 
     Raises:
         UserError: If the name is neither a known benchmark nor a file.

@@ -1,7 +1,7 @@
-"""Whether a benchmark's problems were in the training data, by what decontamination goes by.
+"""Find a benchmark's problems in a model's training data, by the same evidence as decontamination.
 
-Whoever trains leaves such problems out (:class:`rrtf_trl.problems.Decontaminator`); whoever measures a model that
-others trained, or that was trained before the benchmark was chosen, is told of them here.
+Training leaves such problems out (:class:`rrtf_trl.problems.Decontaminator`). This is for measuring a model that was
+trained by others, or before the benchmark was chosen.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from rrtf_trl.records import PUBLISHED_PROMPT, Problem
 
-from .. import Decontaminator
+from .finder import Decontaminator
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Leak:
 
     Args:
         task_id: The benchmark's problem.
-        train_task_id: The training problem that has most of it.
+        train_task_id: The most similar training problem.
         kind: ``ngram``, ``signature``, ``ast`` or ``tests``.
-        share: Of the shorter prompt's n-grams that both have, for ``ngram``; else 1.
+        share: For ``ngram`` the fraction of the shorter prompt's n-grams that both have; else 1.
         evidence: The shared words, the function's signature, or a shared test.
     """
 
@@ -34,15 +34,15 @@ class Leak:
 
 
 def find_leaks(benchmark: Iterable[Problem], train: Iterable[Problem], kinds: list[str] | None = None) -> list[Leak]:
-    """Return the benchmark's problems that training problems have too, each once, the worst first.
+    """Return the benchmark's problems that are in the training data too, each once, by falling ``share``.
 
-    Prompts are compared as they were published, whatever form the model is asked in. Memory grows with the benchmark,
-    not with the training data.
+    Prompts are compared as published, whatever form the model is asked in. Memory grows with the benchmark, not with
+    the training data.
 
     Args:
-        benchmark: The problems to be measured on.
+        benchmark: The problems to measure on.
         train: The problems that were trained on.
-        kinds: What counts, see :class:`rrtf_trl.problems.Decontaminator`; by default all of it.
+        kinds: The kinds of evidence, see :class:`rrtf_trl.problems.Decontaminator`; all by default.
     """
     index = Decontaminator(against=[], kinds=kinds).index(map(_as_published, benchmark))
     worst: dict[str, Leak] = {}

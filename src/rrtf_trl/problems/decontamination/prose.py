@@ -1,14 +1,15 @@
-"""The words of a task, to be compared with another's."""
+"""The specific words of a task, for comparing tasks."""
 
 from __future__ import annotations
 
 import ast
 import re
-import warnings
 
 from rrtf_trl.records import Prompt
 
-# Words that tasks of all kinds share; what is left tells one task from another.
+from ..syntax import parsed
+
+# Words that are common to tasks of all kinds.
 _COMMON_WORDS = """\
 a an the this that these those which who whose it its and or but if then else so as at by for from in into of
 on to with without using use be is are was were has have had do does did can could should must will would you
@@ -21,7 +22,7 @@ _MARKUP = re.compile(r"\b(?:for\s+)?examples?\s*:?\s*$", re.IGNORECASE | re.MULT
 
 
 def words(prompt: Prompt) -> list[str]:
-    """Return the telling words of a prompt in order: lower case, without examples, code and common words."""
+    """Return the specific words of a prompt in order, in lower case, without examples, code and common words."""
     text = prompt if isinstance(prompt, str) else "\n".join(str(m["content"]) for m in prompt if m["role"] == "user")
     text = _MARKUP.sub(" ", _EXAMPLES.sub(" ", _prose(text)))
     found = [word.lower() for word in re.findall(r"[^\W_]+", text)]
@@ -29,19 +30,17 @@ def words(prompt: Prompt) -> list[str]:
 
 
 def ngrams(tokens: list[str], n: int) -> set[tuple[str, ...]]:
-    """Return the runs of ``n`` words; a shorter text is one run."""
+    """Return the n-grams of a text's words; a shorter text is one n-gram."""
     if len(tokens) <= n:
         return {tuple(tokens)} if tokens else set()
     return {tuple(tokens[start : start + n]) for start in range(len(tokens) - n + 1)}
 
 
 def _prose(text: str) -> str:
-    """Return the docstrings and comments of a prompt that is code; other text as it is."""
+    """Return the docstrings and comments of a prompt that is code; other text unchanged."""
     for tail in ("", "\n    pass\n"):
-        try:
-            with warnings.catch_warnings(action="ignore"):  # published prompts have escapes such as \w
-                tree = ast.parse(text + tail)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = parsed(text + tail)
+        if tree is None:
             continue
         strings = [
             node.value.value
@@ -57,7 +56,7 @@ def _prose(text: str) -> str:
 
 
 def _stem(word: str) -> str:
-    """Return a word without the endings of plurals, so that "number" and "numbers" are one."""
+    """Return a word without a plural's "s"."""
     if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
         return word[:-1]
     return word

@@ -1,4 +1,4 @@
-"""New problems out of old ones: Evol-Instruct through a teacher, with tests that are voted on and measured."""
+"""Make new problems from old ones: Evol-Instruct with a teacher, and tests that are voted on and measured."""
 
 from .evolve import Evolution
 from .generations import Summary, evolve

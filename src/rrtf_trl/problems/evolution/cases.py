@@ -1,7 +1,7 @@
-"""Tests out of a teacher's reply, as data.
+"""Read test cases from a teacher's reply, as data.
 
-What a model writes is never run as a test: tests run with the caller's rights. Asserts are parsed, and those that
-call the function with literal values and compare with one become cases, which are data.
+A model's text is never run as a test, since tests run with the caller's rights. Assert statements are parsed; those
+that compare a call with literal arguments to a literal value become cases.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ import math
 import re
 from typing import Any
 
+from ..syntax import parsed
+
 _FENCE = re.compile(r"^[ \t]*```[ \t]*[\w+-]*[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _LONGEST = 2000
-"""Characters of a case."""
+"""Most characters of a case."""
 
 
 def fenced(text: str) -> str:
-    """Return the code of the first fenced block, or the whole text where there is none."""
+    """Return the code of the first fenced block, or the whole text if there is none."""
     block = _FENCE.search(text)
     return (block.group(1) if block else text).rstrip() + "\n"
 
 
 def cases_of(text: str, entry_point: str, limit: int) -> list[dict[str, Any]]:
-    """Return the cases in a reply: dicts of ``args``, ``kwargs`` and ``expected``, no two alike.
+    """Return the cases in a reply: different dicts of ``args``, ``kwargs`` and ``expected``.
 
-    Understood are ``assert f(1) == 2``, ``assert 2 == f(1)``, ``assert f(1) is True``, ``assert f(1)`` and
-    ``assert not f(1)``, with literals of JSON's types. All else is passed over.
+    They come from ``assert f(1) == 2``, ``assert 2 == f(1)``, ``assert f(1) is True``, ``assert f(1)`` and
+    ``assert not f(1)``, with literals of JSON's types. Everything else is skipped.
 
     Args:
         text: The reply.
@@ -35,28 +37,18 @@ def cases_of(text: str, entry_point: str, limit: int) -> list[dict[str, Any]]:
         limit: Most cases.
     """
     found: dict[str, dict[str, Any]] = {}
-    for line in _statements(fenced(text)):
-        case = _case(line.test, entry_point)
+    for statement in _statements(fenced(text)):
+        case = _case(statement.test, entry_point)
         if case is not None and len(key := json.dumps(case, sort_keys=True)) <= _LONGEST:
             found.setdefault(key, case)
     return list(found.values())[:limit]
 
 
 def _statements(code: str) -> list[ast.Assert]:
-    """Return the asserts of a program, or of those of its lines that can be read where the whole cannot."""
-    parts = [code]
-    try:
-        ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        parts = [line.strip() for line in code.splitlines()]
-    found = []
-    for part in parts:
-        try:
-            tree = ast.parse(part)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        found += [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
-    return found
+    """Return the assert statements of a program; if it cannot be parsed, those of its lines that can."""
+    whole = parsed(code)
+    trees = [whole] if whole else [parsed(line.strip()) for line in code.splitlines()]
+    return [node for tree in trees if tree for node in ast.walk(tree) if isinstance(node, ast.Assert)]
 
 
 def _case(test: ast.expr, entry_point: str) -> dict[str, Any] | None:
@@ -73,13 +65,12 @@ def _case(test: ast.expr, entry_point: str) -> dict[str, Any] | None:
 def _call(node: ast.expr, entry_point: str, expected: ast.expr) -> dict[str, Any] | None:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == entry_point):
         return None
-    try:
-        args = [_value(argument) for argument in node.args]
-        kwargs = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
-        case: dict[str, Any] = {"args": args, "expected": _value(expected)}
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+    if any(keyword.arg is None for keyword in node.keywords):  # **kwargs
         return None
-    if any(keyword.arg is None for keyword in node.keywords):
+    try:
+        case: dict[str, Any] = {"args": [_value(argument) for argument in node.args], "expected": _value(expected)}
+        kwargs = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
     return case | ({"kwargs": kwargs} if kwargs else {})
 

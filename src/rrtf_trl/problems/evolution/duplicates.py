@@ -1,4 +1,4 @@
-"""Near-duplicate tasks by MinHash, with datasketch; the index is on disk, so memory does not grow with the tasks."""
+"""Find near-duplicate tasks by MinHash (datasketch); the index is on disk, so memory does not grow with the tasks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from datasketch import MinHash
 
 _PERMUTATIONS, _BANDS = 128, 32
-"""With 32 bands of 4 hashes, a pair of Jaccard similarity 0.7 shares one with probability 0.9998, of 0.3 with 0.23."""
+"""With 32 bands of 4 hashes, tasks of Jaccard similarity 0.7 share a band with probability 0.9998, 0.3 with 0.23."""
 _SHINGLE = 3
 _FAMILY = 0.95
 
 
 class NearDuplicates:
-    """Remembers tasks, and finds one that a new task is nearly the same as.
+    """An index of tasks, for finding one that is nearly the same as a new task.
 
     Args:
-        work: Where they are kept.
-        threshold: Estimated Jaccard similarity of the runs of three words from which two tasks count as the same.
+        work: The file with the index.
+        threshold: Two tasks count as the same from this estimated Jaccard similarity of their three-word n-grams.
     """
 
     def __init__(self, work: WorkFile, threshold: float) -> None:
@@ -35,18 +35,18 @@ class NearDuplicates:
 
         Args:
             text: A new task.
-            root: The task that it comes from. It and what else came from it are like the new one by nature: they count
-                as the same only where hardly a word differs.
+            root: The task that it was evolved from. This one and the others evolved from it are similar by nature, so
+                they count as the same only from similarity 0.95.
         """
         hashes = _minhash(text)
-        for task_id, other in self._work.candidates(_bands(hashes)):
+        for task_id, other in self._work.with_a_band(_bands(hashes)):
             family = task_id == root or task_id.startswith(f"{root}/evolved/")
             if float(np.mean(hashes == other)) >= (max(_FAMILY, self.threshold) if family else self.threshold):
                 return task_id
         return None
 
     def add(self, task_id: str, text: str) -> None:
-        """Remember a task."""
+        """Add a task."""
         hashes = _minhash(text)
         self._work.add_signature(task_id, hashes, _bands(hashes))
 

@@ -1,4 +1,4 @@
-"""What the teacher has to fill in. Needs pydantic, which comes with the openai client."""
+"""The form of the teacher's reply. Needs pydantic, which comes with the openai client."""
 
 from __future__ import annotations
 
@@ -19,5 +19,6 @@ class NewTask(BaseModel):
     @classmethod
     def _one_function(cls, value: str) -> str:
         signature = value.strip().removesuffix(":").strip().strip("`")
-        function_of(signature if signature.startswith("def ") else f"def {signature}")
-        return signature if signature.startswith("def ") else f"def {signature}"
+        signature = signature if signature.startswith("def ") else f"def {signature}"
+        function_of(signature)
+        return signature

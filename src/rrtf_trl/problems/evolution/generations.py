@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 from rrtf_trl.chat import ask_concurrently
 from rrtf_trl.files.atomic import write_whole
+from rrtf_trl.files.folder import json_line
 from rrtf_trl.records import to_json
 from rrtf_trl.sandbox import Sandbox
 
@@ -26,17 +27,17 @@ from .work import WorkFile
 
 @dataclass
 class Summary:
-    """What an evolution did.
+    """The counts of an evolution.
 
     Args:
-        seeds: Tasks to begin with.
-        made: New tasks that the teacher made, or that were tested as they were.
+        seeds: Tasks of the file.
+        made: Tasks that the teacher made, or that were tested as they were.
         kept: Problems written.
-        reasons: Why the others were eliminated, by the first words of the reason.
+        reasons: Numbers of eliminated tasks, by the first words of the reason.
         killed: Mutants that the tests of the kept problems kill.
-        mutants: How many there were.
-        benchmarks: In which benchmarks the problems were looked for, and the sizes of these.
-        missing: In which not, for want of their files, and what to do.
+        mutants: Mutants of the kept problems.
+        benchmarks: The sizes of the benchmarks in which the problems were looked for.
+        missing: Which benchmarks have no file on this machine, and what to do.
     """
 
     seeds: int = 0
@@ -50,7 +51,7 @@ class Summary:
 
 
 class Generations:
-    """One run: batches of a generation through all steps, in order."""
+    """One evolution: each generation's batches through all steps, in order."""
 
     def __init__(
         self,
@@ -76,9 +77,10 @@ class Generations:
         self._position = 0
 
     def generation(self, generation: int, evolve: bool = True) -> None:
-        """Take the tasks of the generation before through all steps."""
+        """Take the tasks of the last generation through all steps."""
         self._position = 0
-        for batch in _batches(self.work.tasks(max(generation - 1, 0)), self.evolution.batch_size):
+        tasks = self.work.tasks(max(generation - 1, 0))
+        while batch := list(islice(tasks, self.evolution.batch_size)):
             self._batch(batch, generation, evolve)
             self._on_progress(len(batch))
 
@@ -89,9 +91,9 @@ class Generations:
         survivors: dict[int, Seed] = {}
         for position, child, method in made:
             self.summary.made += 1
-            why = child if isinstance(child, str) else self._flaw(child, parents[position], evolve)
-            if why is not None:
-                self._eliminate(parents[position], child, method, why)
+            reason = child if isinstance(child, str) else self._flaw(child, parents[position], evolve)
+            if reason is not None:
+                self._eliminate(parents[position], child, method, reason)
             elif isinstance(child, Seed):
                 survivors[position] = child
         materials = sorted(
@@ -105,28 +107,28 @@ class Generations:
         )
         kept: dict[int, Seed] = {}
         for (position, material), outcome in zip(materials, tested, strict=True):
-            why = self._keep(outcome)
-            if why is None:
+            reason = self._keep(outcome)
+            if reason is None:
                 kept[position] = material.seed
             else:
-                self._eliminate(parents[position], material.seed, str(material.seed.method), why)
+                self._eliminate(parents[position], material.seed, str(material.seed.method), reason)
         for position, parent in enumerate(parents):
             self.work.add_task(generation + (not evolve), self._position, kept.get(position, parent))
             self._position += 1
 
     def _flaw(self, child: Seed, parent: Seed, evolve: bool) -> str | None:
-        """Return why a new task is not used; one that may be is remembered."""
+        """Return why a new task is eliminated; one that is not is added to the index of near-duplicates."""
         if not evolve:
             return None
-        if why := eliminated(child, parent):
-            return why
+        if reason := eliminated(child, parent):
+            return reason
         if twin := self.duplicates.find(child.task, child.root):
             return f"nearly the same as {twin}"
         self.duplicates.add(child.task_id, child.task)
         return None
 
     def _keep(self, outcome: Tested | str) -> str | None:
-        """Write a tested task as a problem, or return why not."""
+        """Write a tested task as a problem, or return why it is eliminated."""
         if isinstance(outcome, str):
             return outcome
         if outcome.strength < self.evolution.min_strength:
@@ -135,51 +137,39 @@ class Generations:
         if self._benchmarks is not None and (matches := self._benchmarks.matches(problem)):
             match = matches[0]
             return f"in a benchmark: {match.benchmark} {match.benchmark_task_id} by {match.kind}"
-        self._kept.write(json.dumps(to_json(problem), ensure_ascii=False) + "\n")
+        self._kept.write(json_line(to_json(problem)))
         self.summary.kept += 1
         self.summary.killed += outcome.killed
         self.summary.mutants += outcome.mutants
         return None
 
-    def _eliminate(self, parent: Seed, child: Seed | str, method: str, why: str) -> None:
-        self.summary.reasons[why.split(":")[0].split(" as ")[0]] += 1
-        row = {"task_id": parent.task_id, "generation": parent.generation + 1, "method": method, "reason": why}
-        row["task"] = child.task if isinstance(child, Seed) else None
-        self._rejected.write(json.dumps(row, ensure_ascii=False) + "\n")
+    def _eliminate(self, parent: Seed, child: Seed | str, method: str, reason: str) -> None:
+        self.summary.reasons[reason.split(":")[0].split(" as ")[0]] += 1
+        row = {"task_id": parent.task_id, "generation": parent.generation + 1, "method": method, "reason": reason}
+        self._rejected.write(json_line({**row, "task": child.task if isinstance(child, Seed) else None}))
 
 
 def eliminated_file(out: Path) -> Path:
-    """Return the file beside ``out`` that tells what was eliminated."""
+    """Return the path of the file of eliminated tasks, in the folder of ``out``."""
     return out.with_name(f"{out.name.removesuffix('.jsonl')}.eliminated.jsonl")
-
-
-def _batches(seeds: Iterator[Seed], size: int) -> Iterator[list[Seed]]:
-    batch: list[Seed] = []
-    for seed in seeds:
-        batch.append(seed)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def evolve(
     evolution: Evolution, tasks: str | Path, out: str | Path, on_progress: Callable[[int], None] = lambda _: None
 ) -> Summary:
-    """Write problems to ``out``, and what was eliminated, and why, beside it as ``*.eliminated.jsonl``.
+    """Write problems to ``out``, and eliminated tasks with their reasons to ``*.eliminated.jsonl`` in the same folder.
 
-    Both files appear when all is done. Killed at any moment, the same call goes on: replies come from the
-    client's cache, results of checks from a file beside ``out``, which is removed at the end.
+    Both files appear at the end. If the process is killed, the same call continues its work: replies come from the
+    client's cache, results of checks from a file next to ``out``, which is removed at the end.
 
     Args:
-        evolution: How.
+        evolution: The options.
         tasks: File of tasks, see :func:`read_seeds`.
         out: File to write.
-        on_progress: Called with how many more tasks are done.
+        on_progress: Called with the number of tasks that were finished since the last call.
 
     Raises:
-        InputError: If the file cannot be read, before any work.
+        InputError: If the file cannot be read; before any work.
         ChatError: If the server cannot be used, or the budget is exhausted.
     """
     out = Path(out)

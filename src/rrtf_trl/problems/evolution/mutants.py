@@ -1,4 +1,4 @@
-"""Faulty copies of a program, one fault each: tests are as strong as the share of them that they tell."""
+"""Mutants: copies of a program with one fault each. The strength of tests is the fraction that they kill."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ Change = Callable[[], None]
 
 
 def mutants(code: str, limit: int) -> list[str]:
-    """Return programs that differ from ``code`` by one fault; always the same ones.
+    """Return programs that differ from ``code`` by one fault, the same ones for the same ``code``.
 
     Faults are: another comparison or operator, ``and`` for ``or``, a condition negated or dropped, a number one off, a
     boolean or string changed, ``None`` returned, a statement left out.
 
     Args:
-        code: A Python program; faults are put into its functions.
-        limit: Most mutants; of more, a fixed random choice.
+        code: A Python program; the faults are in its functions.
+        limit: Most mutants; if there are more, a fixed random choice.
 
     Raises:
-        SyntaxError: If ``code`` is no Python.
+        SyntaxError: If ``code`` is not Python.
     """
     tree = ast.parse(code)
     original = ast.unparse(tree)
@@ -70,7 +70,7 @@ def mutants(code: str, limit: int) -> list[str]:
 
 
 def _walk(node: ast.AST, inside: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Yield every node, and whether it is in a function's body; docstrings are passed over."""
+    """Yield every node and whether it is in a function's body, except docstrings."""
     yield node, inside
     for name, field in ast.iter_fields(node):
         for child in field if isinstance(field, list) else [field]:
@@ -84,7 +84,7 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _changes(node: ast.AST) -> Iterator[Change]:
-    """Yield the faults that can be put into a node, each as a function that puts it there."""
+    """Yield the faults that a node can have, each as a function that changes the node."""
     if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARISONS:
         yield _setter(node.ops, 0, _COMPARISONS[type(node.ops[0])]())
     elif isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in _OPERATORS:

@@ -1,8 +1,9 @@
 """Which evolved tasks are eliminated, and why.
 
-The first rules are those of Evol-Instruct's elimination step (WizardLM, arXiv 2304.12244, section 3.2): no gain over
-the parent, a teacher that gives up, nothing but marks, and words of the instruction copied into the task. The others
-keep what can be tested: one function of plain data. PanGu-Coder2 cut 100K tasks to 68K by rules that are not printed.
+The first rules are those of Evol-Instruct's elimination step (WizardLM, arXiv 2304.12244, section 3.2): no difference
+from the parent, a teacher that gives up, only punctuation and stop words, and words of the instruction copied into the
+task. The others keep tasks that can be tested: one function of plain data. PanGu-Coder2 cut 100K tasks to 68K by rules
+that are not published.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _SHORTEST, _LONGEST = 20, 4000
 
 
 def eliminated(child: Seed, parent: Seed) -> str | None:
-    """Return why an evolved task is not used, or ``None`` if it may be."""
+    """Return why an evolved task is eliminated, or ``None`` if it is not."""
     text = child.task.strip()
     if len(re.findall(r"[^\W_]", text)) < _SHORTEST:
-        return "it says nothing"
+        return "it has hardly any text"
     if len(text) > _LONGEST:
         return f"it is longer than {_LONGEST} characters"
     if _GIVES_UP.search(text) and len(text.split()) < 80:
@@ -37,7 +38,7 @@ def eliminated(child: Seed, parent: Seed) -> str | None:
     if _plain(text) == _plain(parent.task):
         return "it is the same as its parent"
     if found := _LEAKED.search(text):
-        return f"it speaks of its making: {found[0]!r}"
+        return f"it mentions how it was made: {found[0]!r}"
     if found := _UNTESTABLE.search(text):
         return f"it cannot be tested by calls: {found[0]!r}"
     assert child.signature is not None

@@ -1,4 +1,4 @@
-"""Read tasks to begin with: problems, or mere prompts."""
+"""Read the tasks that an evolution starts from: problems, or prompts alone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.chat.templates import prompt_text
 from rrtf_trl.errors import InputError
 from rrtf_trl.files.rows import read_jsonl
-from rrtf_trl.records import RecordError
+from rrtf_trl.forms import check
+from rrtf_trl.records import RecordError, prompt_text
 
 from ..formats import problem_from_row
+from ..syntax import functions, parsed
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,13 @@ class Seed:
 
     Args:
         task_id: Unique in its file.
-        task: What to do, in words or as the head of a function.
-        signature: ``def name(first, second)``, or ``None`` where it is not known.
-        reference: A known good answer, or ``None``.
-        root: The task of the file that it came from.
+        task: The task's text, prose or the head of a function.
+        signature: ``def name(first, second)``, or ``None`` if it is not known.
+        reference: A program known to be good, or ``None``.
+        root: The task of the file that it was evolved from, or its own ``task_id``.
         generation: How often it was evolved.
-        method: How it came from its parent, or ``None``.
-        parent: The task that it came from, or ``None``.
+        method: The method that made it from its parent, or ``None``.
+        parent: The task that it was made from, or ``None``.
     """
 
     task_id: str
@@ -53,14 +54,13 @@ def read_seeds(path: str | Path) -> Iterator[Seed]:
     ``input`` as in Alpaca. A row without ``task_id`` is named by its line.
 
     Raises:
-        InputError: On iteration, before the first task is handed out, if any row cannot be read or the file has none.
+        InputError: On iteration, before the first task is yielded, if a row cannot be read, a ``task_id`` occurs twice
+            or there is no row.
     """
     lines: dict[str, int] = {}
     for number, seed in _read(path):
         if seed.task_id in lines:
-            raise InputError(
-                f"{path}:{number}: field task_id: {seed.task_id!r} stands on line {lines[seed.task_id]} too"
-            )
+            raise InputError(f"{path}:{number}: field task_id: {seed.task_id!r} is on line {lines[seed.task_id]} too")
         lines[seed.task_id] = number
     if not lines:
         raise InputError(f"{path}: no tasks in this file")
@@ -78,11 +78,10 @@ def _read(path: str | Path) -> Iterator[tuple[int, Seed]]:
 def _seed(row: dict[str, Any], name: str) -> Seed:
     if "tests" in row or "test" in row or "test_list" in row:
         problem = problem_from_row(row)
-        told = prompt_text(problem.prompt)
-        signature = _signature_in(problem.reference or "", problem.entry_point) or _signature_in(
-            told + "\n    pass\n", problem.entry_point
-        )
-        return Seed(problem.task_id, told, signature, problem.reference, problem.task_id)
+        task = prompt_text(problem.prompt)
+        nodes = (node for code in (problem.reference or "", task + "\n    pass\n") for node in functions(code))
+        found = (f"def {node.name}({ast.unparse(node.args)})" for node in nodes if node.name == problem.entry_point)
+        return Seed(problem.task_id, task, next(found, None), problem.reference, problem.task_id)
     text: Any = row.get("prompt", row.get("instruction"))
     if isinstance(text, list) and text and all(isinstance(message, dict) for message in text):
         text = prompt_text([{"role": "user", "content": "", **message} for message in text])
@@ -91,32 +90,19 @@ def _seed(row: dict[str, Any], name: str) -> Seed:
     extra = row.get("input")
     if isinstance(extra, str) and extra.strip():
         text = f"{text}\n{extra}"
+    check(str, text, "prompt")
     task_id = str(row.get("task_id", name))
     return Seed(task_id, text.strip(), None, None, task_id)
 
 
 def function_of(signature: str) -> tuple[str, int]:
-    """Return the name in a signature, and how many parameters it has.
+    """Return a signature's function name and number of parameters.
 
     Raises:
-        ValueError: If it is no signature of one function.
+        ValueError: If it is not the signature of one function.
     """
-    try:
-        (node,) = ast.parse(signature.strip().removesuffix(":") + ":\n    pass\n").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        node = None
-    if not isinstance(node, ast.FunctionDef):
-        raise ValueError(f"no signature of a function: {signature[:80]!r}")
-    arguments = node.args
-    return node.name, len(arguments.posonlyargs + arguments.args + arguments.kwonlyargs)
-
-
-def _signature_in(code: str, name: str | None) -> str | None:
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return f"def {node.name}({ast.unparse(node.args)})"
-    return None
+    tree = parsed(signature.strip().removesuffix(":") + ":\n    pass\n")
+    match tree and tree.body:
+        case [ast.FunctionDef(name=name, args=args)]:
+            return name, len(args.posonlyargs + args.args + args.kwonlyargs)
+    raise ValueError(f"no signature of a function: {signature[:80]!r}")

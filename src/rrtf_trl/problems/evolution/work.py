@@ -1,7 +1,7 @@
-"""What a running evolution keeps beside its output, in one SQLite file, so that its memory stays small.
+"""The working data of an evolution in one SQLite file next to its output, so that memory stays small.
 
-The results of checks survive a kill: what a program did with a set of tests is never run again. The tasks of the
-generations and the index of near-duplicates are made anew from the teacher's replies, which are cached.
+The results of checks survive a kill: no program is run twice with the same tests. The tasks of the generations and the
+index of near-duplicates are rebuilt from the teacher's replies, which are cached.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ CREATE TABLE bands (band INTEGER, hash BLOB, number INTEGER, PRIMARY KEY (band, 
 
 
 class WorkFile:
-    """The file; remove it when the output is whole.
+    """The file; remove it when the output is complete.
 
     Args:
-        path: Where it is, or will be.
+        path: The file, created if it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=OFF")  # all of it can be made again
+        self._db.execute("PRAGMA synchronous=OFF")  # all of it can be rebuilt
         self._db.executescript(_SCHEMA)
 
     def remove(self) -> None:
-        """Close the file and take it away."""
-        self._db.close()
+        """Close the file and delete it."""
+        self.close()
         for ending in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
 
@@ -56,22 +56,22 @@ class WorkFile:
     # -- Checks ------------------------------------------------------------------------------------------------
 
     def held(self, key: str) -> list[bool] | None:
-        """Return which tests of a check held, or ``None`` if it was not run yet."""
+        """Return for each test of a check whether it held, or ``None`` if the check has not been run."""
         row = self._db.execute("SELECT held FROM checks WHERE key = ?", (key,)).fetchone()
         return None if row is None else list(json.loads(row[0]))
 
     def add_held(self, key: str, held: list[bool]) -> None:
-        """Keep which tests of a check held."""
+        """Keep for each test of a check whether it held."""
         self._db.execute("INSERT OR IGNORE INTO checks VALUES (?, ?)", (key, json.dumps(held)))
 
     # -- The tasks of each generation -----------------------------------------------------------------------------
 
     def add_task(self, generation: int, position: int, seed: Seed) -> None:
-        """Keep a task for the next generation to begin with."""
+        """Keep a task for the next generation to start from."""
         self._db.execute("INSERT INTO pool VALUES (?, ?, ?)", (generation, position, json.dumps(asdict(seed))))
 
     def tasks(self, generation: int) -> Iterator[Seed]:
-        """Yield the tasks of a generation, in order; more may be written meanwhile."""
+        """Yield the tasks of a generation, in order; tasks may be added in between."""
         position = -1
         while True:
             rows = self._db.execute(
@@ -86,15 +86,15 @@ class WorkFile:
     # -- Near-duplicates --------------------------------------------------------------------------------------------
 
     def add_signature(self, task_id: str, hashes: np.ndarray[Any, Any], bands: list[bytes]) -> None:
-        """Keep a task's MinHash, and where to look for it."""
+        """Keep a task's MinHash and its bands."""
         number = self._db.execute(
             "INSERT INTO signatures (task_id, hashes) VALUES (?, ?)", (task_id, hashes.tobytes())
         ).lastrowid
         rows = [(index, band, number) for index, band in enumerate(bands)]
         self._db.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?, ?)", rows)
 
-    def candidates(self, bands: list[bytes]) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-        """Yield the tasks that share a band, with their MinHash."""
+    def with_a_band(self, bands: list[bytes]) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+        """Yield the ids of the tasks that have one of the bands, with their MinHash."""
         seen: set[int] = set()
         for index, band in enumerate(bands):
             for (number,) in self._db.execute(

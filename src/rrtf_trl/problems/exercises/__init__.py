@@ -1,14 +1,13 @@
-"""A family of small programming exercises, made here: no download, thousands of them, with tests.
+"""A family of thousands of small programming exercises with tests, generated without a download.
 
-Each is a composition of a source, a filter, a map and a reduction (at the harder levels of two maps and
-two filters)::
+Each is a composition of a source, a filter, a map and a reduction (at the harder levels two filters and two maps)::
 
     \"\"\"Return the sum of the squares of the even numbers in xs.\"\"\"
     def solve(xs):
 
 :func:`exercises` yields them as problems. :func:`documents` yields answers, right and wrong, from which
 ``scripts/pretrain_policy.py`` makes the small policy that ships with the package. A fifth of the
-compositions are held out: the policy has met their parts, constants and phrases, but never together.
+compositions are held out: the policy was pre-trained on their parts, constants and phrases, but in other combinations.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ __all__ = ["Level", "Split", "documents", "exercises"]
 
 
 def exercises(split: Split, limit: int | None = None, seed: int = 0, level: Level = 1) -> Iterator[Problem]:
-    """Yield problems of a split, no prompt twice, the same ones in the same order for the same seed.
+    """Yield problems of a split with different prompts, the same ones in the same order for the same seed.
 
-    A smaller ``limit`` yields the beginning of what a larger one yields.
+    A smaller ``limit`` yields the first problems of a larger one.
 
     Args:
         split: ``train`` or ``heldout``.
-        limit: How many; ``None`` for one a composition, at level 1.
-        seed: Decides the order, the constants, the phrases and the inputs of the tests. Whether a
-            composition is held out does not depend on it.
-        level: 1; 2 with a second map, applied to what the first gives; or 3 with a second filter as well.
+        limit: Number of problems; ``None`` for one per composition, at level 1 only.
+        seed: Decides the order, the constants, the phrases and the inputs of the tests, but not which compositions are
+            held out.
+        level: 1; 2 with a second map, applied to the first one's result; or 3 with a second filter too.
 
     Raises:
-        ValueError: If the split or the level is unknown, or ``limit`` is negative, more than there are
-            compositions at level 1, or ``None`` at another.
+        ValueError: If the split or the level is unknown, or ``limit`` is negative, larger than the number of
+            compositions at level 1, or ``None`` at another level.
     """
     if split not in get_args(Split):
         raise ValueError(f"split: expected one of {', '.join(get_args(Split))}, got {split!r}")
@@ -59,12 +58,12 @@ def exercises(split: Split, limit: int | None = None, seed: int = 0, level: Leve
 
 
 def documents(count: int, seed: int = 0, levels: Sequence[Level] = (1,)) -> Iterator[tuple[str, str]]:
-    """Yield prompts with an answer each for pre-training: training compositions only, mistakes included.
+    """Yield (prompt, answer) for pre-training: training compositions only, with right and wrong answers.
 
     Args:
-        count: How many.
-        seed: Decides everything about them.
-        levels: Of which levels, as many of each.
+        count: Number of documents.
+        seed: Decides all of them.
+        levels: The levels, drawn uniformly.
     """
     rng = random.Random(f"documents {seed}")
     for _ in range(count):
@@ -80,14 +79,14 @@ def _exercises(split: Split, limit: int, seed: int, level: Level) -> Iterator[Pr
     drawn = _drawn(split, level, rng)
     while len(seen) < limit:
         exercise = Exercise.draw(next(drawn), rng)
-        problem = _problem(exercise, split, rng)  # or None: its answers are too much alike
+        problem = _problem(exercise, split, rng)
         if problem is not None and exercise.prompt not in seen:
             seen.add(exercise.prompt)
             yield problem
 
 
 def _drawn(split: Split, level: Level, rng: random.Random) -> Iterator[Composition]:
-    """Yield compositions without end: at level 1 each of them once, and once again, and so on."""
+    """Yield compositions without end; at level 1 all of them in random order, again and again."""
     while level == 1:
         yield from rng.sample(compositions(split), len(compositions(split)))
     while True:
@@ -95,6 +94,7 @@ def _drawn(split: Split, level: Level, rng: random.Random) -> Iterator[Compositi
 
 
 def _problem(exercise: Exercise, split: Split, rng: random.Random) -> Problem | None:
+    """Return an exercise as a problem, or ``None`` if its tests' expected values are too similar."""
     reference = exercise.prompt + body(exercise.right_code(), exercise.composition.kind, "comprehension")
     tests = cases_for(exercise, reference, rng)
     if tests is None:
@@ -105,10 +105,5 @@ def _problem(exercise: Exercise, split: Split, rng: random.Random) -> Problem | 
         tests=CaseTests(cases=tests, atol=1e-6),
         entry_point="solve",
         reference=reference,
-        metadata={"split": split, **exercise.composition.names, "constants": _plain(exercise)},
+        metadata={"split": split, **exercise.composition.names, "constants": exercise.k_by_role},
     )
-
-
-def _plain(exercise: Exercise) -> dict[str, int | str]:
-    """Return the constants by role, for the parts that have one."""
-    return {role: drawn["k"] for role, drawn in exercise.constants.items() if drawn}

@@ -1,4 +1,4 @@
-"""Function bodies for an exercise: three ways to write one, and the slips that people make."""
+"""Function bodies for an exercise, in three styles, and slips in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Style = Literal["comprehension", "loop", "staged"]
 STYLES: tuple[Style, ...] = get_args(Style)
 
 SLIP_RATE = 0.1
-"""The share of pre-training answers that get a slip; one that does not apply changes nothing."""
+"""The fraction of pre-training answers that get a slip, which has no effect where it does not apply."""
 
 
 def body(code: dict[str, str], kind: Kind, style: Style) -> str:
@@ -21,8 +21,8 @@ def body(code: dict[str, str], kind: Kind, style: Style) -> str:
 
     Args:
         code: The code of the parts, by role.
-        kind: Whether the elements are called ``x`` (numbers) or ``w`` (words).
-        style: How it is laid out: one comprehension, a loop that appends, or a statement a stage.
+        kind: Decides the names of the elements: ``x`` for numbers, ``w`` for words.
+        style: One comprehension, a loop that appends, or a statement per stage.
 
     Example::
 
@@ -36,7 +36,7 @@ def body(code: dict[str, str], kind: Kind, style: Style) -> str:
     """
     write = {"comprehension": _comprehension, "loop": _loop, "staged": _staged}[style]
     lines = write(code, "x" if kind == "number" else "w", "xs" if kind == "number" else "ws")
-    return _indented(lines)
+    return "".join(f"    {line}\n" for line in lines)
 
 
 def slip(text: str, rng: random.Random) -> str:
@@ -85,7 +85,7 @@ def _staged(code: dict[str, str], item: str, items: str) -> list[str]:
 
 
 def _source_and_condition(code: dict[str, str]) -> tuple[str, str]:
-    """Return the source, sliced if the filter is a slice, and the conditions as " if ..." or nothing."""
+    """Return the source, sliced if the filter is a slice, and the conditions as " if ...", or empty."""
     source, conditions = code["source"], [code["filter"], code.get("second_filter", "")]
     if "{items}" in conditions[0]:
         source = conditions.pop(0).format(items=source)
@@ -94,14 +94,10 @@ def _source_and_condition(code: dict[str, str]) -> tuple[str, str]:
 
 
 def _mapped(code: dict[str, str]) -> str:
-    """Return what becomes of an element: the map, or the second map with the first one's expression in it."""
+    """Return the expression for an element: the map, or the second map applied to the first."""
     if "second_map" not in code:
         return code["map"]
     inner = code["map"]
     if not isinstance(ast.parse(inner, mode="eval").body, ast.Call | ast.Subscript):
         inner = f"({inner})"
-    return re.sub(r"\b[xw]\b(?!\")", lambda _: inner, code["second_map"])  # but for the letter in 'replace(..., "x")'
-
-
-def _indented(lines: list[str]) -> str:
-    return "".join(f"    {line}\n" for line in lines)
+    return re.sub(r"\b[xw]\b(?!\")", lambda _: inner, code["second_map"])  # except the letter in 'replace(..., "x")'

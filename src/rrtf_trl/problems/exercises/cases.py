@@ -1,4 +1,4 @@
-"""Test cases for an exercise: inputs that tell a mistake from the right answer, and what is expected."""
+"""Test cases for an exercise: inputs that distinguish mistakes from the right answer, with expected values."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from .composition import Exercise
 MAX_CASES = 13
 MIN_DISTINCT = 4
 LARGEST_INT = 2**53
-"""Larger integers do not survive every reader of JSON, so a case that expects one is left out."""
+"""Not every reader of JSON keeps larger integers exact, so cases that expect one are left out."""
 
 WORDS = [
     "a", "ant", "area", "eat", "eve", "igloo", "is", "it", "Kite", "level", "Moss", "noon", "oar", "orbit",
     "otter", "Pond", "roast", "rose", "Rust", "sister", "sit", "stars", "tea", "tot",
 ]  # fmt: skip
 LONG_ENOUGH = 9
-"""Longer than any constant is large, so that a range of this length has numbers on either side of it."""
+"""Larger than every constant, so that a range of this length has numbers below and above it."""
 
 
 def cases_for(exercise: Exercise, program: str, rng: random.Random) -> list[dict[str, Any]] | None:
-    """Return the cases for an exercise, or ``None`` if its expected values are too much alike.
+    """Return the cases for an exercise, or ``None`` if its expected values are too similar.
 
     Args:
-        exercise: What to test.
+        exercise: The exercise.
         program: The right answer as a whole program; it is run here.
-        rng: Where the random inputs come from.
+        rng: Draws the inputs.
     """
     namespace: dict[str, Any] = {}
-    exec(program, namespace)  # our own text, from the tables
+    exec(program, namespace)  # trusted: made from our own tables
     found: list[dict[str, Any]] = []
     distinct: set[str] = set()
     seen: set[str] = set()
@@ -48,14 +48,14 @@ def cases_for(exercise: Exercise, program: str, rng: random.Random) -> list[dict
 
 
 def _inputs(exercise: Exercise, rng: random.Random) -> list[list[Any]]:
-    """Return more inputs than are needed, the telling ones first: empty, one element, the constants +-1."""
-    constants = [drawn["k"] for drawn in exercise.constants.values() if drawn]
+    """Return more inputs than needed, the most revealing first: empty, one element, the constants +-1."""
+    constants = exercise.k_by_role.values()
     ks = [k for k in constants if isinstance(k, int)]
     match exercise.composition.source.name:
         case "list":
             return [[xs] for xs in _number_lists(ks, rng)]
         case "one_to_n" | "zero_to_n":
-            return [[n] for n in _ends(ks, rng)]
+            return [[n] for n in _range_ends(ks, rng)]
         case "a_to_b":
             return _bounds(ks, rng)
         case "digits":
@@ -67,7 +67,7 @@ def _inputs(exercise: Exercise, rng: random.Random) -> list[list[Any]]:
     return [[("  " if index % 2 else " ").join(words)] for index, words in enumerate(lists)]
 
 
-def _ends(ks: list[int], rng: random.Random) -> list[int]:
+def _range_ends(ks: list[int], rng: random.Random) -> list[int]:
     around = [k + step for k in ks for step in (-1, 0, 1)]
     return [0, 1, *around[:6], *rng.sample(range(LONG_ENOUGH, 21), 12)]
 
@@ -108,11 +108,11 @@ def _with_digits(ks: list[int], rng: random.Random) -> list[int]:
 
 def _word_lists(ks: list[int], letters: list[str], rng: random.Random) -> list[list[str]]:
     lists: list[list[str]] = [[], [rng.choice(WORDS)]]
-    telling = [word for word in WORDS if any(len(word) in (k - 1, k, k + 1) for k in ks)]
-    telling += [word for word in WORDS if any(letter in word for letter in letters)]
+    revealing = [word for word in WORDS if any(len(word) in (k - 1, k, k + 1) for k in ks)]
+    revealing += [word for word in WORDS if any(letter in word for letter in letters)]
     for _ in range(16):
         some = rng.sample(WORDS, rng.randint(3, 6))
-        some += rng.sample(telling, min(len(telling), 2))
+        some += rng.sample(revealing, min(len(revealing), 2))
         some.append(rng.choice(some))
         rng.shuffle(some)
         lists.append(some)

@@ -1,4 +1,4 @@
-"""Compositions of parts, their two splits, and an exercise as it is said: constants, phrases, prompt."""
+"""Compositions of parts, their two splits, and exercises: compositions with constants and a prompt."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
+from types import ModuleType
 from typing import Literal, get_args
 
 from rrtf_trl.records import content_hash
@@ -15,19 +17,19 @@ from .grammar import Constants, Kind, Part
 
 Split = Literal["train", "heldout"]
 Level = Literal[1, 2, 3]
-"""How hard: one filter and one map; two maps, one applied to what the other gives; two filters and two maps."""
+"""The difficulty: one filter and one map; one filter and two maps; two filters and two maps."""
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 ROLES = ("source", "filter", "second_filter", "map", "second_map", "reduction")
-"""The parts of a composition, in the order in which they apply; there are second ones at the harder levels only."""
+"""The parts of a composition, in the order in which they apply; second ones only at the harder levels."""
 
-_TABLES = {"number": number_parts, "word": word_parts}
+_TABLES: dict[Kind, ModuleType] = {"number": number_parts, "word": word_parts}
 _REDUCTIONS = (*number_parts.REDUCTIONS, *word_parts.REDUCTIONS)
 
 
 @dataclass(frozen=True)
 class Composition:
-    """A source, filters, maps and a reduction that fit together; what the source yields is its ``kind``."""
+    """A source, filters, maps and a reduction that fit together; ``kind`` is the type of the source's elements."""
 
     kind: Kind
     source: Part
@@ -50,7 +52,7 @@ class Composition:
 
     @property
     def split(self) -> Split:
-        """A fifth of the compositions are held out, by a hash of the names: no list and no seed."""
+        """The split: a fifth of the compositions are held out, by a hash of the names."""
         return "heldout" if int(content_hash(*self.names.values()), 16) % 5 == 0 else "train"
 
 
@@ -71,24 +73,15 @@ def draw_composition(split: Split, level: Level, rng: random.Random) -> Composit
 
 
 def _all_compositions() -> Iterator[Composition]:
-    kinds: tuple[Kind, Kind] = ("number", "word")
-    for kind in kinds:
-        table = _TABLES[kind]
-        for source in table.SOURCES:
-            for condition in table.FILTERS:
-                for mapping in table.MAPS:
-                    for reduction in _REDUCTIONS:
-                        if reduction.takes == mapping.gives:
-                            yield Composition(kind, source, condition, mapping, reduction)
+    for kind, table in _TABLES.items():
+        for source, condition, mapping, reduction in product(table.SOURCES, table.FILTERS, table.MAPS, _REDUCTIONS):
+            if reduction.takes == mapping.gives:
+                yield Composition(kind, source, condition, mapping, reduction)
 
 
 def _draw(level: Level, rng: random.Random) -> Composition:
-    """Draw parts that each do something; a second filter is no slice."""
-    sources: list[tuple[Kind, Part]] = [
-        *(("number", part) for part in number_parts.SOURCES),
-        *(("word", part) for part in word_parts.SOURCES),
-    ]
-    kind, source = rng.choice(sources)
+    """Draw parts that have an effect; a second filter is not a slice."""
+    kind, source = rng.choice([(kind, part) for kind, table in _TABLES.items() for part in table.SOURCES])
     table = _TABLES[kind]
     second_filter = None
     if level == 3:
@@ -109,11 +102,16 @@ def _maps(kind: Kind) -> list[Part]:
 
 @dataclass(frozen=True)
 class Exercise:
-    """A composition with its constants drawn, by role, and its prompt."""
+    """A composition with drawn constants, by role, and its prompt."""
 
     composition: Composition
     constants: dict[str, Constants]
     prompt: str
+
+    @property
+    def k_by_role(self) -> dict[str, int | str]:
+        """The constant ``k`` of each part that has one, by role."""
+        return {role: drawn["k"] for role, drawn in self.constants.items() if drawn}
 
     @classmethod
     def draw(cls, composition: Composition, rng: random.Random) -> Exercise:
@@ -124,7 +122,7 @@ class Exercise:
         for role, part in composition.parts.items():
             if role != "source":
                 these = rng.choice(part.phrases).format(items=items, these=these, **constants[role])
-                items = these.removeprefix("the ")  # of a second filter
+                items = these.removeprefix("the ")  # for a second filter
         prompt = f'"""Return {these}."""\ndef solve({composition.source.signature}):\n'
         return cls(composition, constants, prompt)
 
@@ -137,5 +135,5 @@ class Exercise:
         return self._filled({role: part.draw_code(rng) for role, part in self.composition.parts.items()})
 
     def _filled(self, code: dict[str, str]) -> dict[str, str]:
-        # A slice keeps its {items}: it depends on the style whether that is the source or a variable.
+        # A slice keeps its {items}, which is the source or a variable, depending on the style.
         return {role: text.format(items="{items}", **self.constants[role]) for role, text in code.items()}

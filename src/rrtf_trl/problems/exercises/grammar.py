@@ -1,4 +1,4 @@
-"""What an exercise is made of: parts, each with how it is said, written, and got wrong.
+"""The parts of exercises, each with its phrases, its code and its plausible mistakes.
 
 "Return the sum of the squares of the even numbers in xs." is the source ``xs``, the filter "even", the
 map "squares" and the reduction "sum". The tables of parts are in :mod:`.number_parts` and
@@ -8,7 +8,7 @@ map "squares" and the reduction "sum". The tables of parts are in :mod:`.number_
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["number", "word"]
@@ -24,44 +24,42 @@ class Part:
     """One entry of the tables.
 
     Phrases and code are format strings. ``{k}`` is the part's constant, ``{j}`` one less and ``{m}`` four
-    more. A source's phrase ("numbers in xs") is what a filter's phrase calls ``{items}``; the phrase of a
-    map or a reduction says ``{these}`` for what it is applied to.
+    more. ``{items}`` in a filter's phrase is the source's phrase ("numbers in xs"); ``{these}`` in the phrase of a map
+    or a reduction is the phrase that it is applied to.
 
     Args:
         name: Unique among the parts of its table.
-        phrases: Ways to say it; one is drawn.
+        phrases: Its wordings; one is drawn.
         right: The code. A source is an iterable; a filter a condition on ``x`` (on ``w`` for words), or a
             slice of ``{items}``; a map an expression in ``x``; a reduction statements over the list ``ys``.
-        percent: How often a pre-training document writes it right.
-        wrong: Plausible mistakes and how often a document makes each: with ``percent`` they make 100.
-        constants: What ``{k}`` is drawn from; empty if the part has no constant.
-        takes: What a reduction works on.
-        gives: What a map turns its elements into.
+        wrong: Plausible mistakes, each with its percentage in pre-training documents; the others have the right code.
+        constants: The values of ``{k}``; empty if the part has no constant.
+        takes: The type of the elements of a reduction's list.
+        gives: The type of a map's results.
         signature: A source's parameters.
     """
 
     name: str
     phrases: tuple[str, ...]
     right: str
-    percent: int
-    wrong: dict[str, int]
+    wrong: dict[str, int] = field(default_factory=dict)
     constants: tuple[int | str, ...] = ()
     takes: Kind = "number"
     gives: Kind = "number"
     signature: str = ""
 
     def __post_init__(self) -> None:
-        total = self.percent + sum(self.wrong.values())
-        if total != 100:
-            raise ValueError(f"the percentages of {self.name!r} make {total}, not 100")
+        if sum(self.wrong.values()) > 100:
+            raise ValueError(f"the percentages of the mistakes of {self.name!r} sum to more than 100")
 
     def draw_constants(self, rng: random.Random) -> Constants:
-        """Return values for ``{k}``, ``{j}`` and ``{m}``, or nothing if the part has no constant."""
+        """Return values for ``{k}``, ``{j}`` and ``{m}``; empty if the part has no constant."""
         if not self.constants:
             return {}
         k = rng.choice(self.constants)
         return {"k": k} if isinstance(k, str) else {"k": k, "j": k - 1, "m": k + 4}
 
     def draw_code(self, rng: random.Random) -> str:
-        """Return the right code or a wrong one, each as often as the table says."""
-        return rng.choices([self.right, *self.wrong], [self.percent, *self.wrong.values()])[0]
+        """Return the right code or a mistake, drawn by their percentages."""
+        mistakes = self.wrong.values()
+        return rng.choices([self.right, *self.wrong], [100 - sum(mistakes), *mistakes])[0]

@@ -1,1 +1,1 @@
-"""What both sides of the sandbox share: data as bytes, the channel, what can go wrong."""
+"""Shared by guest and judge: data as bytes, the channel, faults."""

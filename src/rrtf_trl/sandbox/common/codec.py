@@ -1,18 +1,18 @@
-"""Plain data to bytes and back: all that ever crosses between a program and its judge.
+"""Encodes plain data as bytes, and decodes it: nothing else crosses between a program and its judge.
 
 Only exact built-in types cross: ``None``, ``bool``, ``int``, ``float``, ``complex``, ``str``, ``bytes``,
 ``bytearray``, ``list``, ``tuple``, ``dict``, ``set``, ``frozenset`` and ``range``; numbers, dates and times of the
 standard library (``Decimal``, ``Fraction``, ``datetime`` and its kin); NumPy's arrays and scalars, by value; and
 these types themselves, by name. An instance of a subclass is sent as the plain value inside it, read with the
-base type's own methods, so an overridden ``__eq__``, ``__iter__`` or ``items`` never has a say. Never pickle or
+base type's own methods, so an overridden ``__eq__``, ``__iter__`` or ``items`` is never called. Never pickle or
 marshal: decoding builds values of these types and runs nothing, whatever the bytes are.
 
-On the wire a value is JSON text. Scalars stand for themselves, the rest is a pair ``[tag, payload]``::
+An encoded value is JSON text. Scalars are themselves, any other value is a pair ``[tag, payload]``::
 
     (1, [2.5, "x"])   ->   ["t", [1, ["l", [2.5, "x"]]]]
 
-What is not plain data can cross as a reference, which means something to its owner alone: ``["h", ...]``. Whether
-it may is for a :class:`References` to say; without one it is refused by the name of its type.
+What is not plain data can cross as a reference, ``["h", ...]``, which only its owner can resolve. A
+:class:`References` decides whether it may; without one, encoding raises :class:`NotPlainData`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from json import JSONDecoder, JSONEncoder
 from typing import Any, Protocol
 
 MAX_DEPTH = 150
-"""Containers inside containers, at most."""
+"""The most containers inside containers."""
 MAX_INT_BITS = 400_000
 """The largest integer that crosses, in bits (about 120,000 decimal digits)."""
 
@@ -40,15 +40,16 @@ _NAMES = {kind: name for name, kind in _TYPES.items()}
 _CONTAINERS: dict[str, Any] = {
     "l": list,
     "t": tuple,
-    "s": lambda items: set(_set(items)),  # built as a set display is, whose order a program may lean on
+    "s": lambda items: set(_set(items)),  # built as a set display is: a program may depend on its order
     "f": lambda items: _set(items),
 }
 _MANY = 10_000
+"""A larger set is built item by item, see :func:`_set`."""
 _MAX_RANGE = 10_000_000
 _MAX_EXPONENT = 100_000
-"""What takes a few bytes to write must not take the judge's memory to unfold."""
+"""The longest range and the largest exponent: a few bytes must not decode to a value that fills the judge's memory."""
 _SCALARS = frozenset({type(None), bool, str, float})
-_iterencode = JSONEncoder(separators=(",", ":"), check_circular=False).iterencode  # what packs refuses circles
+_iterencode = JSONEncoder(separators=(",", ":"), check_circular=False).iterencode  # pack refuses circles
 _scan = JSONDecoder().scan_once  # type: ignore[attr-defined]
 _DTYPE = re.compile(r"[<>|][biufcSU][0-9]{1,6}|[<>][mM]8(\[[0-9]{0,9}[A-Za-z]{1,2}\])?")
 
@@ -60,15 +61,15 @@ class References(Protocol):
         """Return the payload of a reference to ``value`` (JSON), or None to refuse it."""
 
     def unpack(self, payload: Any) -> Any:
-        """Return what a payload stands for; raises :class:`Malformed`."""
+        """Return what a payload refers to; raises :class:`MalformedMessage`."""
 
 
 class NotPlainData(ValueError):
-    """A value that cannot cross; the message says what it is."""
+    """A value that cannot cross; the message names it."""
 
 
-class Malformed(ValueError):
-    """Bytes that no honest sender writes."""
+class MalformedMessage(ValueError):
+    """Bytes that :func:`encode` never writes."""
 
 
 def encode(value: Any, references: References | None = None) -> bytes:
@@ -84,7 +85,7 @@ def decode(data: bytes, references: References | None = None) -> Any:
     """Return the value in ``data``.
 
     Raises:
-        Malformed: If the bytes are not what :func:`encode` writes.
+        MalformedMessage: If the bytes are not what :func:`encode` writes.
     """
     return unpack(parse(data), references)
 
@@ -95,14 +96,14 @@ def dump(packed: Any) -> bytes:
 
 
 def parse(data: bytes) -> Any:
-    """The inverse of :func:`dump`; raises :class:`Malformed`."""
+    """The inverse of :func:`dump`; raises :class:`MalformedMessage`."""
     try:
         text = data.decode("ascii")
         value, end = _scan(text, 0)
     except (ValueError, StopIteration, RecursionError) as error:
-        raise Malformed(f"not plain data: {type(error).__name__}") from None
+        raise MalformedMessage(f"not plain data: {type(error).__name__}") from None
     if end != len(text):
-        raise Malformed("not plain data: more than one value")
+        raise MalformedMessage("not plain data: more than one value")
     return value
 
 
@@ -115,13 +116,13 @@ def pack(value: Any, references: References | None = None) -> Any:
 
 
 def unpack(item: Any, references: References | None = None) -> Any:
-    """Return the value that was packed; raises :class:`Malformed`."""
+    """Return the value that was packed; raises :class:`MalformedMessage`."""
     try:
         return _unpack(item, 0, references)
-    except Malformed:
+    except MalformedMessage:
         raise
     except (ValueError, TypeError, KeyError, RecursionError, ArithmeticError, AttributeError, ImportError) as error:
-        raise Malformed(f"not plain data: {type(error).__name__}") from None
+        raise MalformedMessage(f"not plain data: {type(error).__name__}") from None
 
 
 def _pack(value: Any, depth: int, references: References | None) -> Any:
@@ -133,7 +134,7 @@ def _pack(value: Any, depth: int, references: References | None) -> Any:
     numpy = sys.modules.get("numpy")
     if numpy is not None and issubclass(kind, (numpy.ndarray, numpy.generic)):
         return _pack_array(value, kind, numpy)
-    # The methods are called on the base type: a subclass may define its own, and is not asked.
+    # Methods of the base type, since a subclass may override them.
     if issubclass(kind, int):
         number = int.__pos__(value)
         if -_JSON_INT < number < _JSON_INT:
@@ -183,19 +184,16 @@ def _pack_all(items: Any, depth: int, references: References | None) -> list[Any
 
 
 def _pack_standard(value: Any, kind: type) -> list[str] | None:
-    """Values of the standard library that are as good as plain; their modules are looked at, not imported."""
-    for module, tags in (("decimal", "Decimal"), ("fractions", "Fraction")):
-        known = getattr(sys.modules.get(module), tags, None)
-        if isinstance(known, type) and kind is known:
-            return ["D" if module == "decimal" else "F", str(value)]
+    """Encode numbers and dates of the standard library, if their modules are loaded; return None for other values."""
+    for module, name, tag in (("decimal", "Decimal", "D"), ("fractions", "Fraction", "F")):
+        if kind is getattr(sys.modules.get(module), name, None):
+            return [tag, str(value)]
     dates = sys.modules.get("datetime")
-    if (
-        dates is not None
-        and kind in (dates.datetime, dates.date, dates.time)
-        and getattr(value, "tzinfo", None) is None
-    ):
+    if dates is None:
+        return None
+    if kind in (dates.datetime, dates.date, dates.time) and getattr(value, "tzinfo", None) is None:
         return ["M", f"{kind.__name__} {value.isoformat()}"]
-    if dates is not None and kind is dates.timedelta:
+    if kind is dates.timedelta:
         return ["M", f"timedelta {value.days} {value.seconds} {value.microseconds}"]
     return None
 
@@ -214,10 +212,10 @@ def _unpack(item: Any, depth: int, references: References | None) -> Any:
     kind = type(item)
     if kind is not list:
         if kind is dict:
-            raise Malformed("an object")
+            raise MalformedMessage("an object")
         return item
     if depth > MAX_DEPTH:
-        raise Malformed("nested too deep")
+        raise MalformedMessage("nested too deep")
     tag, payload = item
     deeper = depth + 1
     make = _CONTAINERS.get(tag)
@@ -229,11 +227,11 @@ def _unpack(item: Any, depth: int, references: References | None) -> Any:
         return references.unpack(payload)
     if tag in _SPECIAL:
         return _SPECIAL[tag](payload)
-    raise Malformed("an unknown tag")
+    raise MalformedMessage("an unknown tag")
 
 
 def _set(items: list[Any]) -> frozenset[Any]:
-    """A frozen set; a large one is built step by step, so that the judge's alarm can end what collides."""
+    """Return a frozen set; a large one is built item by item: the alarm can then end one of colliding hashes."""
     if len(items) <= _MANY:
         return frozenset(items)
     found = set()
@@ -244,14 +242,14 @@ def _set(items: list[Any]) -> frozenset[Any]:
 
 def _integer(payload: Any) -> int:
     if type(payload) is not str or len(payload) > MAX_INT_BITS // 4 + 4:
-        raise Malformed("too large an integer")
+        raise MalformedMessage("too large an integer")
     return int(payload, 16)
 
 
 def _complex(payload: Any) -> complex:
     real, imag = payload
     if type(real) is not float or type(imag) is not float:
-        raise Malformed("a complex number of other parts")
+        raise MalformedMessage("a complex number of other parts")
     return complex(real, imag)
 
 
@@ -259,7 +257,7 @@ def _range(payload: Any) -> range:
     start, stop, step = (_unpack(part, 0, None) for part in payload)
     found = range(start, stop, step)
     if not -_JSON_INT < start < _JSON_INT or not -_JSON_INT < stop < _JSON_INT or len(found) > _MAX_RANGE:
-        raise Malformed("too long a range")
+        raise MalformedMessage("too long a range")
     return found
 
 
@@ -271,7 +269,7 @@ def _decimal(payload: Any) -> Any:
 
     found = Decimal(_text(payload))
     if found.is_finite() and abs(found.adjusted()) > _MAX_EXPONENT:
-        raise Malformed("too large a decimal number")
+        raise MalformedMessage("too large a decimal number")
     return found
 
 
@@ -289,7 +287,7 @@ def _moment(payload: Any) -> Any:
     if kind == "timedelta":
         return datetime.timedelta(*(int(part) for part in text.split()))
     if kind not in ("datetime", "date", "time"):
-        raise Malformed("an unknown tag")
+        raise MalformedMessage("an unknown tag")
     return getattr(datetime, kind).fromisoformat(text)
 
 
@@ -298,31 +296,31 @@ def _array(payload: Any) -> Any:
 
     name, shape, data = payload
     if type(name) is not str or not _DTYPE.fullmatch(name):
-        raise Malformed("an unknown data type")
+        raise MalformedMessage("an unknown data type")
     flat = numpy.frombuffer(bytes.fromhex(data), dtype=numpy.dtype(name))
     if shape is None:
         (scalar,) = flat
         return scalar
     if type(shape) is not list or any(type(size) is not int or size < 0 for size in shape):
-        raise Malformed("an array of no shape")
+        raise MalformedMessage("an array of no shape")
     if math.prod(shape) != flat.size:
-        raise Malformed("an array of another shape")
+        raise MalformedMessage("an array of another shape")
     return flat.reshape(shape).copy()
 
 
 def _text(payload: Any) -> str:
     if type(payload) is not str or len(payload) > 10_000:
-        raise Malformed("not text, or too long")
+        raise MalformedMessage("not text, or too long")
     return payload
 
 
 _SPECIAL: dict[str, Any] = {
     "i": _integer,
     "c": _complex,
-    "b": lambda payload: bytes.fromhex(payload),
-    "B": lambda payload: bytearray.fromhex(payload),
+    "b": bytes.fromhex,
+    "B": bytearray.fromhex,
     "r": _range,
-    "T": lambda payload: _TYPES[payload],
+    "T": _TYPES.__getitem__,
     "D": _decimal,
     "F": _fraction,
     "M": _moment,
@@ -331,5 +329,5 @@ _SPECIAL: dict[str, Any] = {
 
 
 def type_name(kind: type) -> str:
-    """The name of a type, as its metaclass cannot falsify it."""
+    """Return the name of a type, bypassing its metaclass, which could falsify it."""
     return str(type.__dict__["__name__"].__get__(kind))[:60]

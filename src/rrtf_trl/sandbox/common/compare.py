@@ -1,4 +1,4 @@
-"""When an answer equals what a test expects."""
+"""Whether an answer equals what a test expects."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .messages import short
 
 
 def same(expected: Any, answer: Any, atol: float) -> bool:
-    """Whether two values of plain data are equal: as ``==`` says, but a nan equals a nan.
+    """Return whether two values of plain data are equal: by ``==``, but a nan equals a nan.
 
     Args:
-        expected: What the test wants.
+        expected: What the test expects.
         answer: What the program returned. A list never equals a tuple.
         atol: Absolute tolerance for numbers, inside lists, tuples, dict values and NumPy arrays too.
     """
@@ -47,20 +47,17 @@ def _same_array(expected: Any, answer: Any, atol: float, numpy: Any) -> bool:
 
 
 def first_difference(printed: bytes, expected: bytes, blanks: bool, tolerance: float) -> str:
-    """Say where a program's output differs first from what is expected; empty where it does not.
+    """Describe where a program's output first differs from the expected one; empty where it does not.
 
     Args:
         printed: What the program printed.
         expected: What it should have printed.
-        blanks: Whether white space at line ends, and empty lines at the end, make no difference.
-        tolerance: How far numbers may be apart, absolutely or relatively; 0 compares text.
+        blanks: Whether to ignore white space at line ends, and empty lines at the end.
+        tolerance: By how much numbers may differ, absolutely or relatively; 0 compares text.
     """
     if printed == expected:
         return ""
-    if not blanks and not tolerance:
-        left, right = printed.split(b"\n"), expected.split(b"\n")
-    else:
-        left, right = _lines(printed, blanks), _lines(expected, blanks)
+    left, right = _lines(printed, blanks), _lines(expected, blanks)
     for number, (got, wanted) in enumerate(zip(left, right, strict=False), 1):
         if got != wanted and not (tolerance and _close(got, wanted, tolerance)):
             return f"line {number}: expected {_shown(wanted)}, got {_shown(got)}"

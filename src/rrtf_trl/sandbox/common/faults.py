@@ -1,4 +1,4 @@
-"""What can go wrong with a program, and with ourselves."""
+"""What can go wrong with a program, with its tests, and in the sandbox itself."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ FaultKind = Literal["timeout", "memory", "refused", "ended", "raised", "unsuppor
 
 
 class Fault(BaseException):
-    """The program failed a call in a way that no test may swallow.
+    """The program failed a call in a way that no test may catch.
 
     Args:
         kind: ``timeout``, ``memory``, ``refused`` (it broke the protocol, or the test passes what cannot
-            cross), ``ended`` (its process is gone), ``raised`` (an exception that is not passed on by its
-            own type), ``unsupported`` (an answer that cannot cross, or a value that would be the program's word).
-        text: What happened, for people.
+            cross), ``ended`` (its process has ended), ``raised`` (an exception that is not raised in the test
+            as its own type), ``unsupported`` (an answer that cannot cross, or one by which the program would judge
+            itself).
+        text: A description, for people.
         exception: The type of the program's exception; empty where its process ended, None where it is neither.
     """
 
@@ -33,7 +34,7 @@ class Fault(BaseException):
 class LoadError(Exception):
     """The program does not compile (``stage`` is ``compile``) or fails while its module runs (``load``).
 
-    ``exception`` is as that of a :class:`Fault`.
+    ``exception`` means what it does for a :class:`Fault`.
     """
 
     def __init__(self, stage: str, text: str, exception: str | None = None) -> None:
@@ -43,23 +44,23 @@ class LoadError(Exception):
 
 
 class Diverged(BaseException):
-    """The tests asked something else than what was asked ahead for them: all must be asked anew, one by one."""
+    """The tests made another call than the one that was sent ahead: the program must be judged again, call by call."""
 
 
 class Broken(BaseException):
-    """Our own machinery failed; says nothing about the program."""
+    """The sandbox itself failed; no statement about the program."""
 
 
 class BadTests(Exception):
-    """The tests themselves are at fault, whatever the program."""
+    """The tests are wrong, whatever the program."""
 
 
 class Limits(NamedTuple):
-    """What one job may use.
+    """The limits of one job.
 
     Args:
         cpu: Processor time, seconds.
-        wall: Wall time of a job, or of one case of a whole program, seconds.
+        wall: Wall time of a job, or of one ``stdio`` case, seconds.
         memory_mb: Memory of all its processes together, and address space of each, MiB.
         output_bytes: What a whole program may print, bytes.
     """

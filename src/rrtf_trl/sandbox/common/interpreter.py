@@ -1,11 +1,11 @@
-"""How the sandbox starts Python: workers and fork servers are fresh interpreters."""
+"""Command line and environment of workers and fork servers, which are fresh interpreters."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}  # the same program gets the same verdict every time
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}  # so that the same program always has the same outcome
 _SOURCES = str(Path(__file__).absolute().parents[3])
 
 

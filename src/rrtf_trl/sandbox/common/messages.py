@@ -1,4 +1,4 @@
-"""Values and texts as people are shown them: short, and never built in full only to be cut."""
+"""Values and texts for messages: short, and never built in full only to be cut."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .faults import Diverged, Fault
 
 def short(value: Any, limit: int = 150) -> str:
     """Return a value's ``repr``, cut to ``limit`` characters without building all of a large one."""
-    brief = getattr(type(value), "__brief__", None)  # of a proxy, whose repr would ask the program
+    brief = getattr(type(value), "__brief__", None)  # that of a proxy, whose repr would call the program
     if brief is not None:
         return str(brief(value))
     if isinstance(value, str | bytes | list | tuple) and len(value) > limit:
         return repr(value[:limit])[:limit] + "..."
     try:
         text = repr(value)
-    except (ValueError, Fault, Diverged):  # an integer of more digits than Python likes to print; an ended program
+    except (ValueError, Fault, Diverged):  # an integer with too many digits to print; a program that ended
         text = f"<{type(value).__name__} that cannot be printed>"
     return cut(text, limit)
 

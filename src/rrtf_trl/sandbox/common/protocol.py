@@ -1,11 +1,11 @@
 """Frames over a stream socket: four bytes of length, then that many bytes.
 
-Both sides of every channel use :class:`Channel`. It waits for as long as it takes: whoever must not wait for
-ever has a clock that interrupts it (:mod:`..judge.alarm`). A false length cannot make it hold more than the limit.
+Both ends of every channel use :class:`Channel`. It waits without a limit; the judge's alarm (:mod:`..judge.alarm`)
+interrupts it. A false length cannot make it hold more than the limit.
 
-A program may start processes, all of which hold its end of the channel. Its judge hears the first one only: the
-kernel says with every part who wrote it, which no program without privileges can falsify, and what others wrote
-is dropped unread.
+A program may start processes, all of which hold its end of the channel. The judge accepts data of the first one only:
+the kernel names the sender of each part, which no program without privileges can falsify, and parts of other senders
+are dropped unread.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ MAX_FRAME = 16 * 2**20
 MAX_JOB_FRAME = 512 * 2**20
 """The largest frame between the caller and a worker, in bytes."""
 HEARTBEAT = 2.0
-"""How often an idle worker looks whether its caller still lives, in seconds."""
-_PASS_CREDENTIALS: int | None = getattr(socket, "SO_PASSCRED", None)  # Linux has it
+"""Seconds between an idle worker's checks whether its caller still runs."""
+_PASS_CREDENTIALS: int | None = getattr(socket, "SO_PASSCRED", None)  # Linux only
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 
 
@@ -39,8 +39,8 @@ class Channel:
 
     Args:
         stream: The socket; the channel owns it from here on.
-        one_sender: Whether to hear no process but the one that sent the first byte, where the system can tell.
-            Then nothing may have been sent yet.
+        one_sender: Whether to accept data only of the process that sent the first byte, where the system names
+            senders. Nothing may have been sent yet.
     """
 
     def __init__(self, stream: socket.socket, one_sender: bool = False) -> None:
@@ -55,12 +55,12 @@ class Channel:
         """Send one frame.
 
         Raises:
-            Closed: If the other side is gone.
+            Closed: If the other side closed the channel.
         """
         self.send_all(len(data).to_bytes(4, "big") + data)
 
     def send_all(self, frames: bytes) -> None:
-        """Send frames that are put together already; raises :class:`Closed`."""
+        """Send frames that are already joined; raises :class:`Closed`."""
         try:
             self.stream.sendall(frames)
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -70,7 +70,7 @@ class Channel:
         """Receive one frame of at most ``limit`` bytes.
 
         Raises:
-            Closed: If the other side is gone, also in mid-frame.
+            Closed: If the other side closed the channel, also within a frame.
             TooLarge: If the announced length is over the limit.
         """
         self._fill(4)
@@ -82,7 +82,7 @@ class Channel:
 
     @property
     def has_frame(self) -> bool:
-        """Whether a whole frame is here already, read with an earlier one: the socket says nothing of it any more."""
+        """Whether a whole frame was already read with an earlier one, so that the socket may not become readable."""
         return len(self._buffer) >= 4 + int.from_bytes(self._buffer[:4], "big")
 
     def wait(self, meanwhile: Callable[[], None]) -> None:
@@ -93,9 +93,9 @@ class Channel:
             meanwhile()
 
     def left_over(self) -> tuple[list[bytes], bool]:
-        """What has come and was not received: whole frames, and whether a part of another one came as well."""
+        """Return what arrived and was not received: whole frames, and whether a part of another one follows."""
         with contextlib.suppress(OSError):
-            while part := self._take(65536, socket.MSG_DONTWAIT):
+            while part := self._read(65536, socket.MSG_DONTWAIT):
                 self._buffer += part
         frames = []
         while self.has_frame:
@@ -114,23 +114,22 @@ class Channel:
     def _fill(self, count: int) -> None:
         while len(self._buffer) < count:
             try:
-                part = self._take(max(65536, min(count - len(self._buffer), 2**20)))
+                part = self._read(max(65536, min(count - len(self._buffer), 2**20)))
             except ConnectionResetError as error:
                 raise Closed from error
             if not part:
                 raise Closed
             self._buffer += part
 
-    def _take(self, size: int, flags: int = 0) -> bytes:
+    def _read(self, size: int, flags: int = 0) -> bytes:
         if not self._one_sender:
             return self.stream.recv(size, flags)
         while True:
             part, ancillary, _, _ = self.stream.recvmsg(size, socket.CMSG_SPACE(_CREDENTIALS.size), flags)
             if not part:
                 return part
-            sender = (
-                _CREDENTIALS.unpack(ancillary[0][2])[0] if ancillary else 0
-            )  # parts of two senders never come together
+            # Linux never joins data of two senders in one part.
+            sender = _CREDENTIALS.unpack(ancillary[0][2])[0] if ancillary else 0
             if self._sender is None:
                 self._sender = sender
             if sender == self._sender:

@@ -1,7 +1,7 @@
 """pytest and unittest files, run by pytest in this process against the program as module ``solution``.
 
-A row passes where as many tests were collected as passed, and as many as with the reference: no skips, no expected
-failures, no test that vanished.
+A program passes where all collected tests pass, and as many as with the reference: no skips, no expected failures,
+no missing tests.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from .faults import Fault
 
 
 class Counts:
-    """What a run of pytest came to.
+    """The result of a pytest run.
 
     Attributes:
-        collected: Tests found.
-        passed: Those of them that passed, and neither raised in their set-up nor in what cleans up after them.
+        collected: Number of tests found.
+        passed: How many of them passed, set-up and tear-down included.
         message: The first failure.
         test: The test that failed first.
         exception: The type of the exception by which it failed; None for a failed assertion.
-        raised: Whether one failed by an exception that is no failed assertion.
+        raised: Whether a test failed by an exception other than a failed assertion.
     """
 
     def __init__(self) -> None:
@@ -45,14 +45,14 @@ def write_files(files: dict[str, str], folder: str) -> None:
 
 
 def run_files(folder: str, names: list[str], take_fault: Callable[[], Fault | None] = lambda: None) -> Counts:
-    """Run pytest over files in ``folder``, in this process, which should end soon after.
+    """Run pytest on files in ``folder``, in this process, which should end soon after.
 
     Args:
-        folder: Where they are; the working folder from now on.
-        names: The files' names; those that pytest's naming takes for no tests are there to be imported.
-        take_fault: Where the program is elsewhere, gives the fault that the last test met, once.
+        folder: Where the files are; it becomes the working folder.
+        names: The files' names; those that pytest does not take for tests by their names are imported by others.
+        take_fault: Returns the fault of the last test, once, where the program runs in another process.
     """
-    import pytest  # here, since a fork server loads this module: see :mod:`..guest.weak`
+    import pytest  # here, since a fork server loads this module by :mod:`..guest.weak`
 
     os.chdir(folder)
     sys.path.insert(0, folder)
@@ -60,11 +60,11 @@ def run_files(folder: str, names: list[str], take_fault: Callable[[], Fault | No
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     watcher = _Watcher(take_fault)
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--rootdir", folder, "-c", os.devnull]
-    # A file of tests may be called anything but a helper's name; where none is called as pytest has it, all are.
+    # If no file is named as pytest names tests, all but helpers are tests.
     tests = [name for name in names if os.path.basename(name).startswith("test_") or name.endswith("_test.py")]
     helpers = {"conftest.py", "__init__.py"}
-    chosen = tests or [name for name in names if name.endswith(".py") and os.path.basename(name) not in helpers]
-    pytest.main([*options, *chosen], plugins=[watcher])
+    selected = tests or [name for name in names if name.endswith(".py") and os.path.basename(name) not in helpers]
+    pytest.main([*options, *selected], plugins=[watcher])
     return watcher.counts
 
 
@@ -88,7 +88,7 @@ class _Watcher:
     def pytest_runtest_logreport(self, report: Any) -> None:
         plain_pass = report.outcome == "passed" and not hasattr(report, "wasxfail")
         fault = self._take_fault()
-        if fault is not None:  # also where the test swallowed it
+        if fault is not None:  # also if the test caught it
             self.counts.raised = True
             self._note(report.nodeid, fault.text, fault.exception)
         elif not plain_pass:

@@ -1,4 +1,4 @@
-"""How a program's process ended, as the fork server reports it to the judge."""
+"""The fork server's report to the judge of how a program's process ended."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import struct
 from typing import NamedTuple
 
 EXIT_OF_NO_FORK = 1 << 20
-"""Stands for the exit status where the machine had no room for another process."""
+"""Used as exit status where the machine could start no further process."""
 EXIT_OUT_OF_TIME = 128 + signal.SIGXCPU
-"""Of a process that ran out of processor time, and could still send what it had answered by then."""
+"""Exit status of a process that ran out of processor time after it had sent all its answers so far."""
 
 REPORT_FORMAT = struct.Struct("=idi")
 
@@ -26,8 +26,3 @@ class Report(NamedTuple):
     exit: int
     cpu: float
     peak_mb: int
-
-    @property
-    def never_ran(self) -> bool:
-        """Whether the machine had no room for another process."""
-        return self.exit == EXIT_OF_NO_FORK

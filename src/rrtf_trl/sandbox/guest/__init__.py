@@ -1,1 +1,1 @@
-"""What runs the program: the fork server and its children, who never see a test."""
+"""What runs programs: the fork server and its children, which never see a test."""

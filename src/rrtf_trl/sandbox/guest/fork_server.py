@@ -1,11 +1,11 @@
-"""The fork server: starts a fresh process for each program, from an interpreter that is already warm.
+"""The fork server: forks a process for each program, from an interpreter that is already warm.
 
-It lives on the candidate's side of the border. It isolates itself once, then waits for orders on a control
-socket: one program at a time, and after each one every process that the program left is killed, and its
-folder made anew if it is not as it was. It never sees tests. When its judge goes away it cleans up and ends.
+It isolates itself once, then waits for orders on a control socket. It runs one program at a time; after each it
+kills every process that the program left, and renews the scratch folder if the program used it. It never sees tests.
+When the judge ends, it cleans up and ends.
 
-Orders are one byte: ``r`` runs a program that answers calls, and comes with its channel; ``p`` runs a whole
-program, and comes with its channel, stdin and stdout; ``e`` ends the program. Each ``e`` is answered with a
+Orders are one byte: ``r`` runs a program that answers calls, and brings the descriptor of its channel; ``p`` runs a
+whole program, and brings those of its channel, stdin and stdout; ``e`` ends the program, and is answered with a
 :class:`~..common.report.Report`.
 """
 
@@ -25,7 +25,7 @@ from ..isolation import linux, private_root, tiers
 from . import program, warm_up
 from .program import become
 
-# What solutions import all the time. A child has them at once; but what all have costs each (hashlib would a tenth).
+# What programs often import. Each module makes every fork slower (hashlib by a tenth).
 _WARM = (
     *("bisect", "collections", "copy", "dataclasses", "datetime", "enum", "functools", "heapq", "itertools", "json"),
     *("math", "operator", "random", "re", "string", "threading", "time", "typing"),
@@ -45,7 +45,7 @@ def main(control_fd: int, tier: tiers.Tier, cpu_seconds: int, memory_mb: int, em
     except OSError as error:
         control.sendall(json.dumps({"refused": str(error)}).encode() + b"\n")
         return 1
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # process 1 is immune to what it has no handler for
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # process 1 ignores signals without a handler
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.path[:] = [path for path in sys.path if os.path.isdir(path) or path.endswith(".zip")]
     os.environ.clear()
@@ -54,7 +54,7 @@ def main(control_fd: int, tier: tiers.Tier, cpu_seconds: int, memory_mb: int, em
     kit, scratch = program.make_kit(channel, isolation, cpu_seconds), _Scratch(isolation)
     gc.collect()
     linux.tidy_heap()
-    gc.freeze()  # the children share these pages as long as nobody writes to them
+    gc.freeze()  # children share these pages until a process writes to them
     _serve(control, isolation, kit, scratch)
     return 0
 
@@ -69,13 +69,13 @@ def _serve(control: socket.socket, isolation: tiers.Isolation, kit: program.Kit,
         except OSError:
             child = -1
         if child == 0:
-            # The interpreter of a whole program ends here, as that of a script does; this frame holds nothing.
+            # A whole program's interpreter ends here, as a script's does.
             if len(descriptors) > 1:
                 control.detach()
             sys.exit(become(kit, descriptors))
         for number in descriptors:
             os.close(number)
-        order = control.recv(1)  # "e", or nothing where the judge is gone
+        order = control.recv(1)  # "e", or nothing where the judge has ended
         report = Report(EXIT_OF_NO_FORK, 0.0, 0)
         if child > 0:
             os.kill(child, signal.SIGKILL)
@@ -91,7 +91,7 @@ def _serve(control: socket.socket, isolation: tiers.Isolation, kit: program.Kit,
 
 
 def _sweep(namespaces: bool) -> None:
-    """Kill and reap all that the program left; new ones cannot outrun it, they are killed while they start."""
+    """Kill and reap all processes that the program left, until none is left: new ones are killed as they start."""
     with contextlib.suppress(ChildProcessError):
         while True:
             found, _ = os.waitpid(-1, os.WNOHANG)
@@ -103,7 +103,7 @@ def _sweep(namespaces: bool) -> None:
 
 
 def _children() -> list[int]:
-    """The processes whose parent is this one; orphans below it count, since it adopts them."""
+    """Return the processes whose parent is this one; it adopts orphans among its descendants."""
     found, parent = [], str(os.getpid())
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -114,12 +114,12 @@ def _children() -> list[int]:
 
 
 class _Scratch:
-    """The working folder of programs: new and empty for each."""
+    """The scratch folder: empty for each program."""
 
     def __init__(self, isolation: tiers.Isolation) -> None:
         self._isolation = isolation
         if isolation.namespaces:
-            os.chdir(private_root.SCRATCH)  # the children begin there
+            os.chdir(private_root.SCRATCH)  # children start there
         self._fresh = self._state()
 
     def renew_if_used(self) -> None:
@@ -129,7 +129,7 @@ class _Scratch:
             self._fresh = self._state()
 
     def _state(self) -> tuple[int, ...]:
-        """What no use of the folder leaves as it was: to make, remove or rename in it sets its times."""
+        """Return what any use of the folder changes: creating, removing or renaming a file in it sets its times."""
         if not self._isolation.namespaces:
             return ()
         now = os.stat(private_root.SCRATCH)

@@ -1,6 +1,6 @@
-"""What a program's objects are to its judge: references, and the operations that a judge may ask of them.
+"""References to a program's objects, and the operations that its judge may request on them.
 
-Runs in the candidate's process, and belongs to the program like all else there.
+Runs in the program's process, where the program can change all of it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ..common import codec, protocol
 
 
 def _next(iterator: Any) -> list[Any]:
-    """The next item in a list; an empty list at the end, since StopIteration is not for others to see."""
+    """Return the next item in a list; an empty list at the end, since StopIteration does not cross."""
     for item in iterator:
         return [item]
     return []
 
 
 def _run_coroutine(coroutine: Any) -> Any:
-    import asyncio  # here, as few programs need it: what the fork server loads costs each of them pages
+    import asyncio  # here: few programs need it, and each module of the fork server makes all forks slower
 
     async def wait() -> Any:
         return await coroutine
@@ -85,10 +85,10 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 class Objects:
-    """The references of one program, and how its judge's requests are answered.
+    """The references of one program; answers its judge's requests.
 
     Args:
-        module: The program.
+        module: The program, as a module.
         channel: The channel to the judge.
     """
 
@@ -109,9 +109,9 @@ class Objects:
     def answer(
         self, number: int, operation: Callable[..., Any], target: Any, args: Any, kwargs: Any, back: Any = ()
     ) -> bytes:
-        """Carry out an operation on packed operands, and return the frame that answers it.
+        """Perform an operation on packed operands, and return the frame that answers it.
 
-        With the answer go those arguments whose places ``back`` names, as they are after the call.
+        The frame also holds the arguments at the positions in ``back``, as they are after the call.
         """
         try:
             operands = [codec.unpack(item, self) for item in (target, *args)]
@@ -132,24 +132,24 @@ class Objects:
         return frame
 
     def end_if_forked(self) -> None:
-        """End a process that the program forked and that comes back from it: the judge would not hear it."""
+        """End a process that the program forked and that returned from it: the judge drops what it sends."""
         if os.getpid() != self._pid:
             os._exit(0)
 
     # -- codec.References ------------------------------------------------------------------------------
 
     def pack(self, value: Any) -> Any:
-        """Hold on to an object and return its reference; one of the judge's own goes back as it came."""
+        """Keep an object and return its reference; for a function or iterator of the tests, its own reference."""
         if type(value) in (_Callback, _Stream):
             return ["k", value._number]
         return self.refer(value)
 
     def refer(self, value: Any) -> list[Any]:
-        """Return the reference to an object: its kind, its class's name, an exception's bases, and its number."""
+        """Return the reference to an object: what :meth:`kind_of` returns, and its number."""
         return [*self.kind_of(value), self._hold(value)]
 
     def unpack(self, payload: Any) -> Any:
-        """Return what the judge refers to."""
+        """Return what a reference of the judge refers to."""
         kind, key, *more = payload
         if kind == "g":
             return getattr(self._module, key)
@@ -163,10 +163,10 @@ class Objects:
             return _Stream(self, key)
         if kind == "m":
             return self._module
-        raise codec.Malformed("an unknown reference")
+        raise codec.MalformedMessage("an unknown reference")
 
     def kind_of(self, value: Any) -> list[Any]:
-        """What an object is to the judge: a kind, its class's name, and what an exception derives from, or a value."""
+        """Return an object's kind, its class's name, and the built-in bases of an exception class or a plain value."""
         if isinstance(value, type):
             bases = _builtin_bases(value) if issubclass(value, BaseException) else None
             return ["class" if bases is None else "exception", codec.type_name(value), bases]
@@ -184,7 +184,7 @@ class Objects:
         return ["object", name, None]
 
     def describe(self, error: BaseException) -> list[Any]:
-        """Return an exception's built-in classes, nearest first, its text, arguments, and classes that are held."""
+        """Return an exception's built-in classes, nearest first, text, arguments, and the numbers of its classes."""
         mro = type(error).__mro__
         try:
             text = f"{type(error).__name__}: {error}".removesuffix(": ")
@@ -203,7 +203,7 @@ class Objects:
         return number
 
     def ask(self, kind: str, number: int, args: Any, kwargs: Any) -> Any:
-        """Have the judge call one of its own functions; meanwhile it may ask of this side."""
+        """Have the judge call a function or take the next item of an iterator; answer its requests meanwhile."""
         if os.getpid() != self._pid:
             raise RuntimeError("only the program's first process can call functions of the tests")
         packed = [codec.pack(item, self) for item in args]

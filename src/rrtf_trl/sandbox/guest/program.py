@@ -1,19 +1,19 @@
-"""The candidate's process: runs one untrusted program and answers calls until it is killed.
+"""The program's process: runs one untrusted program and answers calls until it is killed.
 
-Nothing here protects the verdict. From the first line of the program on, this process belongs to the program,
-and all it can do is send data, which the judge reads as the program's answer and nothing more. No test and no
-expected value is ever sent here.
+Nothing here protects the outcome. From its first line on, the program can change anything in this process; all that
+it can do is send data, which the judge reads as the program's answers. No test and no expected value is ever sent
+here.
 
-The judge hears this process alone, and takes one answer to each question; a process that the program forked and
-that comes back from it ends.
+The judge accepts data of this process alone, and one answer to each request; a process that the program forked and
+that returns from it ends.
 
-A request is a JSON object, an answer a JSON list ``[number, kind, payload]``; see :mod:`..judge.session` for the other
-end. The first request carries the program, and may carry calls to make at once; each later one an operation.
+A request is a JSON object, an answer a JSON list ``[number, kind, payload]``; :mod:`..judge.session` is the other end.
+The first request holds the program, and calls to make at once; each later one an operation.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal itself wraps it in enumerations, at five times the price
+import _signal  # type: ignore[import-not-found]  # signal wraps it in enumerations, and takes five times as long
 import contextlib
 import os
 import resource
@@ -22,7 +22,7 @@ import socket
 import sys
 import time
 import types
-from os import closerange, dup2  # these by name: to look up an attribute costs a child a page
+from os import closerange, dup2  # by name: an attribute lookup costs a child a page
 from resource import setrlimit
 from typing import Any, NamedTuple
 
@@ -38,13 +38,13 @@ _FLUSH_BYTES, _FLUSH_SECONDS = 65536, 0.005
 
 
 class Kit(NamedTuple):
-    """What the fork server has ready for its children: what one of them makes or looks up costs it pages to copy.
+    """What the fork server prepares for its children, since what a child makes or looks up costs it copies of pages.
 
     Args:
         channel: Over descriptor ``CHANNEL``, which each child replaces by its own.
-        cpu_limit: Of processor time, soft and hard.
+        cpu_limit: Soft and hard limit of processor time, seconds.
         in_namespaces: Whether the fork server is process 1 of namespaces of its own.
-        child_filter: A system call filter that a child has to put over itself.
+        child_filter: A system call filter that a child must apply to itself; None for none.
     """
 
     channel: protocol.Channel
@@ -54,10 +54,10 @@ class Kit(NamedTuple):
 
 
 def open_channel() -> protocol.Channel:
-    """Return a channel over descriptor ``CHANNEL``, which must be free, for the children to put their own in."""
-    stream = socket.socket(socket.AF_UNIX)  # takes the lowest number that is free
+    """Return a channel over descriptor ``CHANNEL``, which must be free, and which children replace by their own."""
+    stream = socket.socket(socket.AF_UNIX)  # has the lowest free number
     if stream.fileno() != CHANNEL:
-        raise OSError(f"descriptor {CHANNEL} is taken")
+        raise OSError(f"descriptor {CHANNEL} is in use")
     return protocol.Channel(stream)
 
 
@@ -65,8 +65,8 @@ def make_kit(channel: protocol.Channel, isolation: tiers.Isolation, cpu_seconds:
     """Return what every child needs.
 
     Args:
-        channel: What :func:`open_channel` made.
-        isolation: What holds for the fork server.
+        channel: Result of :func:`open_channel`.
+        isolation: That of the fork server.
         cpu_seconds: Processor time after which the kernel ends a program.
     """
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
@@ -75,10 +75,10 @@ def make_kit(channel: protocol.Channel, isolation: tiers.Isolation, cpu_seconds:
 
 
 def become(kit: Kit, descriptors: list[int]) -> int:
-    """Turn this fresh child of the fork server into the candidate's process; return its exit status.
+    """Turn this new child of the fork server into the program's process; return its exit status.
 
     Args:
-        kit: What :func:`make_kit` made.
+        kit: Result of :func:`make_kit`.
         descriptors: The channel to the judge; for a whole program also its stdin and stdout.
     """
     channel, cpu_limit, in_namespaces, child_filter = kit
@@ -86,19 +86,19 @@ def become(kit: Kit, descriptors: list[int]) -> int:
     if whole_program:
         dup2(descriptors[1], 0)
         dup2(descriptors[2], 1)
-    dup2(descriptors[0], CHANNEL, False)  # not to be had by what the program executes
+    dup2(descriptors[0], CHANNEL, False)  # not inherited by what the program executes
     closerange(CHANNEL + 1, 256)
     if not in_namespaces:
         os.setsid()
         if sys.platform == "linux":
-            linux.die_with_parent(signal.SIGKILL)  # where there is a namespace, all in it ends with its process 1
+            linux.die_with_parent(signal.SIGKILL)  # in namespaces all processes end with process 1
     setrlimit(_CPU, cpu_limit)
     if child_filter is not None:
         linux.install_filter(child_filter)
 
     request = codec.parse(channel.receive(protocol.MAX_JOB_FRAME))
-    # From here on the judge hears this process, and none that the program starts. Sent earlier, it would wake the
-    # judge before there is anything to do, which on a busy machine takes longer than all else.
+    # From here on the judge accepts data of this process only. Sent earlier, this frame would wake the judge before
+    # there is anything to do, which on a busy machine takes longer than the rest.
     channel.send(b"")
     if whole_program:
         return _run_program(channel, request)
@@ -106,11 +106,11 @@ def become(kit: Kit, descriptors: list[int]) -> int:
         weak.run(channel, request)
     else:
         serve(channel, request)
-    os._exit(0)  # nobody waits for the tidy end of a module that only served calls
+    os._exit(0)  # faster than the interpreter's own end, which only whole programs need
 
 
 def serve(channel: protocol.Channel, request: dict[str, Any]) -> None:
-    """Execute the program, make the calls that came with it, and answer further ones until the judge hangs up."""
+    """Execute the program, make the calls of its request, and answer further requests until the judge closes."""
     number = request["id"]
     module = types.ModuleType("solution")
     objects = Objects(module, channel)
@@ -130,18 +130,18 @@ def serve(channel: protocol.Channel, request: dict[str, Any]) -> None:
 
 
 def _answer_all(channel: protocol.Channel, objects: Objects, first: bytes, calls: list[Any], number: int) -> None:
-    """Make the calls that came with the program, and send the answers together as far as they come quickly."""
+    """Make the calls of the first request; send their answers together, or part by part where they take long."""
     waiting = len(first).to_bytes(4, "big") + first
     sent, now = time.monotonic(), time.monotonic
 
-    def last_words(*_: object) -> None:
-        """Time is up: what was answered so far counts."""
+    def send_and_end(*_: object) -> None:
+        """Processor time is used up: send the answers so far, which count."""
         with contextlib.suppress(protocol.Closed):
             channel.send_all(waiting)
         os._exit(EXIT_OUT_OF_TIME)
 
     if calls:
-        _signal.signal(signal.SIGXCPU, last_words)
+        _signal.signal(signal.SIGXCPU, send_and_end)
     for name, args, kwargs in calls:
         number += 1
         frame = objects.answer(number, OPERATIONS["call"], ["h", ["g", name]], args, kwargs)
@@ -159,8 +159,8 @@ def _run_program(channel: protocol.Channel, request: dict[str, Any]) -> int:
     module = types.ModuleType("__main__")
     failure = _execute(request["code"], module)
     if failure is None:
-        channel.stream.detach()  # it closes with the process: that is how the judge sees the end
-        return 0  # the interpreter now ends as usual: threads are joined, atexit runs, stdout is flushed
+        channel.stream.detach()  # it closes with the process, which shows the judge the end
+        return 0  # the interpreter now ends: it joins threads, runs atexit, flushes stdout
     stage, error = failure
     if isinstance(error, SystemExit):
         channel.stream.detach()

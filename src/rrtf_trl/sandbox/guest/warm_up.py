@@ -1,8 +1,8 @@
-"""Makes the fork server's interpreter warm: what the first programs would do to it is done before there is any.
+"""Warms the fork server's interpreter up, so that programs change few of the memory pages that they inherit.
 
-What a process does for the first time changes pages that all its siblings share: it fills caches of attributes,
-specialises bytecode, binds symbols. A child pays for each such page with a copy. So the fork server runs a few
-harmless programs by the very code that its children will run, until there is nothing left to change.
+What a process does for the first time changes pages that it shares with its siblings: it fills caches of attributes,
+specialises bytecode, binds symbols. A child needs a copy of each such page. So the fork server first runs a few
+harmless programs by the code that its children will run, until no page changes any more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..common import codec, protocol
 from . import program
 
 _ROUNDS = 20
-"""Bytecode is specialised after eight runs, and once more where that was for other types."""
+"""Bytecode is specialised after eight runs, and again where types differ."""
 _CALLS: list[tuple[str, list[object]]] = [
     ("strings", ["abc def", 2]),
     ("numbers", [[3, 1, 2], 1.5]),
@@ -88,7 +88,7 @@ class Holder:
 
 
 def warm_up() -> None:
-    """Run programs as children do; everything but the process is the same."""
+    """Run programs as children do, but in this process."""
     calls = [[name, [codec.pack(value) for value in values], []] for name, values in _CALLS]
     for _ in range(_ROUNDS):
         ours, theirs = socket.socketpair()

@@ -1,7 +1,7 @@
-"""Tests in the program's own process, for jobs that say ``trust="weak"``.
+"""Runs tests in the program's own process, for jobs with ``trust="weak"``.
 
-Here the program can reach the tests, the expected values and the verdict, so what comes out says what an honest
-program's tests say, and nothing of one that cheats. It is isolated as any program.
+The program can reach the tests, the expected values and the counts here, so the outcome is true of an honest program
+only. It is isolated as any program.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a program is kept in: namespaces, Landlock, system call filters, limits."""
+"""The isolation layers: namespaces, Landlock, system call filters, limits."""

@@ -1,7 +1,7 @@
-"""What a program may do with files where Landlock rules: read what Python needs, write its own folder.
+"""Landlock rules for files: a program may read what Python needs, and write to its own folder.
 
-Landlock takes rights away by path, without privileges, and for good. It stands behind the private root of the
-namespaces, and in place of it where there are none.
+Landlock removes rights by path, without privileges and irrevocably. It is a second layer behind the private root of
+the namespaces, and replaces it where there are no namespaces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DEVICE = _READ_FILE | _WRITE_FILE
 _BIND_TCP, _CONNECT_TCP = 1, 2
 _ABSTRACT_SOCKETS, _SIGNALS = 1, 2
 _RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
-"""How many of the rights over files a version knows; later ones know those of 5."""
+"""Version to its number of rights over files; later versions have those of 5."""
 
 
 def ruleset(
@@ -30,19 +30,19 @@ def ruleset(
     devices: Iterable[str],
     writable: Iterable[str],
 ) -> int:
-    """Build the ruleset and return its descriptor, for any number of processes to put over themselves.
+    """Build the ruleset and return its descriptor, which any number of processes may apply to themselves.
 
     Args:
-        version: What :func:`.linux.landlock_version` says, at least 1.
+        version: Result of :func:`.linux.landlock_version`, at least 1.
         readable: Folders and files that may be read and executed.
         listable: Folders whose names may be read, but no file in them.
         devices: Files that may be read and written.
         writable: Folders in which everything is allowed.
     """
     known = (1 << _RIGHTS_BY_VERSION[min(version, 5)]) - 1
-    made = linux.landlock_ruleset(known, _BIND_TCP | _CONNECT_TCP, _ABSTRACT_SOCKETS | _SIGNALS, version)
+    descriptor = linux.landlock_ruleset(known, _BIND_TCP | _CONNECT_TCP, _ABSTRACT_SOCKETS | _SIGNALS, version)
     for paths, rights in ((readable, _READ), (listable, _READ_DIR), (devices, _DEVICE), (writable, known)):
         for path in paths:
-            with_folders = stat.S_ISDIR(os.stat(path).st_mode)
-            linux.landlock_allow(made, path, rights & known & (-1 if with_folders else _FILE_RIGHTS))
-    return made
+            is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+            linux.landlock_allow(descriptor, path, rights & known & (-1 if is_folder else _FILE_RIGHTS))
+    return descriptor

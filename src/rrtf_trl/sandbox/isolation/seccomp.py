@@ -1,7 +1,7 @@
 """The system call filters: allow-lists, built ahead as BPF by ``scripts/build_seccomp.py``.
 
-There a comment says what each lets through. A filter checks the architecture first, so a program cannot slip
-past by the 32-bit or x32 calls of the same processor.
+The script's comments describe what each allows. A filter checks the architecture first, so a program cannot evade it
+by the 32-bit or x32 calls of the same processor.
 """
 
 from __future__ import annotations

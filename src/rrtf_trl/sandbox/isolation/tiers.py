@@ -1,13 +1,11 @@
-"""The isolation layers around the candidate's side, and the tiers that they make.
+"""Applies the isolation layers of a tier to the fork server (:mod:`..guest.fork_server`), whose children inherit them.
 
 - ``full``: namespaces with a private root, Landlock and the system call filter. A program sees Python, the
   system's libraries and an empty folder; no other process, no network.
 - ``no-landlock``: namespaces and the filter, where the kernel has no Landlock (gVisor, before 5.13).
 - ``no-namespaces``: Landlock and a stricter filter, where user namespaces are switched off (Docker's default,
   some distributions). A program may start threads but no process, and change no file.
-- ``unsafe``: less than that. Nothing runs there unless the caller says ``allow_unsafe``.
-
-All is done once, to the fork server (:mod:`..guest.fork_server`), whose children inherit it.
+- ``unsafe``: less than that. Nothing runs there without ``allow_unsafe``.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ Tier = Literal["full", "no-landlock", "no-namespaces", "unsafe"]
 NOBODY = 65534
 FILE_BYTES = 16 * 2**20
 _MAX_PROCESSES = 64
-"""Processes and threads of one program, as far as the kernel counts them for it alone."""
+"""The most processes and threads of one program, where the kernel counts them for it alone."""
 _MAX_DESCRIPTORS = 128
 
 
@@ -36,12 +34,12 @@ class Isolation(NamedTuple):
     """What isolates a fork server and all its children.
 
     Args:
-        tier: What it amounts to.
-        layers: What it is made of, for people.
-        child_filter: A system call filter that each child has still to put over itself; None if the fork
-            server could take it itself.
+        tier: The tier.
+        layers: The names of its layers.
+        child_filter: A system call filter that each child must still apply to itself; None if the fork server
+            applied it.
         namespaces: Whether the fork server is process 1 of namespaces of its own.
-        renew: Makes the scratch folder anew.
+        renew: Replaces the scratch folder by an empty one.
     """
 
     tier: Tier
@@ -52,7 +50,7 @@ class Isolation(NamedTuple):
 
 
 def tiers_to_try(allow_unsafe: bool) -> list[Tier]:
-    """The tiers that this kernel may offer, best first; only trying tells for namespaces."""
+    """Return the tiers that this kernel may offer, best first; whether it allows namespaces, only an attempt shows."""
     with_landlock = linux.landlock_version() > 0
     with_filter = sys.platform == "linux" and seccomp.load("namespaces") is not None
     tiers: list[Tier] = []
@@ -62,7 +60,7 @@ def tiers_to_try(allow_unsafe: bool) -> list[Tier]:
 
 
 def why_no_tier() -> str:
-    """Say what is missing where :func:`tiers_to_try` has nothing to offer, or nothing of it works."""
+    """Return what is missing where :func:`tiers_to_try` returns nothing, or none of its tiers works."""
     if sys.platform != "linux":
         return f"isolation needs Linux, and this is {sys.platform}"
     if seccomp.load("namespaces") is None:
@@ -71,21 +69,21 @@ def why_no_tier() -> str:
 
 
 def isolate(tier: Tier, memory_mb: int, empty: str) -> Isolation:
-    """Isolate this process, which has a single thread, as ``tier`` says; no way back.
+    """Apply a tier's layers to this process, which has a single thread, irrevocably.
 
-    With namespaces it returns in another process, which is process 1 there; the one that called stays outside
-    as its warden, and exits with it.
+    With namespaces it returns in another process, which is process 1 there; the calling process stays outside as
+    its warden, and exits with it.
 
     Args:
         tier: The tier to reach, exactly.
         memory_mb: Address space of each process, MiB.
-        empty: An empty folder to live in where there is no private root.
+        empty: An empty folder, the working folder where there is no private root.
 
     Raises:
         OSError: If the kernel refuses a step. The process is then of no further use.
     """
     namespaces = tier in ("full", "no-landlock")
-    # Read before there is a private root, in which this package is not to be seen.
+    # Read before the private root, in which this package is hidden.
     program = seccomp.load({"unsafe": "bare", "no-namespaces": "landlock"}.get(tier, "namespaces"))
     if program is None and tier != "unsafe":
         raise OSError(f"there is no system call filter for {os.uname().machine}")
@@ -93,14 +91,13 @@ def isolate(tier: Tier, memory_mb: int, empty: str) -> Isolation:
     version = linux.landlock_version() if wants_landlock else 0
     if version == 0 and tier in ("full", "no-namespaces"):
         raise OSError("the kernel has no Landlock")
-    with contextlib.suppress(OSError):  # where memory runs out, these are to go first
+    with contextlib.suppress(OSError):  # where memory runs out, the kernel should kill programs first
         _write("/proc/self/oom_score_adj", "1000")
     drop_user = os.geteuid() == 0
     if namespaces:
         drop_user, renew = _enter_namespaces(drop_user)
     else:
-        drop_user = drop_user and _nobody_can_read_python()
-        renew = _nothing
+        drop_user, renew = drop_user and _nobody_can_read_python(), lambda: None
         os.chdir(empty)
         if sys.platform == "linux":
             linux.adopt_orphans()
@@ -112,9 +109,7 @@ def isolate(tier: Tier, memory_mb: int, empty: str) -> Isolation:
         ruleset = landlock.ruleset(version, [*readable, empty], listable, devices, [])
     _limit(memory_mb, own_count=namespaces)
     if drop_user:
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        _become_nobody()
     if sys.platform == "linux":
         linux.die_with_parent(signal.SIGKILL)
         linux.hide_memory()
@@ -136,10 +131,6 @@ def isolate(tier: Tier, memory_mb: int, empty: str) -> Isolation:
     return Isolation(tier, tuple(layers), None if namespaces else program, namespaces, renew)
 
 
-def _nothing() -> None:
-    return None
-
-
 def _limit(memory_mb: int, own_count: bool) -> None:
     limits = {
         resource.RLIMIT_AS: memory_mb * 2**20,
@@ -159,7 +150,7 @@ def _limit(memory_mb: int, own_count: bool) -> None:
 
 
 def _enter_namespaces(as_root: bool) -> tuple[bool, Callable[[], None]]:
-    """Return, as process 1 of new namespaces, whether to become ``nobody``, and how to renew the scratch folder."""
+    """Enter new namespaces as process 1; return whether to become ``nobody``, and what renews the scratch folder."""
     flags = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
     flags |= linux.CLONE_NEWNET | linux.CLONE_NEWPID
     if as_root:
@@ -178,10 +169,10 @@ def _enter_namespaces(as_root: bool) -> tuple[bool, Callable[[], None]]:
     first = os.fork()
     if first:
         ours.close()
-        _keep(wardens, first)
+        _be_warden(wardens, first)
     wardens.close()
     os.setsid()
-    orders = ours.detach()  # a bare number: an object would close it once more when a program's interpreter ends
+    orders = ours.detach()  # a number: an object would close it again when a program's interpreter ends
 
     def renew() -> None:
         os.write(orders, b"r")
@@ -191,8 +182,8 @@ def _enter_namespaces(as_root: bool) -> tuple[bool, Callable[[], None]]:
     return as_root, renew
 
 
-def _keep(orders: socket.socket, first: int) -> None:
-    """Be the warden: outside of process 1's sight, renew its scratch folder on request, and exit with it."""
+def _be_warden(orders: socket.socket, first: int) -> None:
+    """Stay outside of the namespaces, renew the scratch folder on request, and exit with process 1; never returns."""
     os.closerange(0, orders.fileno())
     os.closerange(orders.fileno() + 1, 256)
     linux.hide_memory()
@@ -209,8 +200,9 @@ def _keep(orders: socket.socket, first: int) -> None:
 def _map_from_outside(target: int) -> Callable[[], bool]:
     """Start a helper that stays outside and maps root and ``nobody`` into ``target``'s user namespace.
 
-    A process cannot map two users into its own new namespace; one that is still outside, as root, can. Where
-    ``nobody`` does not exist (in a container with one user), root alone is mapped, and the answer is False.
+    A process cannot map two users into its own new namespace; a root process outside can. The returned function
+    writes the maps; it returns False where ``nobody`` does not exist (in a container with one user) and root alone
+    is mapped.
     """
     ready_read, ready_write = os.pipe()
     helper = os.fork()
@@ -230,18 +222,24 @@ def _map_from_outside(target: int) -> Callable[[], bool]:
         finally:
             os._exit(status)
 
-    def go() -> bool:
+    def write_maps() -> bool:
         os.write(ready_write, b"1")
         os.close(ready_read)
         os.close(ready_write)
         status = os.waitstatus_to_exitcode(os.waitpid(helper, 0)[1])
         if status < 0:
-            raise SystemExit("the helper was killed")  # an accident, and no reason to take a lower tier
+            raise SystemExit("the helper was killed")  # by chance, and no reason for a lower tier
         if status not in (0, 2):
             raise OSError("the user map of the namespace could not be written")
         return status == 0
 
-    return go
+    return write_maps
+
+
+def _become_nobody() -> None:
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
 
 
 def _nobody_can_read_python() -> bool:
@@ -249,9 +247,7 @@ def _nobody_can_read_python() -> bool:
     if probe == 0:
         status = 1
         try:
-            os.setgroups([])
-            os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setresuid(NOBODY, NOBODY, NOBODY)
+            _become_nobody()
             with open(os.__file__, "rb"):
                 status = 0
         finally:

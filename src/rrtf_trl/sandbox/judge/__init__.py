@@ -1,1 +1,1 @@
-"""What decides: runs the tests, which are trusted, and never the program."""
+"""What runs the tests, which are trusted, and decides outcomes; it never runs the program."""

@@ -1,8 +1,8 @@
 """The judge's alarm: ends the tests of a program that takes too long or too much memory.
 
-Every tenth of a second it looks at the time, and at the program's processes from outside; where a limit is passed it
-raises a :class:`..common.faults.Fault` in whatever runs. A test that swallows it meets it again. What does not come
-back to the interpreter at all is for the caller to end (:mod:`..pool`).
+Ten times a second it checks the time, and the program's processes from outside; past a limit it raises a
+:class:`..common.faults.Fault` in the code that runs, again and again if a test catches it. Code that never returns to
+the interpreter is ended by the caller (:mod:`..pool`).
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ..common.faults import Fault
 TICK = 0.1
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 _MAX_TASKS = 256
-"""Processes and threads of a program, where the kernel does not count them."""
+"""The most processes and threads of a program, where the kernel does not count them."""
 
 _alarm: Alarm | None = None
 
 
 class Alarm:
-    """Watches one job at a time; :meth:`set` before and :meth:`clear` after what it may interrupt.
+    """Watches one job at a time; call :meth:`set` before and :meth:`clear` after what it may interrupt.
 
     Args:
-        server_pid: The fork server, whose descendants are the program; 0 where that is not known.
-        memory_mb: What they may hold together.
-        on_tick: Called at each look, besides.
+        server_pid: Process id of the fork server, whose descendants are the program; 0 where it is not known.
+        memory_mb: Memory that they may hold together, MiB.
+        on_tick: Also called at each check.
     """
 
     def __init__(self, server_pid: int, memory_mb: int, on_tick: Callable[[], None]) -> None:
@@ -42,14 +42,14 @@ class Alarm:
         self._on_fault: Callable[[Fault], BaseException] | None = None
         self._own_mb = _anonymous_mb(server_pid)
         _alarm = self
-        signal.signal(signal.SIGALRM, _ring)
+        signal.signal(signal.SIGALRM, _on_signal)
 
     def set(self, seconds: float, on_fault: Callable[[Fault], BaseException]) -> None:
-        """Start, or start anew with another deadline.
+        """Start, or start again with another deadline.
 
         Args:
-            seconds: From now on.
-            on_fault: Takes the fault, and returns what to raise.
+            seconds: The deadline, from now on.
+            on_fault: Returns the exception to raise for a fault.
         """
         self._deadline = monotonic() + seconds
         self._on_fault = on_fault
@@ -60,35 +60,34 @@ class Alarm:
         self._on_fault = None
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def look(self) -> None:
-        """Raise where a limit is passed."""
+    def check(self) -> None:
+        """Raise if a limit is exceeded."""
         if self._on_fault is None:
             return
         self._on_tick()
         if monotonic() > self._deadline:
             raise self._on_fault(Fault("timeout", "no answer in time"))
-        held, tasks = self._held()
+        held, tasks = self._usage()
         if held > self._memory_mb:
             raise self._on_fault(Fault("memory", f"its processes hold {held:.0f} MiB together"))
         if tasks > _MAX_TASKS:
             raise self._on_fault(Fault("memory", f"it has {tasks} processes and threads"))
 
-    def _held(self) -> tuple[float, int]:
-        """What the program's processes hold beyond what they share with the fork server, and how many they are."""
-        held, tasks, waiting = 0.0, 0, _children(self._server) if self._server else []
-        while waiting and tasks < 10 * _MAX_TASKS:
-            pid = waiting.pop()
+    def _usage(self) -> tuple[float, int]:
+        """Return the MiB that the program's processes hold beyond the fork server's, and their number of threads."""
+        held, tasks, pids = 0.0, 0, _children(self._server) if self._server else []
+        while pids and tasks < 10 * _MAX_TASKS:
+            pid = pids.pop()
             held += max(0.0, _anonymous_mb(pid) - self._own_mb)
             with contextlib.suppress(OSError):
-                threads = os.listdir(f"/proc/{pid}/task")
-                tasks += len(threads)
-            waiting += _children(pid)
+                tasks += len(os.listdir(f"/proc/{pid}/task"))
+            pids += _children(pid)
         return held, tasks
 
 
-def _ring(number: int, frame: FrameType | None) -> None:
+def _on_signal(number: int, frame: FrameType | None) -> None:
     if _alarm is not None:
-        _alarm.look()
+        _alarm.check()
 
 
 def _children(pid: int) -> list[int]:

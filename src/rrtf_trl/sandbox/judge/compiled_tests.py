@@ -1,4 +1,4 @@
-"""What a worker knows of a problem: its tests, compiled once, and what their rehearsal showed."""
+"""What a worker keeps of a problem: its compiled tests, and the facts that their rehearsal found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ from .trace import Facts
 
 
 class CompiledTests:
-    """The tests of one problem, compiled, and what their rehearsal showed."""
+    """The compiled tests of one problem.
+
+    Args:
+        body: What :func:`..job.suite_body` encodes.
+        digest: A hash of the whole body, from which random numbers are seeded: always the same, and unknown to
+            programs, which see none of the tests.
+
+    Attributes:
+        runs: How many programs were judged.
+        count: How many tests of pytest files the reference passes; -1 before it was run.
+        own_process: Whether the tests need a process of their own.
+    """
 
     def __init__(self, body: dict[str, Any], digest: bytes) -> None:
         self.kind: str = body["kind"]
@@ -21,7 +32,6 @@ class CompiledTests:
         self.entry: str | None = body["entry_point"]
         self.context_source: str = body["context"]
         self.weak: bool = body["trust"] == "weak"
-        # Of all that the problem is: the same each time, and not to be guessed by a program, which sees none of it.
         self.seed = int.from_bytes(digest[:8], "big")
         self.runs = 0
         self.count = -1
@@ -38,20 +48,20 @@ class CompiledTests:
                 self.suite = suites.CaseSuite(self.data, str(self.entry), context)
 
     def facts(self) -> Facts:
-        """Rehearse once, at the first time of asking."""
+        """Return the facts of a rehearsal, which runs on the first call."""
         if self._facts is None:
-            self._facts = Facts()  # what the rehearsal itself is to know
+            self._facts = Facts()  # for calls of this method during the rehearsal
             if self.suite is not None:
                 state, modules = random.getstate(), {name: sys.modules.get(name) for name in suites.SCOPES}
                 try:
-                    self._facts = rehearse(self.suite, lambda: start_chance(self.seed))
+                    self._facts = rehearse(self.suite, lambda: seed_random(self.seed))
                 finally:
                     random.setstate(state)
                     sys.modules.update({name: module for name, module in modules.items() if module is not None})
         return self._facts
 
     def reference(self) -> types.ModuleType | None:
-        """The context as a module, where there is one."""
+        """Return the context as a module; None if there is none."""
         if not self.context_source:
             return None
         module = types.ModuleType("solution")
@@ -59,8 +69,8 @@ class CompiledTests:
         return module
 
 
-def start_chance(seed: int) -> None:
-    """Put random numbers back to their start, so that the same program meets the same tests."""
+def seed_random(seed: int) -> None:
+    """Seed random and NumPy, so that the same program always gets the same tests."""
     random.seed(seed)
     numpy = sys.modules.get("numpy")
     if numpy is not None:

@@ -1,4 +1,4 @@
-"""Exceptions of the program, as its tests meet them: a built-in by its name, or a stand-in for a class of its own."""
+"""The program's exceptions as they are raised in the tests: a built-in one, or a stand-in for a class of its own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NEVER_RAISED = {
     "SystemExit",
     "KeyboardInterrupt",
 }
-"""Exceptions of the program that would mean something else inside a test: a verdict, or the end of a loop."""
+"""Exceptions of the program that would mean something else in a test: a failure, or the end of a loop."""
 
 
 class ProgramExceptions:
     """The exceptions of one program.
 
     Args:
-        fail: Notes a fault of the program, and returns it to be raised.
+        fail: Notes a fault of the program; returns it to be raised.
     """
 
     def __init__(self, fail: Callable[[FaultKind, str], Fault]) -> None:
@@ -32,18 +32,15 @@ class ProgramExceptions:
         self._stand_ins: dict[int, type[Exception]] = {}
 
     def number_of(self, value: Any) -> int | None:
-        """By which number the program knows an exception class that the tests have of it; None for other values."""
-        for number, stand_in in self._stand_ins.items():
-            if value is stand_in:
-                return number
-        return None
+        """Return the number of the program's exception class that a stand-in is for; None for other values."""
+        return next((number for number, stand_in in self._stand_ins.items() if value is stand_in), None)
 
     def stand_in(self, name: str, bases: Any, number: int) -> type[Exception]:
-        """A class of our own for an exception class of the program's, so that the tests can catch it."""
+        """Return the class that replaces the program's exception class in the tests, so that they can catch it."""
         if number not in self._stand_ins:
             base = Exception
-            for candidate in bases if isinstance(bases, list) else []:
-                kind = getattr(builtins, candidate, None) if isinstance(candidate, str) else None
+            for base_name in bases if isinstance(bases, list) else []:
+                kind = getattr(builtins, base_name, None) if isinstance(base_name, str) else None
                 if isinstance(kind, type) and issubclass(kind, Exception) and kind.__name__ not in NEVER_RAISED:
                     base = kind
                     break
@@ -51,7 +48,7 @@ class ProgramExceptions:
         return self._stand_ins[number]
 
     def load_error(self, payload: Any) -> BaseException:
-        """What to raise for a program that did not load."""
+        """Return what to raise for a program that did not load."""
         if not (isinstance(payload, list) and len(payload) == 2):
             return self._fail("refused", "a reply of the wrong shape")
         names, text, _, _ = self._error(payload[1])
@@ -67,13 +64,13 @@ class ProgramExceptions:
         raise self._fail("refused", "a reply of the wrong shape")
 
     def exception(self, payload: Any) -> BaseException:
-        """The exception to raise in the test for one that the program raised."""
+        """Return the exception to raise in the test for one that the program raised."""
         names, text, packed, classes = self._error(payload)
         if "MemoryError" in names:
             return self._fail("memory", text)
         try:
             args = codec.unpack(packed)
-        except codec.Malformed:
+        except codec.MalformedMessage:
             args = None
         if type(args) is not tuple:
             args = (text.partition(": ")[2],)
@@ -84,7 +81,7 @@ class ProgramExceptions:
                 if isinstance(kind, type) and issubclass(kind, Exception):
                     try:
                         return kind(*args)
-                    except TypeError:  # a few take other arguments; their base class will do
+                    except TypeError:  # a few classes take other arguments: use the base class
                         continue
         fault = self._fail("raised", text)
         fault.exception = _type_in(text)
@@ -92,13 +89,13 @@ class ProgramExceptions:
 
 
 def _type_in(text: str) -> str:
-    """The type in ``ValueError: no``, as the program wrote it."""
+    """Return the type in a text such as ``ValueError: no``; empty where there is none."""
     name = text.partition(":")[0][:60]
     return name if name.isidentifier() else ""
 
 
 def builtin_name(error: BaseException) -> str:
-    """The built-in class that names an exception of the tests to the program."""
+    """Return the name of the built-in class by which the program gets an exception of the tests."""
     for base in type(error).__mro__:
         if base.__module__ == "builtins" and base.__name__ not in NEVER_RAISED:
             return base.__name__

@@ -1,4 +1,4 @@
-"""Judges a program by pytest and unittest files, which find it as module ``solution``."""
+"""Judges a program by pytest and unittest files, which import it as module ``solution``."""
 
 from __future__ import annotations
 
@@ -8,53 +8,55 @@ from typing import Any
 
 from ..common import pytest_files
 from ..common.faults import BadTests, Fault, LoadError
+from .outcomes import ProgramResult, Runner, if_answered_once, of_failure
 from .session import JudgeSession
 from .trace import Trace
-from .verdicts import Bench, Verdict, if_answered_once, of_failure
 
 
-def judge_files(files: dict[str, str], code: str, bench: Bench, trace: Trace, folder: str, count: int) -> Verdict:
+def judge_files(
+    files: dict[str, str], code: str, runner: Runner, trace: Trace, folder: str, count: int
+) -> ProgramResult:
     """Judge a program by pytest files. The process that calls this should end soon after.
 
     Args:
         files: The files' names and texts.
         code: The program.
-        bench: What to run it with.
+        runner: Runs it.
         trace: What is known of the reference.
         folder: An empty folder for the files.
         count: How many tests the reference passes; 0 where there is none.
     """
     pytest_files.write_files(files, folder)
-    session = bench.session(trace)
+    session = runner.session(trace)
     try:
         session.load(code, [])
         sys.modules["solution"] = ProxyModule(session)
         counts = pytest_files.run_files(folder, list(files), session.conversation.take_fault)
-        end = session.conversation.fault
+        last_fault = session.conversation.fault
     except (LoadError, Fault) as error:
-        return of_failure(error, max(1, count), again=session.conversation.accident)
+        return of_failure(error, max(1, count), retry=session.conversation.accident)
     finally:
-        bench.end(session)
+        runner.end(session)
     if session.conversation.broken is not None:
         raise session.conversation.broken
     total = max(counts.collected, count, 1)
-    verdict = Verdict("partial", counts.passed, total, counts.message, counts.test, exception=counts.exception)
-    verdict.again = session.conversation.accident
-    stop = session.conversation.stopped_by or end
+    result = ProgramResult("partial", counts.passed, total, counts.message, counts.test, exception=counts.exception)
+    result.retry = session.conversation.accident
+    stop = session.conversation.stopped_by or last_fault
     if stop is not None and stop.kind in ("timeout", "memory", "refused"):
-        verdict.state = stop.kind
+        result.state = stop.kind
     elif session.calls and counts.collected == counts.passed == (count or counts.collected) and counts.collected:
-        verdict.state = "passed"
+        result.state = "passed"
     elif counts.raised and not counts.passed:
-        verdict.state = "runtime_error"
-    if verdict.state != "passed" and not verdict.message:
-        wanted = f" of {count}" if count else ""
-        verdict.message = f"{counts.collected}{wanted} tests were collected, {counts.passed} passed"
-    return if_answered_once(verdict, session)
+        result.state = "runtime_error"
+    if result.state != "passed" and not result.message:
+        of_count = f" of {count}" if count else ""
+        result.message = f"{counts.collected}{of_count} tests were collected, {counts.passed} passed"
+    return if_answered_once(result, session)
 
 
 def count_of_reference(files: dict[str, str], reference: types.ModuleType, folder: str) -> int:
-    """How many tests of pytest files the reference passes, all of those that there are.
+    """Return how many tests there are in pytest files, all of which the reference passes.
 
     Raises:
         BadTests: If it does not pass all, or there is none.
@@ -69,7 +71,7 @@ def count_of_reference(files: dict[str, str], reference: types.ModuleType, folde
 
 
 class ProxyModule(types.ModuleType):
-    """The program as a module of the judge's: each attribute is asked for when it is used."""
+    """The program as a module in the judge: each attribute is requested when it is used."""
 
     def __init__(self, session: JudgeSession) -> None:
         super().__init__("solution", "The program.")
@@ -92,5 +94,5 @@ class ProxyModule(types.ModuleType):
         self._session.set_attribute(name, value)
 
     def __delattr__(self, name: str) -> None:
-        """Undo: pytest's monkeypatch takes back by deleting what it finds in no ``__dict__``."""
+        """Restore the attribute: pytest's monkeypatch undoes by deleting what is in no ``__dict__``."""
         self._session.set_attribute(name, self._before.pop(name))

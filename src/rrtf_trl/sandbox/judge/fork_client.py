@@ -1,4 +1,4 @@
-"""The judge's end of a fork server: starts it, gives it orders, and ends it."""
+"""The judge's end of a fork server: starts it, sends it orders, and ends it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _PATIENCE = 30
 
 
 class Unavailable(Exception):
-    """This machine does not offer the tier that was asked for; the message says why."""
+    """This machine does not offer the required tier; the message states why."""
 
 
 class ForkServerClient:
-    """One isolated fork server, as the judge sees it; starts on creation.
+    """One isolated fork server, which starts on creation.
 
     Args:
         choice: The tiers to try, in this order.
-        cpu_seconds: Processor time of a program.
+        cpu_seconds: Processor time of a program, seconds.
         memory_mb: Address space of a process, MiB.
         empty: An empty folder.
 
     Raises:
-        Unavailable: If none of the tiers can be had.
+        Unavailable: If the machine offers none of the tiers.
         Broken: If it does not start for another reason.
     """
 
@@ -49,7 +49,7 @@ class ForkServerClient:
                 self.pid = _child_of(self._process.pid) if tier in ("full", "no-landlock") else self._process.pid
                 if not self.pid:
                     self.stop()
-                    raise Broken("the fork server is gone")
+                    raise Broken("the fork server has ended")
                 return
             reasons.append(f"{tier}: {hello['refused']}")
             self.stop()
@@ -67,12 +67,12 @@ class ForkServerClient:
                 socket.send_fds(self._control, [b"p" if files else b"r"], [theirs.fileno(), *files])
             except OSError as error:
                 ours.close()
-                raise Broken(f"the fork server is gone: {error}") from error
+                raise Broken(f"the fork server has ended: {error}") from error
         self._running = True
         return ours
 
     def end(self) -> Report | None:
-        """Have whatever runs killed and cleaned up after; return, when nothing of it is left, how it ended."""
+        """Have the running program killed and cleaned up; return how it ended, or None if none runs."""
         if not self._running:
             return None
         self._running = False
@@ -82,17 +82,17 @@ class ForkServerClient:
             while len(data) < REPORT_FORMAT.size:
                 part = self._control.recv(REPORT_FORMAT.size - len(data))
                 if not part:
-                    raise Broken("the fork server is gone")
+                    raise Broken("the fork server has ended")
                 data += part
         except BlockingIOError:
             raise Broken("the fork server does not answer") from None
         except OSError as error:
-            raise Broken(f"the fork server is gone: {error}") from error
+            raise Broken(f"the fork server has ended: {error}") from error
         return Report(*REPORT_FORMAT.unpack(data))
 
     def stop(self) -> None:
-        """End the fork server and all below it."""
-        self._control.close()  # it cleans up after a program that still runs, and ends
+        """End the fork server and all its descendants."""
+        self._control.close()  # it then cleans up after a running program, and ends
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
@@ -106,14 +106,14 @@ class ForkServerClient:
         with theirs:
             self._process = subprocess.Popen(
                 python_command(code),
-                # Symbols are bound once, and not by each child in its own copy of the tables.
+                # Bind symbols once, and not in each child's copy of the tables.
                 env={**ENVIRONMENT, "LD_BIND_NOW": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        patience = struct.pack("@ll", _PATIENCE, 0)  # the kernel's own timeout costs no call each time
+        patience = struct.pack("@ll", _PATIENCE, 0)  # a timeout of the kernel's needs no further system call
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
 
     def _hello(self) -> dict[str, str]:
@@ -126,13 +126,13 @@ class ForkServerClient:
                 line += part
         if not line.endswith(b"\n"):
             self.stop()
-            raise Broken("the fork server did not start: no word from it")
+            raise Broken("the fork server did not start: it sent nothing")
         hello: dict[str, str] = loads(line)
         return hello
 
 
 def _child_of(pid: int) -> int:
-    """The only child of a process: process 1 of the namespaces, as its warden's pid is known here; 0 if it is gone."""
+    """Return the only child of a process (of the warden: process 1 of the namespaces); 0 if it has ended."""
     with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/task/{pid}/children") as file:
         return int(file.read().split()[0])
     return 0

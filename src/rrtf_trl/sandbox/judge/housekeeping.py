@@ -1,4 +1,4 @@
-"""What tests may leave behind in the judge's process, put right after each job, or at least noticed."""
+"""Undoes, or at least detects, what tests leave behind in the judge's process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import types
 
 
 class Housekeeping:
-    """Remembers how things are before the first job."""
+    """Remembers the state of this process before the first job."""
 
     def __init__(self) -> None:
         self.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -25,24 +25,24 @@ class Housekeeping:
 
     @staticmethod
     def _variables() -> dict[bytes, bytes]:
-        """The environment as it is kept; to compare ``os.environ`` itself takes longer than the rest of a job."""
-        kept: dict[bytes, bytes] = vars(os.environ)["_data"]
-        return kept
+        """Return the data of ``os.environ``, which itself takes longer to compare than the rest of a job."""
+        data: dict[bytes, bytes] = vars(os.environ)["_data"]
+        return data
 
-    def look(self) -> None:
-        """Note what the loaded modules hold, for :meth:`tidy` to compare with."""
+    def remember_modules(self) -> None:
+        """Note the contents of the loaded modules, for :meth:`tidy` to compare with."""
         self._modules = {name: (module, _identities(module)) for name, module in _loaded()}
 
-    def tidy(self, look_at_modules: bool) -> str:
-        """Put right what can be; return what cannot, or nothing.
+    def tidy(self, compare_modules: bool) -> str:
+        """Undo what can be undone; return a description of what cannot, or an empty text.
 
         Args:
-            look_at_modules: Whether to compare loaded modules with what :meth:`look` noted.
+            compare_modules: Whether to compare loaded modules with what :meth:`remember_modules` noted.
         """
-        found = vars(builtins)
-        if found != self._builtins:
-            found.clear()
-            found.update(self._builtins)
+        now = vars(builtins)
+        if now != self._builtins:
+            now.clear()
+            now.update(self._builtins)
         if self._variables() != self._environment:
             os.environ.clear()
             os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in self._environment.items()})
@@ -53,7 +53,7 @@ class Housekeeping:
         os.chdir(self._folder)
         if threading.active_count() > 1:
             return "a thread"
-        if look_at_modules:
+        if compare_modules:
             for name, (module, before) in self._modules.items():
                 if sys.modules.get(name) is not module or _identities(module)[: len(before)] != before:
                     return f"a changed module {name}"
@@ -71,5 +71,5 @@ def _loaded() -> list[tuple[str, types.ModuleType]]:
 
 
 def _identities(module: types.ModuleType) -> list[int]:
-    """The identities of what a module holds, in the order in which it came to hold them."""
+    """Return the identities of a module's values, in the order in which they were set."""
     return [id(value) for value in vars(module).values()]

@@ -18,16 +18,18 @@ from json import dumps, loads  # by name: tests may patch the module
 from ..common.faults import BadTests, Broken
 from ..common.protocol import HEARTBEAT
 from ..isolation import linux
-from .verdicts import Verdict
+from .outcomes import ProgramResult
 
 
-def judge_apart(run: Callable[[str], Verdict], seconds: float, meanwhile: Callable[[], None]) -> Verdict | None:
-    """Return what ``run`` gives in a fork of this process, which is killed then; None where it takes too long.
+def judge_apart(
+    run: Callable[[str], ProgramResult], seconds: float, meanwhile: Callable[[], None]
+) -> ProgramResult | None:
+    """Return what ``run`` returns in a fork of this process, which is then killed; None where it takes too long.
 
     Args:
-        run: Judges, with a new folder of its own.
-        seconds: The most that it may take.
-        meanwhile: Called now and then.
+        run: Judges a program; its argument is a new folder.
+        seconds: Time that it may take.
+        meanwhile: Called every few seconds.
 
     Raises:
         BadTests: If ``run`` does.
@@ -37,18 +39,18 @@ def judge_apart(run: Callable[[str], Verdict], seconds: float, meanwhile: Callab
         with contextlib.suppress(ImportError):
             importlib.import_module("pytest")  # once here, and not in every child
     folder = tempfile.mkdtemp(prefix="rrtf-tests-")
-    result, result_write = os.pipe()
+    pipe, pipe_write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _child(run, folder, result_write)
-    os.close(result_write)
+        _child(run, folder, pipe_write)
+    os.close(pipe_write)
     try:
-        data = _read(result, time.monotonic() + seconds, meanwhile)
+        data = _read(pipe, time.monotonic() + seconds, meanwhile)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        os.close(result)
+        os.close(pipe)
         shutil.rmtree(folder, ignore_errors=True)
     if data is None:
         return None
@@ -59,17 +61,17 @@ def judge_apart(run: Callable[[str], Verdict], seconds: float, meanwhile: Callab
         raise Broken(row["broken"])
     if "bad_tests" in row:
         raise BadTests(row["bad_tests"])
-    return Verdict(**row)
+    return ProgramResult(**row)
 
 
-def _child(run: Callable[[str], Verdict], folder: str, result: int) -> None:
-    """Run tests and write the verdict to ``result``; never returns."""
+def _child(run: Callable[[str], ProgramResult], folder: str, pipe: int) -> None:
+    """Run tests and write the result to ``pipe``; never returns."""
     try:
         if sys.platform == "linux":
             linux.die_with_parent(signal.SIGKILL)
-        nothing = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
-            os.dup2(nothing, number)
+            os.dup2(null, number)
         try:
             row = run(folder).to_json()
         except BadTests as error:
@@ -78,19 +80,19 @@ def _child(run: Callable[[str], Verdict], folder: str, result: int) -> None:
             row = {"broken": f"{error}; {traceback.format_exc()[-600:]}"}
         data = dumps(row).encode() + b"\n"
         while data:
-            data = data[os.write(result, data) :]
+            data = data[os.write(pipe, data) :]
     finally:
         os._exit(0)
 
 
-def _read(result: int, deadline: float, meanwhile: Callable[[], None]) -> bytes | None:
-    """Read the verdict until its writer closes; None where the deadline passes first."""
+def _read(pipe: int, deadline: float, meanwhile: Callable[[], None]) -> bytes | None:
+    """Read until the writer ends; return None where the deadline passes first."""
     poll, data = select.poll(), b""
-    poll.register(result, select.POLLIN)
+    poll.register(pipe, select.POLLIN)
     while (left := deadline - time.monotonic()) > 0:
         meanwhile()
         if poll.poll(min(left, HEARTBEAT) * 1000):
-            part = os.read(result, 65536)
+            part = os.read(pipe, 65536)
             data += part
             if not part:
                 return data

@@ -1,4 +1,4 @@
-"""Runs a problem's tests with its reference, and blind, to learn what they will ask; see :mod:`.trace`."""
+"""Runs a problem's tests with its reference, and blind, to learn which calls they make; see :mod:`.trace`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .trace import Facts, Recorder, Trace, Unseen, common_start
 
 
 def rehearse(suite: Suite, prepare: Callable[[], None]) -> Facts:
-    """Run a suite with the reference in the program's place, and blind; see :mod:`.trace`.
+    """Run a suite with the reference in place of the program, and blind; see :mod:`.trace`.
 
     Args:
         suite: The tests.
-        prepare: Puts all that chance depends on back to its start, as before every run.
+        prepare: Seeds random numbers, as before each program.
     """
     reference = _reference(suite)
     classes = {name for name, kind in reference.items() if isinstance(kind, type)}
@@ -25,7 +25,7 @@ def rehearse(suite: Suite, prepare: Callable[[], None]) -> Facts:
 
     def with_reference(recorder: Recorder) -> int:
         prepare()
-        return _play(suite, {
+        return _run(suite, {
             name: recorder.function(name, value) if isinstance(value, types.FunctionType) else value
             for name, value in functions.items() if value is not None
         }, blind=False)  # fmt: skip
@@ -33,15 +33,15 @@ def rehearse(suite: Suite, prepare: Callable[[], None]) -> Facts:
     changed: dict[str, list[int]] = {}
     if reference:
         passed = with_reference(seeing)
-        # Only where its tests fail by value may a program change their arguments: it could change what they expect.
+        # Programs may change arguments only if the tests fail otherwise: they could change expected values.
         if suite.keeps_arguments and seeing.changed and passed < suite.total:
-            putting_back = Recorder(classes, put_back=True)
-            if with_reference(putting_back) > passed:
-                seeing, changed = putting_back, putting_back.changed
+            in_place = Recorder(classes, put_back=True)
+            if with_reference(in_place) > passed:
+                seeing, changed = in_place, in_place.changed
     blind = Recorder(classes)
     if of_functions:
         prepare()
-        _play(suite, {name: blind.function(name, lambda *args, **kwargs: Unseen()) for name in functions}, blind=True)
+        _run(suite, {name: blind.function(name, lambda *args, **kwargs: Unseen()) for name in functions}, blind=True)
     return Facts(
         frames=[] if changed else common_start(seeing.frames, blind.frames) if reference else blind.frames,
         changed=changed,
@@ -53,13 +53,13 @@ def rehearse(suite: Suite, prepare: Callable[[], None]) -> Facts:
 
 
 def trace_of(suite: Suite, facts: Callable[[], Facts], ahead: bool) -> Trace:
-    """What a session needs to know of a suite; asks ahead only where that was rehearsed already."""
+    """Return the trace of a suite; ``ahead`` says whether it was rehearsed, so that its calls can be sent ahead."""
     changed = facts().changed if suite.keeps_arguments and suite.context.source else {}
     return Trace(facts().frames if ahead else [], facts, bool(suite.context.source), changed)
 
 
 def trace_without_suite(context: str) -> Trace:
-    """What a session needs to know where the tests are files, which are not rehearsed call by call."""
+    """Return the trace of pytest files, which are not rehearsed."""
     facts = Facts(classes=set(class_names(context)), names=defined_names(context))
     return Trace([], lambda: facts, bool(context))
 
@@ -71,8 +71,8 @@ def _reference(suite: Suite) -> Scope:
         return {}
 
 
-def _play(suite: Suite, found: Scope, blind: bool) -> int:
-    """Run the tests as far as they go, and return how many pass."""
+def _run(suite: Suite, found: Scope, blind: bool) -> int:
+    """Run the tests up to the first exception other than a failed assertion; return how many pass."""
     passed = 0
     if suite.must_define and suite.entry not in found:
         return passed

@@ -1,7 +1,7 @@
-"""What the tests do with one program, and what its answers mean.
+"""The tests' use of one program: operations, and the interpretation of its answers.
 
-All that an answer can say is plain data, an exception by the name of a built-in, or a reference to something of
-the program's own; how answers come is :mod:`.conversation`'s business.
+An answer can only be plain data, an exception by the name of a built-in, or a reference to an object of the
+program's; :mod:`.conversation` sends and receives.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 from ..common import codec, protocol
 from ..common.faults import Fault, Limits, LoadError
 from ..common.messages import short
+from .callbacks import Callbacks, standard_name
 from .conversation import Answer, Conversation
 from .exceptions import ProgramExceptions
 from .fork_client import ForkServerClient
-from .handed_over import HandedOver, standard_name
 from .proxies import BORROWED, EXPECTED, UNKNOWN, Proxy, ProxyCoroutine
 from .trace import Trace, call_frame, put_back
 
@@ -31,7 +31,7 @@ class JudgeSession:
     Args:
         server: An idle fork server.
         limits: What the program may use.
-        trace: Calls to make at once with the program, and what may come of its functions.
+        trace: Calls to send with the program, and what its functions may return.
         files: For a whole program, its stdin and stdout as open descriptors.
     """
 
@@ -44,9 +44,9 @@ class JudgeSession:
         self._last_answer: tuple[Any] | None = None
         self.calls = 0
         self.conversation = Conversation(server, limits, self._serve, files)
-        """What is asked and answered, and how it ends."""
+        """Sends the requests and receives the answers."""
         self._exceptions = ProgramExceptions(self.conversation.fail)
-        self._handed_over = HandedOver(self, self.conversation.fail)
+        self._callbacks = Callbacks(self, self.conversation.fail)
 
     # -- The program -----------------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ class JudgeSession:
             Fault: If the process ends, hangs or breaks the protocol.
         """
         conversation = self.conversation
-        conversation.ask_ahead(len(self._trace.frames))
+        conversation.plan_ahead(len(self._trace.frames))
         request = b'{"id":%d,"names":%b,"calls":%b,"code":%b}'
         named = dumps(names).encode("ascii")
         conversation.send(request % (conversation.first, named, self._trace.calls, dumps(code).encode("ascii")))
@@ -71,13 +71,13 @@ class JudgeSession:
         for name in names:
             if name in payload:
                 value = self._global(name, payload[name])
-                # A module that the program imports is not of its making, and must not be had from its hands.
+                # A module that the program imports is not the program's: the tests must not get it from the program.
                 if not (isinstance(value, Proxy) and value._kind == "module"):
                     found[name] = value
         return found
 
     def run_program(self, code: str) -> None:
-        """Have the program executed as ``__main__`` to its end; returns when its process has ended with 0.
+        """Have the program executed as ``__main__``; returns when its process has ended with status 0.
 
         Raises:
             LoadError: If it does not compile, or ends in an exception or with another status.
@@ -88,12 +88,12 @@ class JudgeSession:
         try:
             kind, payload = conversation.receive(conversation.first)
         except protocol.Closed:
-            fault = conversation.why_over()
+            fault = conversation.end_fault()
             if fault is None:
                 return
             if fault.kind == "ended":
                 raise LoadError("load", fault.text, fault.exception) from None
-            raise conversation.remember(fault) from None
+            raise conversation.note_fault(fault) from None
         if kind != "f":
             raise conversation.fail("refused", "a reply of the wrong shape")
         raise self._exceptions.load_error(payload)
@@ -108,86 +108,85 @@ class JudgeSession:
         return payload
 
     def expect_no_more(self) -> None:
-        """Note that the tests are done; raises Diverged if more was asked ahead than they wanted to know."""
+        """Note that the tests have ended; raises Diverged if more calls were sent ahead than they made."""
         if self.conversation.ahead:
             raise self.conversation.diverge()
 
     # -- Operations ------------------------------------------------------------------------------------
 
     def ask(self, operation: str, target: Any, *args: Any, **kwargs: Any) -> Any:
-        """Have the program carry out an operation and return the answer, by value or as a proxy.
+        """Have the program perform an operation and return the answer, by value or as a proxy.
 
         Raises:
             Exception: A built-in exception that the program raised.
-            Fault: Anything else that kept it from answering.
-            Diverged: If this is not what was asked ahead.
+            Fault: Any other failure to answer.
+            Diverged: If this is not the next call that was sent ahead.
         """
         conversation = self.conversation
-        conversation.check_going()
+        conversation.raise_if_ended()
         self.calls += 1
         name = target._reference[1] if isinstance(target, Proxy) and target._reference[0] == "g" else ""
         if operation == "call":
             self._last_call, self._last_answer = (name or "the object", args, kwargs), None
             if target._origin == BORROWED and (args or kwargs):
-                text = f"the test passes data to a method of an object that {self._why_unexpected()}"
-                raise self.conversation.fail("unsupported", f"{text}, which would be the program's word")
+                text = (
+                    "the test passes data to a method of an object that came where the reference returns plain "
+                    "data, or there is no reference that returns one too"
+                )
+                raise conversation.fail("unsupported", f"{text}, so the program would judge itself")
         try:
             if conversation.ahead:
-                answer = self._answer_ahead(operation, name, args, kwargs)
+                answer = self._answer_to_ahead(operation, name, args, kwargs)
             else:
                 changed = self._trace.changed.get(name, []) if operation == "call" else []
-                answer = self._ask_now(operation, target, args, kwargs, changed)
+                answer = self._request(operation, target, args, kwargs, changed)
         except codec.NotPlainData as error:
-            raise self.conversation.fail(
-                "refused", f"the test passes {error}, which cannot cross to the program"
-            ) from None
+            raise conversation.fail("refused", f"the test passes {error}, which cannot cross to the program") from None
         value = self._read(answer, operation, target)
         if self._objects_seen:
             if conversation.ahead:
-                raise conversation.diverge()  # what is done with it comes before the calls that were made already
+                raise conversation.diverge()  # its use comes before calls that were already made
             if operation == "call" and name in self._trace.facts().plain:
-                seen = self._objects_seen[0]
-                raise self.conversation.fail(
-                    "unsupported", f"the answer is an object of class {seen}, which is not plain data"
-                )
+                text = f"the answer is an object of class {self._objects_seen[0]}, which is not plain data"
+                raise conversation.fail("unsupported", text)
         self._last_answer = (value,)
         return value
 
     def attribute(self, name: str) -> Any:
-        """A name of the program's module: a proxy, a plain value, or a stand-in for an exception class."""
+        """Return an attribute of the program's module: a proxy, a plain value, or an exception class's stand-in."""
         value = self.ask("getattr", self._module, name)
         if isinstance(value, Proxy):
             return self._proxy(value._kind, name, None, ["g", name], self._trace.origin(name, value._kind))
         return value
 
     def public_names(self) -> list[str]:
-        """The names that ``from solution import *`` brings.
+        """Return the names that ``from solution import *`` imports.
 
-        They must not cover what the tests have of elsewhere: with a reference, they are those that it has too;
-        without one, no built-in's and no module's name, and nothing that looks like a test.
+        They must not hide other names of the tests: with a reference, they are those that it has too; without
+        one, they are no names of built-ins, modules or tests.
         """
         names = self.ask("public", self._module)
         names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
         known = self._trace.facts().names
         if known:
             return [name for name in names if name in known]
-        taken = sys.stdlib_module_names | {"pytest", "solution"}
+        reserved = sys.stdlib_module_names | {"pytest", "solution"}
         return [
             name
             for name in names
-            if not hasattr(builtins, name) and name not in taken and not name.lower().startswith(("test", "pytest"))
+            if not hasattr(builtins, name) and name not in reserved and not name.lower().startswith(("test", "pytest"))
         ]
 
     def set_attribute(self, name: str, value: Any) -> None:
-        """Set a name of the program's module."""
+        """Set an attribute of the program's module."""
         self.ask("setattr", self._module, name, value)
 
     def unsupported(self, text: str) -> Fault:
-        """Note that the test needs what cannot be judged, and return the fault to raise."""
+        """Note that the test needs what cannot be judged; return the fault to raise."""
         return self.conversation.fail("unsupported", text)
 
     def last_call(self) -> str:
-        """The latest call and its answer, for people; empty before the first call."""
+        """Return the latest call and its answer, for messages; empty before the first call."""
         if self._last_call is None:
             return ""
         name, args, kwargs = self._last_call
@@ -197,22 +196,22 @@ class JudgeSession:
 
     @property
     def got(self) -> str | None:
-        """The latest answer, for people; None where there is none."""
+        """The latest answer, for messages; None where there is none."""
         return short(self._last_answer[0]) if self._last_answer is not None else None
 
-    def _answer_ahead(self, operation: str, name: str, args: Any, kwargs: Any) -> Answer:
+    def _answer_to_ahead(self, operation: str, name: str, args: Any, kwargs: Any) -> Answer:
         conversation = self.conversation
-        foreseen = self._trace.frames[conversation.next_ahead]
+        expected = self._trace.frames[conversation.next_ahead]
         try:
-            as_foreseen = operation == "call" and call_frame(name, args, kwargs) == foreseen
+            as_expected = operation == "call" and call_frame(name, args, kwargs) == expected
         except codec.NotPlainData:
-            as_foreseen = False
-        if not as_foreseen:
+            as_expected = False
+        if not as_expected:
             raise conversation.diverge()
         return conversation.answer_ahead()
 
-    def _ask_now(self, operation: str, target: Any, args: Any, kwargs: Any, changed: list[int]) -> Answer:
-        """Ask, and change those of the arguments in place that the tests want to see changed."""
+    def _request(self, operation: str, target: Any, args: Any, kwargs: Any, changed: list[int]) -> Answer:
+        """Send a request and return its answer; change arguments in place as ``changed`` says, by position."""
         number = self.conversation.new_number()
         request = {
             "id": number,
@@ -230,16 +229,16 @@ class JudgeSession:
                 raise self.conversation.fail("refused", "a reply of the wrong shape")
             kind, (payload, *values) = "v", payload
             for argument, value in zip(arguments, values, strict=True):
-                became = self._read(("v", value), operation, target)
-                if self._objects_seen:  # the reference makes plain data of it
+                new = self._read(("v", value), operation, target)
+                if self._objects_seen:  # the reference leaves plain data in it
                     seen = self._objects_seen[0]
                     raise self.conversation.fail("unsupported", f"an argument now holds an object of class {seen}")
-                put_back(argument, became)
+                put_back(argument, new)
         return kind, payload
 
     def _serve(self, kind: str, payload: Any) -> bytes:
         self._answering = ("", None)
-        return self._handed_over.serve(kind, payload)
+        return self._callbacks.serve(kind, payload)
 
     def _read(self, answer: Answer, operation: str, target: Any) -> Any:
         kind, payload = answer
@@ -248,7 +247,7 @@ class JudgeSession:
             self._objects_seen = []
             try:
                 return codec.unpack(payload, self)
-            except codec.Malformed as error:
+            except codec.MalformedMessage as error:
                 raise self.conversation.fail("refused", f"the program wrote to the judge's channel: {error}") from None
             except MemoryError:
                 raise self.conversation.fail("refused", "an answer too large to read") from None
@@ -268,22 +267,22 @@ class JudgeSession:
         if number is not None:
             return ["h", number]
         by_name = standard_name(value)
-        return ["n", *by_name] if by_name is not None else self._handed_over.refer(value)
+        return ["n", *by_name] if by_name is not None else self._callbacks.refer(value)
 
     def unpack(self, payload: Any) -> Any:
-        """Return the proxy that a reference of the program stands for."""
+        """Return the proxy for a reference of the program."""
         if type(payload) is list and len(payload) == 2 and payload[0] == "k":
-            return self._handed_over.find(payload[1])
+            return self._callbacks.find(payload[1])
         if type(payload) is list and len(payload) == 4:
             kind, name, bases, number = payload
             if kind in _KINDS and type(name) is str and type(number) is int and number >= 0:
                 if kind in ("object", "class", "function"):
                     self._objects_seen.append(name[:60])
                 return self._proxy(kind, name[:60], bases, ["h", number], self._origin_of_answer())
-        raise codec.Malformed("an unknown reference")
+        raise codec.MalformedMessage("an unknown reference")
 
     def _origin_of_answer(self) -> int:
-        """How an object comes with the answer that is being read."""
+        """Return the origin of an object in the answer that is being read."""
         operation, target = self._answering
         if not isinstance(target, Proxy):
             return UNKNOWN
@@ -296,9 +295,6 @@ class JudgeSession:
             return origin
         return min(origin, EXPECTED)
 
-    def _why_unexpected(self) -> str:
-        return "came where the reference gives plain data, or there is no reference to say that one should come"
-
     def _global(self, name: str, payload: Any) -> Any:
         if not (type(payload) is list and len(payload) == 4 and payload[0] in _KINDS and type(payload[1]) is str):
             raise self.conversation.fail("refused", "a reply of the wrong shape")
@@ -306,7 +302,7 @@ class JudgeSession:
         if kind == "value":
             try:
                 return codec.unpack(bases, self)
-            except codec.Malformed:
+            except codec.MalformedMessage:
                 raise self.conversation.fail("refused", "a reply of the wrong shape") from None
         if kind == "exception" and type(number) is int:
             return self._proxy(kind, name, bases, ["h", number], UNKNOWN)

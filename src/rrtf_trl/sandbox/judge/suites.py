@@ -1,7 +1,7 @@
 """A problem's tests, compiled once, and run against any number of programs.
 
-A suite says what it needs of a program by name, and gives its tests as functions that pass by returning. They
-run in the judge's process and are trusted; in the program's place they find proxies (:mod:`.proxies`).
+A suite lists the names that it needs of a program, and yields its tests as functions that pass by returning. They
+run in the judge's process and are trusted; they get proxies (:mod:`.proxies`) for what the program defines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .trace import FORGIVEN, BlindAnswer, Facts, Unseen, blindfold
 
 Scope = dict[str, Any]
 SCOPES = ("rrtf_tests", "rrtf_context")
-"""The modules that trusted code runs as."""
+"""The names of the modules as which trusted code runs."""
 
 
 @dataclass
@@ -31,10 +31,10 @@ class Test:
     """One test of a suite.
 
     Args:
-        label: Its name, for people.
-        run: Passes by returning.
-        index: Which test of its suite it is, where there are several.
-        expected: What the failed test wanted, for people, where that is known; asked after a failure only.
+        label: Its name, for messages.
+        run: Runs the test, which passes by returning.
+        index: Its index in its suite, where there are several.
+        expected: From the failure, what the test expected, for messages; None where that is not known.
     """
 
     label: str
@@ -44,9 +44,14 @@ class Test:
 
 
 class Suite(Protocol):
-    """What the kinds of tests have in common.
+    """The tests of one problem.
 
-    ``keeps_arguments`` says whether they may look again at arguments that they passed.
+    Attributes:
+        names: The names that a program may define for them.
+        keeps_arguments: Whether they may use arguments again after they passed them.
+        context: The trusted code beside them.
+        total: How many they are.
+        must_define: Whether a program without the entry point fails before any test.
     """
 
     names: list[str]
@@ -60,7 +65,12 @@ class Suite(Protocol):
         """The function or class that is judged."""
 
     def tests(self, found: Scope, blind: bool = False) -> Iterator[Test]:
-        """Give the tests, with what was found in the program, or stands in its place."""
+        """Yield the tests.
+
+        Args:
+            found: By name, what the program defines, or what takes its place in a rehearsal.
+            blind: Whether asserts always pass.
+        """
 
 
 class Context:
@@ -68,7 +78,7 @@ class Context:
 
     Args:
         source: The code.
-        entry: The function that is judged; what the context says of it is used to rehearse only.
+        entry: The function that is judged; the context's own definition of it is used for rehearsals only.
     """
 
     def __init__(self, source: str, entry: str | None) -> None:
@@ -77,24 +87,22 @@ class Context:
         self._code = compile_trusted(source, "context") if source else None
 
     def scope(self) -> Scope:
-        """Execute the context anew and return all that it defines."""
+        """Execute the context again and return all that it defines."""
         scope = new_scope("rrtf_context")
         if self._code is not None:
             run_trusted(self._code, scope, "context")
         return {name: value for name, value in scope.items() if not name.startswith("__")}
 
     def helpers(self, found: Scope, facts: Callable[[], Facts]) -> Scope:
-        """What the tests take from the context: all but the function that is judged, and classes that are shared.
+        """Return what the tests use of the context: all but the function that is judged, and shared classes.
 
-        A class whose objects the tests hand to the program has to be the program's own.
+        A class whose objects the tests pass to the program has to be the program's own.
         """
         if self._code is None or self.entry is None:
-            # Without an entry point, any name may be the one that is judged: then the context's word is not taken.
-            return {}
+            return {}  # without an entry point, the program may have to define any of its names
         helpers = {name: value for name, value in self.scope().items() if name != self.entry}
-        own = [name for name in found if name != self.entry and isinstance(helpers.get(name), type)]
-        for name in own:
-            if name in facts().shared:
+        for name in found:
+            if isinstance(helpers.get(name), type) and name in facts().shared:
                 del helpers[name]
         return helpers
 
@@ -114,13 +122,13 @@ class CheckSuite:
         self.must_define = True
 
     def tests(self, found: Scope, blind: bool = False) -> Iterator[Test]:
-        """Give the one test that a check is."""
+        """Yield the one test that a check is."""
         if blind and True not in self._code:
             self._code[True] = compile_trusted(blindfold(ast.parse(self._source)), "check")
         scope = new_scope("rrtf_tests")
         scope.update(self.context.helpers(found, self._facts))
         scope.update((name, value) for name, value in found.items() if name not in scope)
-        # Tests that call the function by its name must meet the program's, not the reference in the context.
+        # Tests that call the function by its name must call the program's, not the reference in the context.
         scope[self.entry] = found[self.entry]
         scope[FORGIVEN] = (Exception, BlindAnswer)
         run_trusted(self._code[blind], scope, "check")
@@ -156,13 +164,13 @@ class AssertSuite:
         self.must_define = False
 
     def tests(self, found: Scope, blind: bool = False) -> Iterator[Test]:
-        """Give a test for each statement; they share a scope, in which the setup was run."""
+        """Yield a test for each statement; they share a scope, in which the setup was run."""
         if blind and True not in self._asserts:
             trees = [blindfold(ast.parse(line)) for line in self._sources]
             self._asserts[True] = [compile_trusted(tree, f"test {at}") for at, tree in enumerate(trees)]
         scope = new_scope("rrtf_tests")
         helpers = self.context.helpers(found, self._facts)
-        # A few tests lean on imports of the reference; a module of the standard library is ours to give.
+        # A few tests rely on the reference's imports; modules of the standard library need not be the program's.
         missing = [name for name in self.names if name not in found and name not in helpers]
         scope.update((name, importlib.import_module(name)) for name in missing if name in sys.stdlib_module_names)
         scope.update(helpers)
@@ -182,7 +190,7 @@ class AssertSuite:
 
 
 class CaseSuite:
-    """Calls with expected answers, compared here: EvalPlus' way."""
+    """Calls with expected answers, compared here: EvalPlus."""
 
     def __init__(self, tests: dict[str, Any], entry: str, context: Context) -> None:
         self._cases: list[dict[str, Any]] = tests["cases"]
@@ -195,7 +203,7 @@ class CaseSuite:
         self.must_define = True
 
     def tests(self, found: Scope, blind: bool = False) -> Iterator[Test]:
-        """Give a test for each case."""
+        """Yield a test for each case."""
         function = found[self.entry]
         for index, case in enumerate(self._cases):
 
@@ -208,7 +216,7 @@ class CaseSuite:
 
 
 def new_scope(name: str) -> Scope:
-    """The globals of a new module, which can be looked up by its name, as dataclasses and the like do."""
+    """Return the globals of a new module, which is in ``sys.modules`` as dataclasses and others need it."""
     module = types.ModuleType(name)
     sys.modules[name] = module
     return module.__dict__
@@ -223,7 +231,7 @@ def compile_trusted(source: str | ast.Module, what: str) -> types.CodeType:
 
 
 def run_trusted(code: types.CodeType, scope: Scope, what: str) -> None:
-    """Execute tests; what they raise is a :class:`BadTests`, unless the program is to blame."""
+    """Execute tests; what they raise becomes a :class:`BadTests`, unless the program caused it."""
     try:
         exec(code, scope)
     except (Fault, Diverged, BlindAnswer, BadTests):
@@ -233,14 +241,14 @@ def run_trusted(code: types.CodeType, scope: Scope, what: str) -> None:
 
 
 def class_names(source: str) -> list[str]:
-    """The classes that a module's own statements define."""
+    """Return the classes that a module defines at top level."""
     if "class " not in source:
         return []
     return [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
 
 
 def defined_names(source: str) -> set[str]:
-    """What a module's own statements define, imports apart."""
+    """Return the names that a module defines at top level, without imports."""
     found: set[str] = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -255,10 +263,10 @@ def defined_names(source: str) -> set[str]:
 
 
 def _called_names(setup: str, asserts: list[str], entry_point: str | None) -> list[str]:
-    """The names that the tests use and that only the program can define.
+    """Return the names that the tests use and that only the program can define.
 
-    A built-in name counts where it is the entry point, or, without one, where the tests call nothing else:
-    MBPP has a task whose function is called ``sum``.
+    A built-in name counts if it is the entry point, or, without one, if the tests call nothing else: MBPP has a task
+    whose function is called ``sum``.
     """
     used: dict[str, None] = {}
     defined: set[str] = set()
@@ -284,7 +292,7 @@ def _called_names(setup: str, asserts: list[str], entry_point: str | None) -> li
 
 
 def _keeps_arguments(sources: list[str]) -> bool:
-    """Whether tests pass what they have a name for to anything but a built-in function, and may look at it again."""
+    """Return whether tests pass named values, which they may use again, to functions other than built-ins."""
     named = ast.Name | ast.Starred | ast.Attribute | ast.Subscript
     for source in sources:
         for node in ast.walk(ast.parse(source)):
@@ -296,7 +304,7 @@ def _keeps_arguments(sources: list[str]) -> bool:
 
 
 def _first_called(line: str) -> list[str]:
-    """``["f"]`` for ``assert f(...) == ...``."""
+    """Return ``["f"]`` for ``assert f(...) == ...``."""
     for node in ast.parse(line).body:
         if isinstance(node, ast.Assert):
             first = node.test.left if isinstance(node.test, ast.Compare) else node.test

@@ -1,10 +1,10 @@
-"""What a problem's tests ask, learned once, so that it can be asked of every later program all together.
+"""The calls of a problem's tests, learned once, so that they can be sent to every later program all together.
 
-A round trip for every call is what costs: HumanEval/53 makes a hundred. So the tests are rehearsed in the judge,
-twice. Once with the reference in the program's place; and once *blind*, with answers that cannot be looked at, so
-that no argument of a later call can come from an earlier answer: such an argument, sent ahead, would tell the
-program what the reference answers. What both rehearsals begin with is asked ahead. Where a program's tests then
-go another way, all is asked anew, call by call, of a fresh process.
+A round trip for each call takes most of the time: HumanEval/53 makes a hundred. So the tests are rehearsed in the
+judge, twice: with the reference in place of the program; and *blind*, with answers whose every use raises, so that no
+argument of a later call can come from an earlier answer: sent ahead, such an argument would show the program the
+reference's answer. The calls with which both rehearsals begin are sent ahead. Where a program's tests then make
+another call, the program is judged again in a new process, call by call.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from ..common import codec
@@ -20,16 +21,16 @@ from .proxies import EXPECTED, MADE, UNKNOWN
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rehearsal with the reference tells.
+    """What the rehearsal found.
 
     Args:
-        frames: The calls to ask ahead, as :func:`call_frame` writes them.
-        plain: The functions whose answers are plain data.
-        objects: Those that give objects, generators, functions.
+        frames: The calls to send ahead, from :func:`call_frame`.
+        plain: The reference's functions that return plain data.
+        objects: Those that return objects, generators, functions.
         shared: Classes of the reference whose objects the tests pass to the program, get from it, or catch.
         classes: The reference's classes.
-        names: All that it defines.
-        changed: Functions that the tests want to change arguments in place, and the places of these arguments.
+        names: All names that the reference defines.
+        changed: Functions that have to change arguments in place, and the positions of these arguments.
     """
 
     frames: list[bytes] = field(default_factory=list)
@@ -45,8 +46,8 @@ class Trace:
     """What a session needs of a rehearsal.
 
     Args:
-        frames: The calls to ask ahead.
-        facts: Gives the rest, and may rehearse for it only then.
+        frames: The calls to send ahead.
+        facts: Returns the rest; the rehearsal may run only then.
         has_reference: Whether there is a reference to rehearse with.
         changed: As in :class:`Facts`; only tests that keep their arguments need a rehearsal for it.
     """
@@ -65,7 +66,7 @@ class Trace:
         self._has_reference = has_reference
 
     def origin(self, name: str, kind: str) -> int:
-        """How the objects that a name of the program gives come; for functions only the rehearsal can tell."""
+        """Return the origin of objects that a function or class of the program returns, as far as it is known."""
         if kind != "class":
             return UNKNOWN
         if not self._has_reference:
@@ -74,18 +75,18 @@ class Trace:
 
 
 def no_trace() -> Trace:
-    """The trace of what nothing is known of."""
+    """Return the trace of unknown tests."""
     return Trace([], Facts, has_reference=False)
 
 
 def call_frame(name: str, args: Any, kwargs: dict[str, Any]) -> bytes:
-    """Return a call as it is asked ahead; raises :class:`.codec.NotPlainData` where an argument is not plain data."""
+    """Return a call as it is sent ahead; raises :class:`.codec.NotPlainData` where an argument is not plain."""
     named = [[key, codec.pack(value)] for key, value in kwargs.items()]
     return codec.dump([name, [codec.pack(value) for value in args], named])
 
 
 class BlindAnswer(BaseException):
-    """An answer was looked at that is not there."""
+    """An answer of a blind rehearsal was used."""
 
 
 def _look(*_: object) -> Any:
@@ -101,32 +102,32 @@ _LOOKS = (
     *("xor", "rand", "ror", "rxor"),
 )
 Unseen = type("Unseen", (), {f"__{name}__": _look for name in _LOOKS})
-"""The class of answers that raise, whatever is done with them."""
+"""The class of answers in a blind rehearsal, whose every use raises."""
 
 
 FORGIVEN = "__forgiven__"
-"""The name, in a scope of blind tests, of the exceptions that an assert may end in."""
+"""The name, in the scope of blind tests, of the exceptions that asserts ignore."""
 
 
 class _Blindfold(ast.NodeTransformer):
     def visit_Assert(self, node: ast.Assert) -> ast.AST:
-        """Evaluate what is asserted as far as it goes, and go on."""
+        """Replace an assert by its expression, with exceptions ignored."""
         handler = ast.ExceptHandler(type=ast.Name(FORGIVEN, ast.Load()), name=None, body=[ast.Pass()])
         return ast.Try(body=[ast.Expr(node.test)], handlers=[handler], orelse=[], finalbody=[])
 
 
 def blindfold(tree: ast.Module) -> ast.Module:
-    """Return the tests with asserts that let everything pass."""
+    """Return the tests with asserts that always pass."""
     blind: ast.Module = ast.fix_missing_locations(_Blindfold().visit(tree))
     return blind
 
 
 class Recorder:
-    """Notes the calls of a rehearsal; :meth:`function` makes what stands in the program's place.
+    """Records the calls of a rehearsal; :meth:`function` wraps the functions that take the program's place.
 
     Args:
         classes: The names of the reference's classes.
-        put_back: Whether the tests' own arguments are changed as the reference changes its copies.
+        put_back: Whether to change the tests' arguments as the reference changes its copies of them.
     """
 
     def __init__(self, classes: set[str], put_back: bool = False) -> None:
@@ -139,7 +140,7 @@ class Recorder:
         self._complete = True
 
     def function(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap a function of the reference: called by value, as the program's are, and noted."""
+        """Wrap a function of the reference: it is called by value, as the program's are, and recorded."""
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
             originals = args
@@ -188,7 +189,7 @@ class Recorder:
             for item in value.values():
                 self._note_shared(item, depth + 1)
         else:
-            # By name: the tests' helpers and the reference come of the same code, executed twice.
+            # By name: the tests' helpers and the reference are the same code, executed twice.
             self.shared |= self._classes & {base.__name__ for base in type(value).__mro__}
 
 
@@ -200,13 +201,13 @@ def _changed(value: Any, packed: Any) -> bool:
 
 
 def put_back(target: Any, value: Any) -> None:
-    """Change an argument of the tests in place to what became of the copy that was sent."""
+    """Change an argument of the tests in place to the value of the copy that the program got."""
     if type(target) is not type(value):
         return
     if isinstance(target, list):
         inner = target[: len(value)]
         target[:] = value
-        for place, old in enumerate(inner):  # the tests may hold the inner lists themselves
+        for place, old in enumerate(inner):  # the tests may have names for inner lists
             if type(old) is type(value[place]) and isinstance(old, list | dict | set | bytearray):
                 put_back(old, value[place])
                 target[place] = old
@@ -229,8 +230,5 @@ def put_back(target: Any, value: Any) -> None:
 
 
 def common_start(left: list[bytes], right: list[bytes]) -> list[bytes]:
-    """What two lists begin with alike."""
-    count = 0
-    while count < min(len(left), len(right)) and left[count] == right[count]:
-        count += 1
-    return left[:count]
+    """Return the longest common start of two lists."""
+    return [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))]

@@ -1,6 +1,4 @@
-"""Optuna search as a sweeper of Hydra: ``hydra/sweeper=rrtf_optuna``. Optuna itself is loaded when it is used."""
+"""Optuna search as a sweeper of Hydra: ``hydra/sweeper=rrtf_optuna``.
 
-from .config import OptunaSweeperConfig
-from .sweeper import OptunaSweeper
-
-__all__ = ["OptunaSweeper", "OptunaSweeperConfig"]
+It imports nothing: `rrtf` imports this package whenever it starts, to load :mod:`._plugin`.
+"""

@@ -1,4 +1,4 @@
-"""What rrtf-trl is given: in a process that runs a trial, the callback that reports to it."""
+"""The plugin of rrtf-trl. It is imported whenever `rrtf` starts, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from transformers import TrainerCallback
 
 NUMBER = "RRTF_OPTUNA_TRIAL"
-"""The environment variable with the number of the trial that a process runs, where it may be pruned."""
+"""The environment variable with the number of a process's trial, if the trial may be pruned."""
 
 RRTF_CONTRACT = 1
 
 
 @hookimpl
 def rrtf_trainer_callbacks() -> Sequence[TrainerCallback]:
-    """The callback of the trial, in a process that runs one."""
+    """Return the callback that reports to the trial, in a process that runs one."""
     if NUMBER not in os.environ:
         return []
     from ._trial import callback

@@ -1,4 +1,4 @@
-"""A search: asks Optuna for trials, and tells it what became of them; all it knows is in the storage."""
+"""A search: asks Optuna for trials and reports their results to it; its whole state is in Optuna's storage."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from rich.console import Console
 from rrtf_trl.errors import UserError
 from rrtf_trl.sweeps.job import JobResult
 
+from ._config import OptunaSweeperConfig
 from ._plugin import NUMBER
 from ._space import Space
 from ._storage import load_storage
-from .config import OptunaSweeperConfig
 
 KILLED = "killed"
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -37,7 +37,7 @@ class Batch:
 
     Args:
         trials: The trials.
-        overrides: Each one's job.
+        overrides: The overrides of each trial's job.
         first: The number of the first job.
     """
 
@@ -51,12 +51,12 @@ class Search:
 
     Args:
         options: The sweeper's options.
-        hydra_context: Hydra's.
+        hydra_context: Hydra's context.
         config: The sweep's configuration.
         arguments: The command line's overrides.
 
     Raises:
-        UserError: If the options do not go together.
+        UserError: If the options do not fit together.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Search:
                     "hydra.sweeper.n_jobs and a launcher"
                 ) from None
             self.study = self._open()
-            self._take_up()
+            self._restart_killed()
             yield
 
     def _open(self) -> optuna.Study:
@@ -109,15 +109,15 @@ class Search:
         if self.options.study_name in names:
             study = optuna.load_study(study_name=self.options.study_name, storage=storage)
             earlier = len(study.trials)
-            if [way.name.lower() for way in study.directions] != self.directions:
+            if [direction.name.lower() for direction in study.directions] != self.directions:
                 raise UserError(f"{self.options.storage}: its study has other objectives; give another study_name")
         sampler = dict(self.options.sampler)
         if str(sampler.get("_target_")).endswith(("GridSampler", "BruteForceSampler")):
             raise UserError(
-                "hydra.sweeper.sampler: for every point of a grid leave hydra/sweeper away; Hydra does that"
+                "hydra.sweeper.sampler: for every point of a grid do not set hydra/sweeper; Hydra itself runs grids"
             )
         if sampler.get("seed") is not None:
-            sampler["seed"] += earlier  # with the same seed, trials that were drawn before would be drawn again
+            sampler["seed"] += earlier  # with the same seed, earlier trials would be drawn again
         return optuna.create_study(
             storage=storage,
             study_name=self.options.study_name,
@@ -126,8 +126,8 @@ class Search:
             sampler=instantiate(sampler),
         )
 
-    def _take_up(self) -> None:
-        """Begin again what was running when an earlier start was killed: its job goes on where it was."""
+    def _restart_killed(self) -> None:
+        """Enqueue again the trials that ran when an earlier start was killed; their jobs continue."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for trial in running:
             Trial(self.study, trial._trial_id).set_user_attr(KILLED, True)
@@ -137,7 +137,7 @@ class Search:
         if finished or running:
             self.console.print(
                 f"search: {len(finished)} of {self.options.n_trials} trials are finished"
-                + (f", {len(running)} that were stopped go on" if running else "")
+                + (f", {len(running)} that were stopped will continue" if running else "")
             )
 
     def finished(self) -> list[FrozenTrial]:
@@ -161,10 +161,10 @@ class Search:
         return found
 
     def finish(self, batch: Batch, returns: Sequence[JobReturn]) -> None:
-        """Tell the study what became of a batch.
+        """Report the results of a batch to the study.
 
         Raises:
-            UserError: If a run has no such figure as is aimed at.
+            UserError: If a run lacks a figure that is an objective.
         """
         for trial, returned in zip(batch.trials, returns, strict=True):
             result = returned.return_value if returned.status == JobStatus.COMPLETED else None
@@ -178,11 +178,11 @@ class Search:
                     self.study.tell(trial, state=TrialState.FAIL)
                     raise UserError(
                         f"hydra.sweeper.objectives: a run has no figure {missing[0]!r}; "
-                        f"it has {', '.join(result.figures) or 'none: aim at what `rrtf run` measures'}"
+                        f"it has {', '.join(result.figures) or 'none: choose figures that `rrtf run` measures'}"
                     )
                 self.study.tell(trial, [result.figures[name] for name in self.objectives])
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Print the best trials, and write them to ``best.yaml`` in the sweep's folder."""
         best = self.study.best_trials
         rows: list[dict[str, Any]] = [

@@ -15,7 +15,7 @@ from rrtf_trl.errors import UserError
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched and what is fixed.
+    """The searched and the fixed settings.
 
     Args:
         searched: A distribution for each key.
@@ -27,10 +27,10 @@ class Space:
 
     @classmethod
     def of(cls, parser: OverridesParser, params: dict[str, str], arguments: list[str]) -> Space:
-        """Read the space from the sweeper's ``params`` and the command line, which goes before.
+        """Read the space from the sweeper's ``params`` and the command line, which takes precedence.
 
         Raises:
-            UserError: If nothing is left to search.
+            UserError: If there is nothing to search.
         """
         searched: dict[str, BaseDistribution] = {}
         fixed: dict[str, str] = {}
@@ -52,8 +52,8 @@ class Space:
 def distribution(override: Override) -> BaseDistribution:
     """Return the distribution that an override describes.
 
-    ``a,b,c`` and ``choice(a,b,c)`` are choices; ``range(1,10)`` are whole steps; ``interval(a,b)`` lies between,
-    and ``int(interval(a,b))`` in whole numbers; ``tag(log,...)`` searches in the logarithm.
+    ``a,b,c`` and ``choice(a,b,c)`` are choices; ``range(1,10)`` are steps; ``interval(a,b)`` is continuous, and
+    ``int(interval(a,b))`` integers; ``tag(log,...)`` searches on a log scale.
     """
     sweep = override.value()
     if isinstance(sweep, IntervalSweep):
@@ -67,7 +67,7 @@ def distribution(override: Override) -> BaseDistribution:
     if isinstance(sweep, RangeSweep) and not sweep.shuffle:
         start, stop, step = sweep.start or 0, sweep.stop, sweep.step
         assert stop is not None
-        last = start + (math.ceil((stop - start) / step) - 1) * step  # Hydra leaves the end out, Optuna has it in
+        last = start + (math.ceil((stop - start) / step) - 1) * step  # Hydra excludes the end, Optuna includes it
         if isinstance(start, int) and isinstance(last, int) and isinstance(step, int):
             return IntDistribution(start, last, step=step)
         return FloatDistribution(float(start), float(last), step=float(step))

@@ -1,4 +1,4 @@
-"""Where a study is kept."""
+"""Opens the storage of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sweeper as Hydra finds it. Hydra imports this module at every start, so it imports little."""
+"""The sweeper that Hydra finds. Hydra imports this module at every start, so it does not import Optuna."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from .config import OptunaSweeperConfig
+from ._config import OptunaSweeperConfig
 
 
 class OptunaSweeper(Sweeper):
@@ -26,7 +26,7 @@ class OptunaSweeper(Sweeper):
         self.launcher: Launcher | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Make the launcher that is chosen."""
+        """Build the chosen launcher."""
         from hydra.core.plugins import Plugins
 
         self.hydra_context, self.config = hydra_context, config
@@ -35,7 +35,7 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run trials until as many as asked for are finished."""
+        """Run trials until ``n_trials`` are finished."""
         from ._search import Search
 
         assert self.hydra_context is not None
@@ -46,4 +46,4 @@ class OptunaSweeper(Sweeper):
             while batch := search.next_batch():
                 self.validate_batch_is_legal(batch.overrides)
                 search.finish(batch, self.launcher.launch(batch.overrides, initial_job_idx=batch.first))
-        search.tell()
+        search.report()

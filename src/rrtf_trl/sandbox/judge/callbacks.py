@@ -1,4 +1,4 @@
-"""What the tests hand to the program: functions and iterators of theirs, which stay here and are called by number."""
+"""Functions and iterators of the tests that are passed to the program: they stay here, and it calls them by number."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PLAIN = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float)
 _MAX_NESTED = 50
 
 
-class HandedOver:
-    """What the tests hand to one program.
+class Callbacks:
+    """The functions and iterators of the tests that were passed to one program.
 
     Args:
-        references: How objects cross, in both directions.
-        fail: Notes a fault of the program, and returns it to be raised.
+        references: Packs and unpacks objects.
+        fail: Notes a fault of the program; returns it to be raised.
     """
 
     def __init__(self, references: codec.References, fail: Callable[[FaultKind, str], Fault]) -> None:
@@ -32,8 +32,8 @@ class HandedOver:
         self._depth = 0
 
     def refer(self, value: Any) -> list[Any] | None:
-        """Hand over a function or iterator and return its reference; None for what is not handed over."""
-        # A method of plain data, as seen.append
+        """Keep a function or iterator and return its reference; None for other values."""
+        # A method of plain data, such as seen.append
         of_plain_data = isinstance(value, types.BuiltinMethodType) and isinstance(value.__self__, _PLAIN)
         if of_plain_data or isinstance(value, types.FunctionType | types.MethodType):
             kind = "k"
@@ -45,36 +45,36 @@ class HandedOver:
         return [kind, len(self._held) - 1]
 
     def find(self, number: Any) -> Any:
-        """What was handed over by this number; raises :class:`.codec.Malformed`."""
+        """Return the function or iterator of this number; raises :class:`.codec.MalformedMessage`."""
         if type(number) is int and 0 <= number < len(self._held):
             return self._held[number]
-        raise codec.Malformed("an unknown reference")
+        raise codec.MalformedMessage("an unknown reference")
 
     def serve(self, kind: str, payload: Any) -> bytes:
-        """Call a function for the program, or take the next item of an iterator; return the reply."""
+        """Call a function for the program (kind ``k``), or take an iterator's next item (``i``); return the reply."""
         if not (isinstance(payload, list) and len(payload) == 3 and isinstance(payload[0], int)):
             raise self._fail("refused", "a reply of the wrong shape")
         number, args, kwargs = payload
         if not 0 <= number < len(self._held) or self._depth >= _MAX_NESTED:
-            raise self._fail("refused", "a call of nothing, or of too many things inside each other")
+            raise self._fail("refused", "a call of an unknown function, or too many nested calls")
         found = self._held[number]
         if callable(found) is not (kind == "k"):
             raise self._fail("refused", "a call of what cannot be called")
         try:
             operands = [codec.unpack(item, self._references) for item in args]
             named = {str(key): codec.unpack(value, self._references) for key, value in kwargs}
-        except (codec.Malformed, TypeError, ValueError):
+        except (codec.MalformedMessage, TypeError, ValueError):
             raise self._fail("refused", "a reply of the wrong shape") from None
         self._depth += 1
         try:
             value = found(*operands, **named) if kind == "k" else next(([item] for item in found), [])
             reply = codec.dump({"value": codec.pack(value, self._references)})
         except AssertionError as error:
-            # A test that asserts inside of what it passes has failed, whatever the program makes of it.
+            # The test has failed, even if the program catches the exception.
             self._fail("raised", f"a function of the test failed: {cut(str(error))}")
             reply = codec.dump({"error": ["AssertionError", cut(str(error))]})
         except codec.NotPlainData as error:
-            raise self._fail("refused", f"the test gives {error}, which cannot cross to the program") from None
+            raise self._fail("refused", f"the test returns {error}, which cannot cross to the program") from None
         except Exception as error:
             reply = codec.dump({"error": [builtin_name(error), cut(str(error))]})
         finally:
@@ -83,8 +83,8 @@ class HandedOver:
 
 
 def standard_name(value: Any) -> tuple[str, str] | None:
-    """Module and name of a function or class of the standard library or NumPy, which the program has as well."""
-    owner = getattr(value, "__objclass__", value)  # str.upper has no module but that of str
+    """Return module and name of a function or class of the standard library or NumPy, which the program can import."""
+    owner = getattr(value, "__objclass__", value)  # str.upper has no module, but str has
     module, name = getattr(owner, "__module__", None), getattr(value, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str):
         return None

@@ -1,0 +1,66 @@
+"""Prompts to tokens and responses to candidates, as all samplers of language models do it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rrtf_trl.models.tokenize import encode_prompt
+from rrtf_trl.programs.extract import extract_code
+from rrtf_trl.records import Candidate, Problem, Source
+
+from .base import Samples
+
+
+def encode_prompts(
+    problems: list[Problem], tokenizer: Any, model: str, window: int | None
+) -> tuple[Samples, list[tuple[Problem, list[int]]]]:
+    """Return samples in which the problems that fill the model's window are skipped, and the others with token ids.
+
+    Args:
+        problems: The problems.
+        tokenizer: A tokenizer of transformers.
+        model: Its model's name, for messages.
+        window: The most tokens of prompt and response; ``None`` for no limit.
+    """
+    samples = Samples()
+    encoded = []
+    for problem in problems:
+        ids = encode_prompt(problem, tokenizer, model)
+        if window is not None and len(ids) >= window:
+            samples.skipped[problem.task_id] = f"the prompt has {len(ids)} tokens, the model's window {window}"
+        else:
+            encoded.append((problem, ids))
+    return samples, encoded
+
+
+def make_candidate(
+    problem: Problem,
+    response: str,
+    *,
+    stopped: bool,
+    source: Source,
+    model: str,
+    sampling: dict[str, Any],
+    answer: str | None = None,
+) -> Candidate:
+    """Return the candidate of a response, with the program in it.
+
+    Args:
+        problem: The problem.
+        response: The text of the model.
+        stopped: Whether the model ended it itself; a response whose program is complete counts as ended too.
+        source: Who wrote it.
+        model: The model's name.
+        sampling: How it was drawn.
+        answer: The part of ``response`` with the program; by default all of it.
+    """
+    extracted = extract_code(response if answer is None else answer, problem.prompt, problem.entry_point)
+    return Candidate.create(
+        task_id=problem.task_id,
+        response=response,
+        code=extracted.code,
+        source=source,
+        model=model,
+        sampling=sampling,
+        finish_reason="stop" if stopped or extracted.ended else "length",
+    )
