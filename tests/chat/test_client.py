@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import ask_all, client, echo, request
 
 import rrtf_trl.chat.session as session_module
 from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, ChatSession, Refused, ask_concurrently
-from scripted_server import Answer, Body, ScriptedServer, fault, said
+from support.chat_requests import ask_all, client, echo, request
+from support.scripted_server import Answer, Body, ScriptedServer, fault, said
 
 
 @pytest.fixture

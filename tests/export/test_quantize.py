@@ -23,7 +23,7 @@ from rrtf_trl.pipeline.quantization_table import QuantizationTable
 from rrtf_trl.records import AssertTests, Problem
 from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
-from warm_python import python
+from support.warm_python import python
 
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
 SMALL = ["benchmark.limit=5", "max_new_tokens=48", "new_tokens=8", "repeats=1", "rounds=1"]

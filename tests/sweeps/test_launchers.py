@@ -21,7 +21,7 @@ from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
 from rrtf_trl.sweeps import launch
 from rrtf_trl.sweeps.folder import job_name, sweep_jobs
-from warm_python import python
+from support.warm_python import python
 
 LAUNCHERS = {
     "basic": [],
