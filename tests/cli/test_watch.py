@@ -19,7 +19,7 @@ from rich.console import Console
 from rrtf_trl.cli import main
 from rrtf_trl.cli.watch import frame, read
 from rrtf_trl.monitoring.progress import meter
-from rrtf_trl.monitoring.status_file import FILE, current_status, published
+from rrtf_trl.monitoring.status_file import FILE, published
 from rrtf_trl.records import Candidate
 from rrtf_trl.storage.run_folder import RunFolder
 
@@ -97,13 +97,6 @@ def test_an_answer_cannot_steer_the_terminal(tmp_path: Path) -> None:
         text = shown(tmp_path)
     assert not {"\x1b", "\x07", "\u202e"} & set(text)
     assert "␛]0;owned␇␛[2J" in text
-
-
-def test_only_the_run_at_work_is_told_of(tmp_path: Path) -> None:
-    assert current_status() is None
-    with published(RunFolder(tmp_path)):
-        assert current_status() is not None
-    assert current_status() is None
 
 
 @pytest.mark.parametrize(
