@@ -36,6 +36,7 @@ LIBRARIES = (
     "transformers.models.llama.modeling_llama", "transformers.modeling_layers", "trl.trainer.base_trainer",
     "trl.trainer.utils", "datasets", "accelerate.commands.launch", "peft", "bitsandbytes", "deepspeed",
     "matplotlib.figure", "matplotlib.backends.backend_svg", "hydra", "omegaconf", "rich.progress", "pluggy", "trackio",
+    "optuna",
 )  # fmt: skip
 _running: list[subprocess.Popen[bytes]] = []  # kept, or their standard input would be closed
 CLIENT = """#!{python} -IS
