@@ -12,7 +12,7 @@ import pytest
 
 from support.warm_python import python
 
-SMALL = ["benchmark=exercises", "benchmark.limit=6", "evaluation.max_new_tokens=64"]
+SMALL = ["benchmark=exercises", "benchmark.limit=3", "evaluation.max_new_tokens=48"]
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 PAPER = [*SMALL, "evaluation=paper", "evaluation.n=100", "evaluation.max_sequences=40"]
 
@@ -36,6 +36,7 @@ def results(folder: Path) -> tuple[dict[str, bytes], dict[str, object]]:
     return samples, json.loads((found / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_papers_decoding_is_one_choice_and_a_kill_loses_nothing(tmp_path: Path) -> None:
     quiet, killed = tmp_path / "quiet", tmp_path / "killed"
     for folder in (quiet, killed):

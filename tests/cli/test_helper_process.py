@@ -54,6 +54,7 @@ def launch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_process_composes_and_runs_and_both_train(tmp_path: Path) -> None:
     found = launch(tmp_path, "train", *SMALL, "+trainer.use_cpu=true")
     assert found.returncode == 0, found.stdout + found.stderr

@@ -89,6 +89,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_folder(folder)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_every_step_from_prompt_to_weight(undisturbed: Path) -> None:
     for name in [*ROWS, "config.yaml", "run.json", "train_log.jsonl", "report.html", "policy/model.safetensors"]:
         assert (undisturbed / name).stat().st_size > 0, name
@@ -103,6 +104,7 @@ def test_a_run_leaves_every_step_from_prompt_to_weight(undisturbed: Path) -> Non
     assert live["log"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_every_stage_ends_with_the_same_rows_and_weights(undisturbed: Path, tmp_path: Path) -> None:
     moments = random.Random(0)
     for stage in (
@@ -133,6 +135,7 @@ def test_a_run_killed_in_every_stage_ends_with_the_same_rows_and_weights(undistu
     assert losses(killed) == losses(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_second_run_with_one_training_setting_changed_only_trains(undisturbed: Path) -> None:
     folder = undisturbed.parents[1]
     status, output = rrtf(folder, "run", *SMALL, "trainer.learning_rate=1e-4")
@@ -145,6 +148,7 @@ def test_a_second_run_with_one_training_setting_changed_only_trains(undisturbed:
     assert (other / "ranked.jsonl").read_bytes() == (undisturbed / "ranked.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_run_again_does_nothing(undisturbed: Path) -> None:
     weights = undisturbed / "policy" / "model.safetensors"
     before = weights.stat().st_mtime_ns
@@ -154,6 +158,7 @@ def test_the_same_run_again_does_nothing(undisturbed: Path) -> None:
     assert weights.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_the_saved_configuration_runs_again_exactly(undisturbed: Path) -> None:
     status, output = rrtf(undisturbed.parents[1], "run", "-cp", str(undisturbed), "-cn", "config")
     assert status == 0, output
@@ -161,6 +166,7 @@ def test_the_saved_configuration_runs_again_exactly(undisturbed: Path) -> None:
     assert "train: nothing to do" in output
 
 
+@pytest.mark.slow
 def test_a_sweep_draws_and_judges_once(undisturbed: Path) -> None:
     folder = undisturbed.parents[1]
     status, output = rrtf(folder, "rank", "ranking=coderl,pass_ratio", "--multirun", *SMALL)
@@ -170,6 +176,7 @@ def test_a_sweep_draws_and_judges_once(undisturbed: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"runs"}
 
 
+@pytest.mark.slow
 def test_a_quantized_run_trains_an_adapter_and_measures_it(undisturbed: Path) -> None:
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'rrtf-trl[bnb]'")
     folder = undisturbed.parents[1]
@@ -190,6 +197,7 @@ def test_quantized_weights_without_an_adapter_are_refused(tmp_path: Path) -> Non
     assert "quantized weights cannot be trained themselves: add adapter=lora" in output
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so(tmp_path: Path) -> None:
     long = [*SMALL, "problems.train.limit=40", "sampler.transformers.batch_size=1"]
     process = start(tmp_path, "sample", *long, with_python=sys.executable)
@@ -273,6 +281,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
         assert not loaded & {"torch", "transformers", "trl", "hydra", "numpy", "rich"}
 
 
+@pytest.mark.slow
 def test_doctor_tells_what_this_machine_can_do(tmp_path: Path) -> None:
     status, output = rrtf(tmp_path, "doctor", with_python=sys.executable)
     assert status == 0, output

@@ -67,6 +67,7 @@ def everything_written(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_a_teacher_samples_and_judges_and_its_key_is_written_nowhere(server: ScriptedServer, tmp_path: Path) -> None:
     status, output = rrtf(tmp_path, server, "rank", *SMALL)
     assert status == 0, output
@@ -90,6 +91,7 @@ def test_a_teacher_samples_and_judges_and_its_key_is_written_nowhere(server: Scr
     assert server.asked.total() == asked
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_with_its_budget_goes_on_in_its_folder(server: ScriptedServer, tmp_path: Path) -> None:
     budget = "feedback.teacher.client.budget.tokens"
     status, output = rrtf(
@@ -109,6 +111,7 @@ def test_a_run_that_ends_with_its_budget_goes_on_in_its_folder(server: ScriptedS
     assert len(server.answered) > len(done)
 
 
+@pytest.mark.slow
 def test_killed_while_the_judge_is_asked_nothing_that_was_kept_is_asked_again(
     server: ScriptedServer, tmp_path: Path
 ) -> None:

@@ -89,6 +89,7 @@ def test_yaml_and_flags_train_and_save(
     assert changed(tmp_path / "out", llama_path)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_rows(job: Path, tmp_path: Path, llama_path: str) -> None:
     finished = launch("rrtf_trl.cli.trl_train", "--config", str(job), processes=2)
     assert finished.returncode == 0, finished.stderr[-3000:]
@@ -96,6 +97,7 @@ def test_two_processes_share_the_rows(job: Path, tmp_path: Path, llama_path: str
     assert changed(tmp_path / "out", llama_path)
 
 
+@pytest.mark.slow
 def test_options_of_accelerate_start_it(job: Path, tmp_path: Path, llama_path: str) -> None:
     settings = yaml.safe_load(job.read_text())
     job.write_text(yaml.safe_dump({**settings, "num_processes": 1}))  # in the file or as a flag

@@ -36,6 +36,7 @@ def quantize(folder: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_form_and_a_reason_for_each_that_is_skipped(tmp_path: Path) -> None:
     pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install 'rrtf-trl[ctranslate2]'")
     status, output = quantize(tmp_path, "forms=[fp32,bnb_4bit,ct2_int8,awq_4bit]")

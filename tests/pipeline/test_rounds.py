@@ -180,6 +180,7 @@ def test_what_follows_a_round_is_found_through_all_references(
     assert OmegaConf.to_container(found, resolve=True) == OmegaConf.to_container(config, resolve=True)
 
 
+@pytest.mark.slow
 def test_a_real_run_goes_on_with_its_adapter_on_new_problems(tmp_path: Path) -> None:
     settings = [
         "problems.train.limit=8", "problems.heldout.limit=3", "sampler.transformers.n=4", "evaluation.n=2",

@@ -82,6 +82,7 @@ def test_every_command_is_one(
             check_extras(command)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any("skip" not in b.markers for b in blocks(page))], ids=ids
 )

@@ -36,6 +36,7 @@ def test_an_example_is_short(script: Path) -> None:
     assert len(script.read_text().splitlines()) < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHOWN)
 def test_an_example_runs(name: str, tmp_path: Path) -> None:
     finished = subprocess.run(
@@ -57,6 +58,7 @@ def test_nothing_but_the_right_program_passes_in_the_sandbox(tmp_path: Path) -> 
     assert len(told.splitlines()) == 8
 
 
+@pytest.mark.slow
 def test_the_plugin_of_the_examples_watches_a_run(tmp_path: Path) -> None:
     small = [*SMALL, "evaluation.n=1", "evaluation.ks=[1]"]
     finished = subprocess.run(

@@ -16,6 +16,7 @@ SCRIPTS = Path(rrtf_trl.__file__).parents[2] / "scripts"
 needs_clone = pytest.mark.skipif(not SCRIPTS.is_dir(), reason="rrtf-trl is not installed from a clone")
 
 
+@pytest.mark.slow
 @needs_clone
 def test_a_policy_is_pretrained_the_same_each_time(tmp_path: Path) -> None:
     small = ["--documents", "256", "--hidden-size", "32", "--layers", "1", "--problems", "4", "--threads", "1"]

@@ -13,6 +13,8 @@ import signal
 import threading
 from pathlib import Path
 
+import pytest
+
 from rrtf_trl.records import AssertTests, CaseTests, CheckTests, PytestTests, StdioTests
 from rrtf_trl.sandbox import Job, Outcome, Sandbox
 
@@ -47,6 +49,7 @@ def below(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_every_row_has_one_verdict_the_same_as_undisturbed() -> None:
     jobs = [Job(str(number), code, tests, entry, context=SQUARE if entry else "") for number in range(CHECKS)
             for code, tests, entry, _ in [ROWS[number % len(ROWS)]]]  # fmt: skip

@@ -45,7 +45,9 @@ def finish(process: subprocess.Popen[str]) -> tuple[list[int], str]:
     return [int(number) for number in counts.split()[1:]], output
 
 
-@pytest.mark.parametrize("mode", ["", "compares", "shared"])
+@pytest.mark.parametrize(
+    "mode", ["", pytest.param("compares", marks=pytest.mark.slow), pytest.param("shared", marks=pytest.mark.slow)]
+)
 def test_concurrent_processes_share_the_work_and_do_none_of_it_twice(tmp_path: Path, mode: str) -> None:
     processes = [start(tmp_path, mode) for _ in range(4)]
     counts = [finish(process)[0] for process in processes]
@@ -60,6 +62,7 @@ def test_concurrent_processes_share_the_work_and_do_none_of_it_twice(tmp_path: P
     assert Store(tmp_path / "store.sqlite").counts() == ROWS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["draw", "judge"])
 def test_what_a_killed_process_had_claimed_is_done_by_another(tmp_path: Path, stage: str) -> None:
     moments = random.Random(stage)

@@ -20,6 +20,8 @@ from rrtf_trl import RRTFConfig, RRTFTrainer
 from support.distributed_training import summary
 from support.warm_python import python
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[1] / "support" / "distributed_training.py"
 CONFIGS = Path(__file__).parents[2] / "conf" / "accelerate"
 WRAPPERS = {

@@ -8,9 +8,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
+
 from rrtf_trl.records import AssertTests, CheckTests
 from rrtf_trl.sandbox import Job, Sandbox
 from support.sandbox_mutants import mutants, passes, plain_asserts, plain_check
+
+pytestmark = pytest.mark.slow
 
 SECONDS = 1.0
 ALL = os.environ.get("RRTF_MUTANTS") == "all"

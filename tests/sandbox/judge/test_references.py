@@ -10,6 +10,8 @@ import pytest
 from rrtf_trl.records import AssertTests, CheckTests
 from rrtf_trl.sandbox import Job, Sandbox
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def patient() -> Iterator[Sandbox]:

@@ -11,6 +11,8 @@ import pytest
 from rrtf_trl.records import CheckTests
 from rrtf_trl.sandbox import Job, Sandbox
 
+pytestmark = pytest.mark.slow
+
 # A program has one try a question, whichever processes and threads it answers from. `say` answers as the first does.
 SAY = """
 import ctypes, json, os, struct, subprocess, sys, threading, time
