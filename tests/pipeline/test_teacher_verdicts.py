@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
 from support.scripted_judge import fair_judge, teacher
 from support.scripted_server import ScriptedServer
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer(fair_judge) as server:
+        yield server
 
 
 def pipeline(tmp_path: Path, source: Feedback, answers: dict[str, list[str]]) -> Pipeline:
