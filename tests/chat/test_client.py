@@ -73,6 +73,7 @@ def with_faults(delay: float = 0.0) -> Callable[[Body, int], Answer]:
     return script
 
 
+@pytest.mark.slow
 def test_five_thousand_requests_with_faults_are_each_answered_once_in_flat_memory(tmp_path: Path) -> None:
     with ScriptedServer(with_faults()) as server:
         server.keep_bodies = False

@@ -11,6 +11,8 @@ import pytest
 
 from support.labelling import Page, make_rows
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 from selenium.webdriver.common.keys import Keys
