@@ -9,7 +9,7 @@ GPU ?= 0
 # As many files of tests at a time as there are cores; each starts processes of its own, so not more than four.
 IN_PARALLEL = --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test coverage lint docs clean
+.PHONY: demo test test-quick coverage lint docs clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/rrtf run
@@ -18,6 +18,9 @@ test: $(VENV)/test.done
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --ignore=tests/sandbox
 	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/sandbox # by itself: it is about limits of time
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) plugins
+
+test-quick: $(VENV)/test.done # some of every room, in minutes: without what is marked as slow, and without the plugins
+	$(VENV)/bin/python -m pytest $(IN_PARALLEL) -m "not slow"
 
 coverage: $(VENV)/test.done # by what runs in the tests' own process; it takes a quarter longer than without
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --cov --cov-report=term

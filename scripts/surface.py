@@ -1,7 +1,7 @@
 """Print the surface that users and plugins hold on to, as JSON: commands, options and hooks.
 
-A test compares it with `tests/surface.json`. A change there is a decision: write it into CHANGELOG.md, and run
-`python scripts/surface.py > tests/surface.json`.
+A test compares it with `tests/project/surface.json`. A change there is a decision: write it into CHANGELOG.md, and run
+`python scripts/surface.py > tests/project/surface.json`.
 """
 
 from __future__ import annotations

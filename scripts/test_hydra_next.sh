@@ -17,5 +17,5 @@ packages="$("$below/bin/python" -c 'import sysconfig; print(sysconfig.get_path("
 here="$("$over/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 echo "import site; site.addsitedir('$packages')" > "$here/below.pth"
 "$over/bin/python" -c 'import hydra; assert hydra.__version__.startswith("1.4"), hydra.__version__'
-"$over/bin/python" -m pytest -q --numprocesses=2 --dist=loadfile tests/configuration tests/sweeps tests/test_application.py \
+"$over/bin/python" -m pytest -q --numprocesses=2 --dist=loadfile tests/config tests/sweeps \
     plugins/rrtf-sweeper-optuna/tests

@@ -1,4 +1,4 @@
-"""What must be said before any test imports a library that reads it once; and a real browser."""
+"""What must be said before any test imports a library that reads it once; what starts first; and a real browser."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ os.environ.setdefault("HF_DATASETS_CACHE", tempfile.mkdtemp(prefix="datasets-"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What is tested here is what is built in, whatever is installed beside it; tests/plugins says otherwise for its own.
 os.environ["RRTF_PLUGINS"] = "none"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with files that take long: one that comes last would have a core for itself, and the others none to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture

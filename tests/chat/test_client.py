@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import ask_all, client, echo, request
 
 import rrtf_trl.chat.session as session_module
 from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, ChatSession, RequestRefused, ask_concurrently
-from scripted_server import Answer, Body, ScriptedServer, fault, said
+from support.chat_requests import ask_all, client, echo, request
+from support.scripted_server import Answer, Body, ScriptedServer, fault, said
 
 
 @pytest.fixture
@@ -73,6 +73,7 @@ def with_faults(delay: float = 0.0) -> Callable[[Body, int], Answer]:
     return script
 
 
+@pytest.mark.slow
 def test_five_thousand_requests_with_faults_are_each_answered_once_in_flat_memory(tmp_path: Path) -> None:
     with ScriptedServer(with_faults()) as server:
         server.keep_bodies = False

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import ask_all, client
 
 import rrtf_trl.chat.session as session_module
 from rrtf_trl.chat import Budget, BudgetExhausted, ChatClient, ChatError
 from rrtf_trl.errors import UserError
-from scripted_server import Answer, Body, ScriptedServer, said
+from support.chat_requests import ask_all, client
+from support.scripted_server import Answer, Body, ScriptedServer, said
 
 KEY = "sk-secret-0123456789abcdef"
 

@@ -20,6 +20,8 @@ from rrtf_trl.feedback import Teacher
 from rrtf_trl.records import Candidate, CaseTests, Problem
 from rrtf_trl.samplers import OpenAISampler
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("fastapi", reason="transformers' server is not installed: pip install 'transformers[serving]'")
 
 PROBLEMS = [Problem(f"t/{i}", f"Write f{i}.", CaseTests([{"args": [1], "expected": 2}]), "f") for i in range(8)]

@@ -23,7 +23,7 @@ from rrtf_trl.pipeline.quantization_table import QuantizationTable
 from rrtf_trl.records import AssertTests, Problem
 from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
-from warm_python import python
+from support.warm_python import python
 
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
 SMALL = ["benchmark.limit=5", "max_new_tokens=48", "new_tokens=8", "repeats=1", "rounds=1"]
@@ -36,6 +36,7 @@ def quantize(folder: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_form_and_a_reason_for_each_that_is_skipped(tmp_path: Path) -> None:
     pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install 'rrtf-trl[ctranslate2]'")
     status, output = quantize(tmp_path, "forms=[fp32,bnb_4bit,ct2_int8,awq_4bit]")
@@ -159,6 +160,7 @@ def test_a_token_that_starts_every_text_is_no_agreement(tmp_path: Path) -> None:
     assert found._agreement("ct2_int8", "fp32") == {"same_answers": 0.0, "same_tokens": 0.0}
 
 
+@pytest.mark.slow
 def test_a_form_that_cannot_be_run_says_why(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="could not be run: "):
         measure_speed(Spec("fp32", str(tmp_path), model_path("embedded"), PROMPT, repeats=1))

@@ -1,9 +1,9 @@
 from collections.abc import Iterator
 
 import pytest
-from scripted_judge import fair_judge
 
-from scripted_server import ScriptedServer
+from support.scripted_judge import fair_judge
+from support.scripted_server import ScriptedServer
 
 
 @pytest.fixture

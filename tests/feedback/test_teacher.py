@@ -7,13 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_judge import BEST, FAIR, GOOD, POOR, PROBLEM, candidates, fair_judge, judge, shown, teacher, worth
 
 from rrtf_trl.chat import ChatClient
 from rrtf_trl.errors import UserError
 from rrtf_trl.feedback import Feedback, Teacher, as_reward_func
 from rrtf_trl.records import Candidate, Judged
-from scripted_server import Answer, ScriptedServer, said
+from support.scripted_judge import (
+    BEST,
+    FAIR,
+    GOOD,
+    POOR,
+    PROBLEM,
+    candidates,
+    fair_judge,
+    judge,
+    shown,
+    teacher,
+    worth,
+)
+from support.scripted_server import Answer, ScriptedServer, said
 
 # -- The three modes -------------------------------------------------------------------------------------
 

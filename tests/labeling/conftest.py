@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelling import Page
+
+from support.labelling import Page
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelling import TEXTS, make_item, make_label
 
 from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.labeling.items import Item
 from rrtf_trl.labeling.label_file import LabelFile, is_labels_file, read_labels
 from rrtf_trl.records import RecordError
+from support.labelling import TEXTS, make_item, make_label
 
 ITEM = make_item()
 IDS = [answer.answer_id for answer in ITEM.answers]
@@ -240,8 +240,8 @@ def test_the_file_is_not_readable_half_way_after_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "l.jsonl"
     code = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from labelling import make_item
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from support.labelling import make_item
 from rrtf_trl.labeling.label_file import LabelFile
 item = make_item()
 ids = [answer.answer_id for answer in item.answers]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from warm_python import python
+from support.warm_python import python
 
 # The plugins that are installed in this environment have tests of their own.
 OTHERS = ",".join(f"-{point.name}" for point in metadata.entry_points(group="rrtf_trl"))

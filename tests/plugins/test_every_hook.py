@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from rrtf_trl.plugins import contract, hookspecs
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +19,8 @@ Rrtf = Callable[..., tuple[int, str, str]]
 PLUGIN = """
 import json
 from pathlib import Path
+
+import pytest
 from rrtf_trl.plugins.hookspecs import Command
 
 @hookimpl
@@ -186,6 +190,7 @@ SMALL = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_hook_in_one_run(install: Install, rrtf: Rrtf, tmp_path: Path) -> None:
     install("every", PLUGIN, FILES)
     status, output, told = rrtf(
@@ -221,6 +226,7 @@ def test_every_hook_in_one_run(install: Install, rrtf: Rrtf, tmp_path: Path) -> 
     assert run.name in output
 
 
+@pytest.mark.slow
 def test_a_plugin_whose_parts_are_broken_does_not_end_a_run(install: Install, rrtf: Rrtf, tmp_path: Path) -> None:
     install("gone", GONE)
     status, output, told = rrtf("run", *SMALL)
@@ -239,6 +245,7 @@ def _judged_in(output: str) -> int:
     return sum(map(int, found))
 
 
+@pytest.mark.slow
 def test_a_reader_reads_rows_and_refuses_its_own(install: Install, rrtf: Rrtf, tmp_path: Path) -> None:
     install("every", PLUGIN, FILES)
     for name, quiz in (("good", "q/1"), ("heldout", "q/2"), ("bad", "bad"), ("crash", "crash")):

@@ -56,6 +56,7 @@ def shell(command: str, folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_tutorial_does_what_it_says(environment: dict[str, str], tmp_path: Path) -> None:
     done = []
     for written, language, text in re.findall(
@@ -79,6 +80,7 @@ def test_the_tutorial_does_what_it_says(environment: dict[str, str], tmp_path: P
     assert re.search(r"feedback mine: \d+ verdicts", outputs[commands[-1]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [("feedback", "in_parts"), ("sampler", "lines")])
 def test_a_new_package_passes_its_own_tests(
     kind: str, name: str, environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

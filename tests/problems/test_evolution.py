@@ -21,7 +21,7 @@ from rrtf_trl.feedback import UnitTests
 from rrtf_trl.problems import Decontaminator, ProblemFile
 from rrtf_trl.problems.evolution import Evolution, Summary, evolve
 from rrtf_trl.records import Candidate, CaseTests
-from scripted_server import Answer, Body, ScriptedServer, said
+from support.scripted_server import Answer, Body, ScriptedServer, said
 
 TOPICS = ["sheep on a farm", "stars above a desert", "coins in a purse", "stamps from abroad", "trains at a station"]
 

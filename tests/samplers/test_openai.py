@@ -9,7 +9,7 @@ import pytest
 from rrtf_trl.chat import ChatClient, ChatError
 from rrtf_trl.records import CaseTests, Problem
 from rrtf_trl.samplers import OpenAISampler, Sampler
-from scripted_server import Answer, Body, ScriptedServer, said
+from support.scripted_server import Answer, Body, ScriptedServer, said
 
 TESTS = CaseTests([{"args": [1], "expected": 2}])
 PROBLEMS = [Problem(f"t/{i}", f"def f{i}(x):\n", TESTS, f"f{i}") for i in range(5)]

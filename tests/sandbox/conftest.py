@@ -18,7 +18,7 @@ from rrtf_trl.sandbox import Job, Outcome, Sandbox
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name == "test_sandbox_controls.py")  # it waits until the attacks are done
+    items.sort(key=lambda item: item.path.name == "test_controls.py")  # it waits until the attacks are done
 
 
 JudgeAtOnce = Callable[[Iterable[tuple[Sandbox, list[Job]]]], list[list[Outcome]]]

@@ -21,7 +21,7 @@ from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
 from rrtf_trl.sweeps import launch
 from rrtf_trl.sweeps.folder import job_name, sweep_jobs
-from warm_python import python
+from support.warm_python import python
 
 LAUNCHERS = {
     "basic": [],
@@ -75,7 +75,9 @@ def write_problems(folder: Path, count: int = 10) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(
+    "launcher", [name if name == "basic" else pytest.param(name, marks=pytest.mark.slow) for name in LAUNCHERS]
+)
 def test_a_sweep_goes_on_without_the_job_that_fails_which_can_be_run_alone(tmp_path: Path, launcher: str) -> None:
     if launcher != "basic":
         pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher", reason=f"no launcher {launcher}")
@@ -139,6 +141,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
             head.wait(timeout=60)
 
 
+@pytest.mark.slow
 def test_jobs_on_a_cluster_that_runs_elsewhere_work_in_the_sweeps_folder(tmp_path: Path, cluster: str) -> None:
     settings = [*write_problems(tmp_path), "problems.train.path=train.jsonl", "ranking=coderl"]
     launcher = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster}"]
@@ -167,6 +170,7 @@ def test_a_sweep_whose_jobs_left_nothing_fails(tmp_path: Path, capsys: pytest.Ca
     assert "rrtf: the sweep's jobs wrote nothing to " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_concurrent_jobs_do_the_common_work_once(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     settings = [*write_problems(tmp_path, 20), "problems.train.path=train.jsonl", "feedback.unit_tests.workers=1"]
@@ -184,6 +188,7 @@ def test_concurrent_jobs_do_the_common_work_once(tmp_path: Path) -> None:
     assert sum(stage["feedback"]["unit_tests"]["judged"] for stage in stages) == store.counts()["verdicts"]
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_worker_is_killed_goes_on_by_the_same_command(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     settings = [*write_problems(tmp_path, 100), "problems.train.path=train.jsonl", "feedback.unit_tests.workers=1"]

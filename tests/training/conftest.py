@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer and tiny random models, made once, and builders of configs and trainers."""
+"""Tiny random models, made once, and builders of configs and trainers."""
 
 from __future__ import annotations
 
@@ -9,70 +9,23 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
 from rrtf_trl import RRTFConfig, RRTFTrainer
+from support import tiny_llama
 
-CHAT_TEMPLATE = (
-    "{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}{{ eos_token }}{% endfor %}"
-    "{% if add_generation_prompt %}[assistant]{% endif %}"
-)
-
-CORPUS = [
-    "def add(x, y):\n    return x + y\n",
-    "def sub(x, y):\n    return x - y\n",
-    "def double(x):\n    total = x + x\n    return total\n",
-    "for i in range(10):\n    if i > 5:\n        print(i)\n",
-] * 20
+base_tokenizer, llama_path = tiny_llama.base_tokenizer, tiny_llama.llama_path
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # the models are too small to share out
-
-
-@pytest.fixture(scope="session")
-def base_tokenizer() -> PreTrainedTokenizerFast:
-    """GPT-2's kind of tokenizer; merges a line break with the indentation that follows it."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=["<pad>", "<eos>"], initial_alphabet=alphabet, show_progress=False
-    )
-    bpe.train_from_iterator(CORPUS, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token="<pad>", eos_token="<eos>")
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
-
-
-@pytest.fixture(scope="session")
-def llama_path(base_tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A saved Llama of two layers with its tokenizer."""
-    path = tmp_path_factory.mktemp("models") / "llama"
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(base_tokenizer),
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        initializer_range=0.2,  # far from uniform, so that responses differ in likelihood
-        eos_token_id=base_tokenizer.eos_token_id,
-    )
-    return _save(LlamaForCausalLM(config), base_tokenizer, path)
 
 
 @pytest.fixture(scope="session")
@@ -90,13 +43,7 @@ def gpt2_path(base_tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.
         bos_token_id=base_tokenizer.eos_token_id,
         eos_token_id=base_tokenizer.eos_token_id,
     )
-    return _save(GPT2LMHeadModel(config), base_tokenizer, path)
-
-
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path) -> str:
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return str(path)
+    return tiny_llama.save(GPT2LMHeadModel(config), base_tokenizer, path)
 
 
 @pytest.fixture

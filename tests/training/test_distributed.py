@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset, concatenate_datasets
-from distributed_run import summary
 from transformers import AutoModelForCausalLM
 
 import rrtf_trl
 from rrtf_trl import RRTFConfig, RRTFTrainer
-from warm_python import python
+from support.distributed_training import summary
+from support.warm_python import python
 
-SCRIPT = Path(__file__).with_name("distributed_run.py")
+pytestmark = pytest.mark.slow
+
+SCRIPT = Path(__file__).parents[1] / "support" / "distributed_training.py"
 CONFIGS = Path(__file__).parents[2] / "conf" / "accelerate"
 WRAPPERS = {
     "ddp": "DistributedDataParallel",

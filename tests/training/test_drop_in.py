@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset, DatasetDict, IterableDatasetDict
-from trainer_checks import PREFERENCES, Build
 from transformers import (
     AutoModelForCausalLM,
     EvalPrediction,
@@ -25,6 +24,7 @@ from trl import DPOConfig, DPOTrainer
 from rrtf_trl import RRTFConfig, RRTFTrainer
 from rrtf_trl.training.dpo_options import DPO_LOSSES, DPOOptions
 from rrtf_trl.training.prepare import fit_row, prepare_dataset
+from support.trainer_checks import PREFERENCES, Build
 
 Configure = Callable[..., RRTFConfig]
 Tok = PreTrainedTokenizerFast

@@ -9,7 +9,6 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
-from trainer_checks import PREFERENCES, Build, weights
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -18,6 +17,7 @@ from transformers import (
 )
 
 from rrtf_trl import RRTFConfig, RRTFTrainer
+from support.trainer_checks import PREFERENCES, Build, weights
 
 Configure = Callable[..., RRTFConfig]
 Tok = PreTrainedTokenizerFast

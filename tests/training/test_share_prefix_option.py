@@ -11,7 +11,6 @@ import torch
 import transformers
 from datasets import Dataset
 from peft import LoraConfig, PromptTuningConfig, TaskType
-from tiny_models import FAMILIES, VOCABULARY, make, naive
 from torch import Tensor
 from transformers import BitsAndBytesConfig
 
@@ -20,6 +19,7 @@ from rrtf_trl.training import RankedCollator
 from rrtf_trl.training.losses import rrtf_loss
 from rrtf_trl.training.packing import PackedCollator
 from rrtf_trl.training.shared_prefix import share_prefixes
+from support.tiny_models import FAMILIES, VOCABULARY, make, naive
 
 Build = Callable[..., RRTFTrainer]
 

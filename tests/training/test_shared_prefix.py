@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny_models import EXAMPLES, FAMILIES, GPT2_SIZES, group, make, naive, prepared
 from torch import Tensor
 from transformers import PreTrainedModel
 from trl.trainer.utils import add_fused_lm_head
@@ -21,6 +20,7 @@ from rrtf_trl.training.prefix_flex import attend_by_blocks
 from rrtf_trl.training.prefix_layout import PrefixLayout
 from rrtf_trl.training.scoring import score_responses
 from rrtf_trl.training.shared_prefix import share_prefixes
+from support.tiny_models import EXAMPLES, FAMILIES, GPT2_SIZES, group, make, naive, prepared
 
 
 class Options:

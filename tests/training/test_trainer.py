@@ -11,7 +11,15 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from trainer_checks import (
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    TrainerCallback,
+)
+
+from rrtf_trl import RRTFConfig, RRTFTrainer
+from rrtf_trl.training import RankedCollator
+from support.trainer_checks import (
     LORA,
     SGD,
     Build,
@@ -22,14 +30,6 @@ from trainer_checks import (
     training_logs,
     weights,
 )
-from transformers import (
-    AutoModelForCausalLM,
-    PreTrainedModel,
-    TrainerCallback,
-)
-
-from rrtf_trl import RRTFConfig, RRTFTrainer
-from rrtf_trl.training import RankedCollator
 
 # -- The loss --------------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from datasets import Dataset
-from trainer_checks import (
+
+from support.trainer_checks import (
     Build,
     assert_same_weights,
     both_paths,

@@ -9,7 +9,13 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, TaskType, get_peft_model
 from torch import Tensor, nn
-from trainer_checks import (
+from transformers import (
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from support.trainer_checks import (
     LORA,
     Build,
     assert_same_weights,
@@ -18,11 +24,6 @@ from trainer_checks import (
     changed,
     training_logs,
     weights,
-)
-from transformers import (
-    BitsAndBytesConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
 )
 
 DORA = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], r=4, use_dora=True)

@@ -25,6 +25,7 @@ from rrtf_trl.records import Problem  # noqa: E402
 from rrtf_trl.testing import ExecutorContract  # noqa: E402
 from rrtf_trl.testing.executor import Echo  # noqa: E402
 from rrtf_trl.testing.fixtures import SMALL  # noqa: E402
+from support.warm_python import python  # noqa: E402
 
 pytest_plugins = ["rrtf_trl.testing"]
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the nodes do not have this file
@@ -149,7 +150,7 @@ def test_a_run_gives_what_it_gives_here_though_a_node_is_killed(
     cluster.wait_for_nodes()
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "rrtf_trl.cli", "run", *SMALL, *small, "runs_dir=there", "executor=ray",
+            python(), "-m", "rrtf_trl.cli", "run", *SMALL, *small, "runs_dir=there", "executor=ray",
             f"executor.address={cluster.address}", "executor.shard=4",
         ],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
+
+from support.warm_python import python
 
 SMALL = [
     "problems.train.limit=24",
@@ -35,7 +36,7 @@ SEARCH = [
 
 def test_a_trial_that_does_worse_than_the_others_is_pruned(tmp_path: Path) -> None:
     found = subprocess.run(
-        [sys.executable, "-m", "rrtf_trl.cli", "run", "--multirun", *SMALL, *SEARCH],
+        [python(), "-m", "rrtf_trl.cli", "run", "--multirun", *SMALL, *SEARCH],
         cwd=tmp_path,
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "RRTF_PLUGINS": "sweeper-optuna"},
         capture_output=True,

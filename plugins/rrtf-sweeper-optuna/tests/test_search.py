@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
+from support.warm_python import python
+
 APP = Path(__file__).parent / "app.py"
 SEARCH = ["--multirun", "hydra/sweeper=rrtf_optuna", "hydra.sweep.dir=sweep", "hydra.sweeper.objectives=[far]"]
 SEARCH += ["hydra.sweeper.directions=[minimize]", "hydra/job_logging=none", "hydra/hydra_logging=none"]
@@ -19,7 +20,7 @@ SEARCH += ["hydra.sweeper.directions=[minimize]", "hydra/job_logging=none", "hyd
 
 def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(APP), *SEARCH, *arguments],
+        [python(), str(APP), *SEARCH, *arguments],
         cwd=folder,
         env={**os.environ, "HYDRA_FULL_ERROR": "1", **environment},
         stdout=subprocess.PIPE,
