@@ -26,6 +26,7 @@ def write_labels(folder: Path) -> None:
     (folder / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+@pytest.mark.slow
 def test_import_agreement_and_export(tmp_path: Path) -> None:
     write_labels(tmp_path)
     assert rrtf(tmp_path, "import", "mine.jsonl", "--into", "l.jsonl") == (0, "import: 6 labels into l.jsonl\n")

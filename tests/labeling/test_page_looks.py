@@ -14,6 +14,8 @@ from selenium.webdriver.common.keys import Keys
 
 from support.labelling_screen import Screen, ranked, submitted
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = [
     '<script>document.title = "owned"</script>',
     '<img src="x" onerror="document.title = \'owned\'">',

@@ -245,6 +245,7 @@ def _judged_in(output: str) -> int:
     return sum(map(int, found))
 
 
+@pytest.mark.slow
 def test_a_reader_reads_rows_and_refuses_its_own(install: Install, rrtf: Rrtf, tmp_path: Path) -> None:
     install("every", PLUGIN, FILES)
     for name, quiz in (("good", "q/1"), ("heldout", "q/2"), ("bad", "bad"), ("crash", "crash")):

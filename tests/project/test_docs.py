@@ -58,6 +58,7 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_command_is_one(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

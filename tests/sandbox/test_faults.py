@@ -101,6 +101,7 @@ def _command(pid: int) -> bytes:
     return b""
 
 
+@pytest.mark.slow
 def test_tests_that_leave_something_behind_do_not_change_the_next_verdict() -> None:
     polluted = [
         "import math\nmath.sqrt = lambda x: 7\n",
