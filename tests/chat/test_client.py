@@ -87,6 +87,7 @@ def test_five_thousand_requests_with_faults_are_each_answered_once_in_flat_memor
     assert last["memory"][-1] - last["memory"][0] < 8  # MiB, from a thousand on
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_nothing_that_was_kept_is_asked_again(tmp_path: Path) -> None:
     cache = tmp_path / "r.sqlite"
     with ScriptedServer(with_faults(delay=0.02)) as server:

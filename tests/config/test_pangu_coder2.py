@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from transformers import AutoTokenizer, GPTBigCodeConfig, GPTBigCodeForCausalLM
 from rrtf_trl.assets import model_path
 from rrtf_trl.problems.exercises import exercises
 from rrtf_trl.records import to_json
+from support.warm_python import python
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "saved"),
     [
@@ -46,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_recipe_runs(folder: Path, tmp_path: Path, variant: list[str], saved: str) -> None:
     done = subprocess.run(
         [
-            sys.executable, "-m", "rrtf_trl.cli", "run", "experiment=pangu_coder2",
+            python(), "-m", "rrtf_trl.cli", "run", "experiment=pangu_coder2",
             f"model.path={folder / 'starcoder'}",
             f"problems.train.path={folder / 'train.jsonl'}", f"problems.heldout.path={folder / 'heldout.jsonl'}",
             f"sampler.teacher.model={model_path('embedded')}", "decontamination=none", *variant,
