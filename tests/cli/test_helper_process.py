@@ -78,7 +78,7 @@ def test_processes_that_would_train_each_for_itself_are_refused(
     monkeypatch.setattr(distributed, "processes", lambda: 2)
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("config")
-    with pytest.raises(UserError, match="2 processes were started and do not train together"):
+    with pytest.raises(UserError, match="2 processes were started, but they do not train together"):
         train_callable(config, {}, "policy", RunFolder(tmp_path), Console())
 
 

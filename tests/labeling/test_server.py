@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rrtf_trl.cli.label_server import serve as serve_labels
+from rrtf_trl.cli.label import main as label
 from rrtf_trl.errors import UserError
 from rrtf_trl.labeling.guard import Access, is_loopback
 from support.labelling import Page, make_rows
@@ -218,20 +218,20 @@ def test_another_address_needs_consent_and_gets_a_token(serve: Callable[..., Pag
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"host": "0.0.0.0"}, "can be reached from other machines: add --allow-remote"),
-        ({"host": "::"}, "add --allow-remote"),
-        ({"public_url": "https://label.example.org"}, "add --allow-remote"),
-        ({"public_url": "label.example.org", "allow_remote": True}, "--public-url must be like"),
-        ({"per_item": 0}, "--per-item must be 1 or more"),
-        ({"answers": 10}, "--answers must be from 2 to 9"),
-        ({"port": 1 << 20}, "--port must be from 0 to 65535"),
+        (["--host", "0.0.0.0"], "can be reached from other machines: add --allow-remote"),
+        (["--host", "::"], "add --allow-remote"),
+        (["--public-url", "https://label.example.org"], "add --allow-remote"),
+        (["--public-url", "label.example.org", "--allow-remote"], "--public-url must be like"),
+        (["--per-item", "0"], "--per-item must be 1 or more"),
+        (["--answers", "10"], "--answers must be from 2 to 9"),
+        (["--port", "1048576"], "--port must be from 0 to 65535"),
     ],
 )
-def test_wrong_arguments_are_refused(tmp_path: Any, arguments: dict[str, Any], message: str) -> None:
+def test_wrong_arguments_are_refused(tmp_path: Any, arguments: list[str], message: str) -> None:
     source = tmp_path / "a.jsonl"
     source.write_text(json.dumps(make_rows(1)[0]) + "\n")
     with pytest.raises(UserError, match=message):
-        serve_labels(source, **arguments)
+        label([str(source), *arguments])
     assert not (tmp_path / "a.labels.jsonl").exists()
 
 
@@ -239,10 +239,10 @@ def test_a_short_token_and_a_taken_port_are_refused(tmp_path: Any, monkeypatch: 
     source = tmp_path / "a.jsonl"
     source.write_text(json.dumps(make_rows(1)[0]) + "\n")
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="cannot listen on"):
-        serve_labels(source, port=taken.getsockname()[1])
+        label([str(source), "--port", str(taken.getsockname()[1])])
     monkeypatch.setenv("RRTF_LABEL_TOKEN", "short")
     with pytest.raises(UserError, match="at least 16 characters"):
-        serve_labels(source)
+        label([str(source)])
 
 
 def test_access_by_name_and_proxy() -> None:

@@ -329,7 +329,7 @@ def test_training_problems_that_are_held_out_are_left_out_before_anything_is_dra
     kinds_found = [row["kind"] for row in run.folder.read_jsonl("contaminated.jsonl")]
     assert kinds_found == ["ngram", "signature", "ast", "tests"]
     output = run.console.file.getvalue()  # type: ignore[attr-defined]
-    assert "decontaminate: 1 problems left out of training, for they are in heldout; see" in output
+    assert "decontaminate: 1 problems left out of training: they are in heldout; see" in output
     assert "problems: 3 to train on, 1 held out" in output
     assert run.folder.stage("problems")["contaminated"] == 1
     with pytest.raises(InputError, match="every problem is in what is measured"):

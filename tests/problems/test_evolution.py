@@ -332,7 +332,7 @@ def test_the_command_tells_what_it_needs_and_what_it_has(capsys: pytest.CaptureF
     assert "min_strength: 0.5" in output
     assert "concurrency: 16" in output
     for arguments, message in (
-        ([], "tasks, out, client.model must be given"),
+        ([], "tasks, out, client.model must be set"),
         (["--out", "x"], "takes KEY=VALUE, not --out x"),
         (["generatons=2"], "did you mean 'generations'"),
     ):
