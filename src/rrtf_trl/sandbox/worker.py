@@ -143,6 +143,8 @@ class _Worker:
                 self.stop()
                 self._retire = True
                 break
+            if self._runner.alarm.interrupted_import:
+                self._retire = True
             killed += 1
             if not result.retry or killed > _KILLED_FROM_OUTSIDE:
                 return result

@@ -53,6 +53,16 @@ RIGHT: dict[str, tuple[str, list[str]]] = {
     "instances": (STACK, ["assert isinstance(Stack(), Stack)", "assert not isinstance(3, Stack)"]),
     "with": (STACK, ["with Stack(1) as s: assert len(s) == 1", "assert len(s) == 0"]),
     "exceptions of methods": (STACK, ["try:\n    Stack().pop()\nexcept IndexError as e:\n    assert str(e) == 'empty'\nelse:\n    assert False"]),
+    "keywords of any name": (
+        "def f(operation, target, function, self=0): return [operation, target, function, self]\n"
+        "def call(f): return f(self=1, function=2)\n"
+        "class C:\n    def put(me, self, target): me.got = [self, target]\n",
+        [
+            "assert f(operation=1, target=2, function=3, self=4) == [1, 2, 3, 4]",
+            "assert call(lambda self, function: self - function) == -1",
+            "c = C()", "c.put(self=5, target=6)", "assert c.got == [5, 6]",
+        ],
+    ),
     "hasattr and getattr": (STACK, ["s = Stack()", "assert hasattr(s, 'push')", "assert not hasattr(s, 'nothing')", "assert getattr(s, 'x', 3) == 3"]),
     "objects as arguments": (
         "class Node:\n    def __init__(self, v): self.v, self.next = v, None\n"

@@ -43,7 +43,7 @@ def _public(module: Any) -> list[str]:
     return list(names) if names is not None else [name for name in vars(module) if not name.startswith("_")]
 
 
-def _call(function: Any, *args: Any, **kwargs: Any) -> Any:
+def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
@@ -227,7 +227,7 @@ class _Callback:
         self._objects, self._number = objects, number
         self.__name__ = "<lambda>"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self._objects.ask("k", self._number, args, kwargs)
 
 

@@ -31,6 +31,10 @@ class Alarm:
         server_pid: Process id of the fork server, whose descendants are the program; 0 where it is not known.
         memory_mb: Memory that they may hold together, MiB.
         on_tick: Also called at each check.
+
+    Attributes:
+        interrupted_import: Whether a fault was raised in the middle of an import: the module may stay half loaded, so
+            this process must not judge further programs.
     """
 
     def __init__(self, server_pid: int, memory_mb: int, on_tick: Callable[[], None]) -> None:
@@ -41,6 +45,7 @@ class Alarm:
         self._deadline = 0.0
         self._on_fault: Callable[[Fault], BaseException] | None = None
         self._own_mb = _anonymous_mb(server_pid)
+        self.interrupted_import = False
         _alarm = self
         signal.signal(signal.SIGALRM, _on_signal)
 
@@ -60,18 +65,29 @@ class Alarm:
         self._on_fault = None
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def check(self) -> None:
-        """Raise if a limit is exceeded."""
+    def check(self, frame: FrameType | None = None) -> None:
+        """Raise if a limit is exceeded.
+
+        Args:
+            frame: Where the exception will be raised.
+        """
         if self._on_fault is None:
             return
         self._on_tick()
+        try:
+            self._check_limits(self._on_fault)
+        except BaseException:
+            self.interrupted_import |= _is_importing(frame)
+            raise
+
+    def _check_limits(self, on_fault: Callable[[Fault], BaseException]) -> None:
         if monotonic() > self._deadline:
-            raise self._on_fault(Fault("timeout", "no answer in time"))
+            raise on_fault(Fault("timeout", "no answer in time"))
         held, tasks = self._usage()
         if held > self._memory_mb:
-            raise self._on_fault(Fault("memory", f"its processes hold {held:.0f} MiB together"))
+            raise on_fault(Fault("memory", f"its processes hold {held:.0f} MiB together"))
         if tasks > _MAX_TASKS:
-            raise self._on_fault(Fault("memory", f"it has {tasks} processes and threads"))
+            raise on_fault(Fault("memory", f"it has {tasks} processes and threads"))
 
     def _usage(self) -> tuple[float, int]:
         """Return the MiB that the program's processes hold beyond the fork server's, and their number of threads."""
@@ -87,7 +103,16 @@ class Alarm:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if _alarm is not None:
-        _alarm.check()
+        _alarm.check(frame)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Return whether a frame, or one that called it, is the interpreter's import system."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _children(pid: int) -> list[int]:

@@ -24,7 +24,7 @@ returns one too; made by the test from a class that the reference has too."""
 class Asker(Protocol):
     """What sends requests to the program."""
 
-    def ask(self, operation: str, target: Any, *args: Any, **kwargs: Any) -> Any:
+    def ask(self, operation: str, target: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Have the program perform an operation, and return the answer."""
 
     def unsupported(self, text: str) -> BaseException:
@@ -52,7 +52,7 @@ class Proxy:
         set_here(self, "_type_name", type_name)
         set_here(self, "_origin", origin)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the object, in the program."""
         return self._asker.ask("call", self, *args, **kwargs)
 

@@ -114,7 +114,7 @@ class JudgeSession:
 
     # -- Operations ------------------------------------------------------------------------------------
 
-    def ask(self, operation: str, target: Any, *args: Any, **kwargs: Any) -> Any:
+    def ask(self, operation: str, target: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Have the program perform an operation and return the answer, by value or as a proxy.
 
         Raises:
