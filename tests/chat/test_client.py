@@ -109,6 +109,7 @@ def test_killed_in_the_middle_nothing_that_was_kept_is_asked_again(tmp_path: Pat
     assert sum(count - 1 for count in server.answered.values()) <= 64
 
 
+@pytest.mark.slow
 def test_the_same_request_at_the_same_time_is_asked_once(tmp_path: Path) -> None:
     with ScriptedServer(lambda body, before: Answer("x", delay=0.05)) as server:
 
@@ -123,6 +124,7 @@ def test_the_same_request_at_the_same_time_is_asked_once(tmp_path: Path) -> None
     assert asker.reused == 19 + 3
 
 
+@pytest.mark.slow
 def test_no_more_requests_are_under_way_than_allowed_and_results_stream() -> None:
     taken: list[int] = []
 
@@ -163,6 +165,7 @@ def test_bytes_that_dribble_in_do_not_hold_a_request_for_ever() -> None:
     assert server.asked.total() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_holds_back_all_requests(form: str) -> None:
     def script(body: Body, before: int) -> Answer:
@@ -178,6 +181,7 @@ def test_retry_after_holds_back_all_requests(form: str) -> None:
     assert all(moment - first > 0.9 for moment in others[1:])
 
 
+@pytest.mark.slow
 def test_a_busy_server_that_answers_others_is_not_given_up() -> None:
     """Rate limits are no faults: with one retry allowed, ten refusals in a row are still waited out."""
 
@@ -191,6 +195,7 @@ def test_a_busy_server_that_answers_others_is_not_given_up() -> None:
     assert len(found) == 401
 
 
+@pytest.mark.slow
 def test_a_busy_server_that_names_no_time_is_not_asked_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "_FIRST_WAIT", 0.2)
     asked: list[float] = []
@@ -260,6 +265,7 @@ def test_what_no_retry_cures_is_told_at_once(answer: Answer, message: str) -> No
         assert server.asked.total() == 1
 
 
+@pytest.mark.slow
 def test_where_nobody_listens_it_says_so_soon() -> None:
     start = time.monotonic()
     with pytest.raises(ChatError, match="is the server running"):

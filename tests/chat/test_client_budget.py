@@ -26,6 +26,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- Budget ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_budget_is_never_exceeded_and_a_larger_one_goes_on(tmp_path: Path) -> None:
     # Each reply costs 10 + 1 tokens; the most that one could cost is far more: its bytes and max_tokens.
     texts = [str(i) for i in range(40)]

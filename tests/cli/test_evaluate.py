@@ -72,6 +72,7 @@ def test_the_papers_decoding_is_one_choice_and_a_kill_loses_nothing(tmp_path: Pa
     assert results(killed) == (samples, found)
 
 
+@pytest.mark.slow
 def test_a_model_and_a_file_are_given_by_their_paths(tmp_path: Path) -> None:
     problem = {
         "task_id": "x/1",
@@ -90,6 +91,7 @@ def test_a_model_and_a_file_are_given_by_their_paths(tmp_path: Path) -> None:
     assert "| pass@1, greedy |" in (folder / "results.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

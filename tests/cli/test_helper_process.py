@@ -82,6 +82,7 @@ def test_processes_that_would_train_each_for_itself_are_refused(
         train_callable(config, {}, "policy", RunFolder(tmp_path), Console())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -50,6 +50,7 @@ def test_import_agreement_and_export(tmp_path: Path) -> None:
     assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 6  # b and c tie
 
 
+@pytest.mark.slow
 def test_what_is_not_labelled_yet_can_go_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in make_rows(3)))
     status, said = rrtf(tmp_path, "export", "a.jsonl", "--to", "label-studio-ranker", "--out", "tasks.json")
@@ -59,6 +60,7 @@ def test_what_is_not_labelled_yet_can_go_elsewhere(tmp_path: Path) -> None:
     assert (status, said) == (1, "rrtf: there are no labels to export\n")
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n{"hello": 1}\n')
     status, said = rrtf(tmp_path, "import", "bad.jsonl", "--into", "l.jsonl")
@@ -67,6 +69,7 @@ def test_a_file_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["bad.jsonl"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [(["a.jsonl"], "uvicorn"), (["a.jsonl"], "starlette"), (["agreement", "l.jsonl"], "krippendorff")],

@@ -191,6 +191,7 @@ def test_a_quantized_run_trains_an_adapter_and_measures_it(undisturbed: Path) ->
     assert before != after
 
 
+@pytest.mark.slow
 def test_quantized_weights_without_an_adapter_are_refused(tmp_path: Path) -> None:
     status, output = rrtf(tmp_path, "run", *SMALL, "quantization=bnb_8bit")
     assert status == 1
@@ -215,6 +216,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so(tmp_path: Path) -> None:
     assert status == 0, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -238,6 +240,7 @@ def test_wrong_settings_are_refused_in_one_message(tmp_path: Path, overrides: li
     assert "sample" not in output.replace("sampler", "")
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     status, output = rrtf(tmp_path, "rank", *SMALL, "runs_dir=file/runs")
@@ -247,6 +250,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_a_malformed_row_is_refused_by_file_line_and_field(tmp_path: Path) -> None:
     row = {"task_id": "a", "prompt": "def f(x):\n", "entry_point": "f"}
     good = {**row, "tests": {"kind": "cases", "cases": [{"args": [1], "expected": 1}]}}
@@ -290,6 +294,7 @@ def test_doctor_tells_what_this_machine_can_do(tmp_path: Path) -> None:
         assert word in output
 
 
+@pytest.mark.slow
 def test_check_writes_each_row_back_in_order(tmp_path: Path) -> None:
     problem = {
         "task_id": "HumanEval/x",
@@ -313,6 +318,7 @@ def test_check_writes_each_row_back_in_order(tmp_path: Path) -> None:
     assert "pass@10: " in output
 
 
+@pytest.mark.slow
 def test_check_refuses_rows_that_it_cannot_judge(tmp_path: Path) -> None:
     problem = {
         "task_id": "a",

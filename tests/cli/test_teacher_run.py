@@ -138,6 +138,7 @@ def test_killed_while_the_judge_is_asked_nothing_that_was_kept_is_asked_again(
     assert all(row["score"] is not None for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -162,6 +163,7 @@ def test_wrong_settings_are_refused_and_a_key_is_not_repeated(
     assert KEY.encode() not in everything_written(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_teacher_judges_beside_the_tests_and_not_in_their_place(server: ScriptedServer, tmp_path: Path) -> None:
     status, output = rrtf(tmp_path, server, "rank", "feedback=[teacher]", "feedback.teacher.client.model=big")
     assert status == 1

@@ -79,6 +79,7 @@ def changed(folder: Path, llama_path: str) -> bool:
     return any(not torch.equal(weight, base[name]) for name, weight in trained.items())
 
 
+@pytest.mark.slow
 def test_yaml_and_flags_train_and_save(
     job: Path, tmp_path: Path, llama_path: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +121,7 @@ def test_help_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(flag in text for flag in ("--dataset_name", "--rank_weight", "--truncation_mode", "--use_peft"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["folder", "mixture", "stream"])
 def test_where_rows_come_from(form: str, job: Path, rows: Path, tmp_path: Path, llama_path: str) -> None:
     settings = yaml.safe_load(job.read_text())
@@ -138,6 +140,7 @@ def test_where_rows_come_from(form: str, job: Path, rows: Path, tmp_path: Path, 
     assert changed(tmp_path / "out", llama_path)
 
 
+@pytest.mark.slow
 def test_an_adapter_by_flags(job: Path, tmp_path: Path) -> None:
     flags = ["--use_peft", "--lora_r", "2", "--lora_target_modules", "q_proj", "v_proj", "--max_steps", "1"]
     assert main(["--config", str(job), *flags]) == 0

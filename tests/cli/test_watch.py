@@ -67,6 +67,7 @@ def at_work(folder: Path, steps: int) -> subprocess.Popen[bytes]:
     raise AssertionError("it did not start")
 
 
+@pytest.mark.slow
 def test_a_run_at_work(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.note("problems", seconds=1.5)
@@ -90,6 +91,7 @@ def test_a_run_at_work(tmp_path: Path) -> None:
     assert "GiB free" in text
 
 
+@pytest.mark.slow
 def test_an_answer_cannot_steer_the_terminal(tmp_path: Path) -> None:
     with published(RunFolder(tmp_path)) as told:
         told.sample(candidate(HOSTILE))
@@ -124,6 +126,7 @@ def test_how_it_ended(
     assert main(["watch", str(tmp_path), "--once"]) == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_told_as_killed(tmp_path: Path) -> None:
     process = at_work(tmp_path / "runs" / "one", 100_000)
     watching = subprocess.Popen(
@@ -138,6 +141,7 @@ def test_a_run_that_is_killed_is_told_as_killed(tmp_path: Path) -> None:
     assert "run the same command to continue" in " ".join(output.split())
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_it_live_and_ends_with_the_run(tmp_path: Path) -> None:
     process = at_work(tmp_path, 60)
     own, other = pty.openpty()
@@ -184,6 +188,7 @@ def test_a_machine_that_is_silent_for_long_is_not_waited_for(
     assert "no update from elsewhere for 1 h" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_what_the_machine_does_not_tell_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an error of CUDA every further call of it raises, that for the memory in use too."""
     own = psutil.Process.memory_info

@@ -158,6 +158,7 @@ def test_diff_tells_what_differs_and_nothing_else(tmp_path: Path, capsys: pytest
         main(["diff", str(tmp_path), str(tmp_path / "a")])
 
 
+@pytest.mark.slow
 def test_what_any_hydra_application_does(tmp_path: Path) -> None:
     found = rrtf(tmp_path, "run", "--cfg", "job", "seed=5")
     assert yaml.safe_load(found.stdout)["seed"] == 5
@@ -166,6 +167,7 @@ def test_what_any_hydra_application_does(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_tab_completion_in_a_real_shell(tmp_path: Path) -> None:
     """As bash does it: the line and the word so far are set, and the function that Hydra installs is called."""
     (tmp_path / "rrtf").write_text(f'#!/bin/sh\nexec {python()} -m rrtf_trl.cli "$@"\n')
@@ -192,6 +194,7 @@ ask "rrtf evaluate benchmark=mbpp_p" 2
     assert benchmark == "benchmark=mbpp_plus"
 
 
+@pytest.mark.slow
 def test_a_folder_of_ones_own_beside_ours(tmp_path: Path) -> None:
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\nname: mine\nseed: nine\n")

@@ -61,6 +61,7 @@ def test_what_is_right_passes(overrides: list[str]) -> None:
     check_types(composed(*overrides), NOT_TRAINING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ranking", "passed"), [("ordinal", 3.0), ("rltf", 1.0), ("pass_ratio", 1.0)])
 @pytest.mark.parametrize("limit", ["sft_min_score", "rank_min_score"])
 def test_answers_that_pass_are_preferred_whatever_the_scores(ranking: str, passed: float, limit: str) -> None:
@@ -68,6 +69,7 @@ def test_answers_that_pass_are_preferred_whatever_the_scores(ranking: str, passe
     assert composed(f"ranking={ranking}", f"trainer.{limit}=null").trainer[limit] is None
 
 
+@pytest.mark.slow
 def test_scores_between_0_and_1_want_a_limit_of_their_own() -> None:
     weighted = ["ranking.combine=weighted", "ranking.weights={unit_tests: 1}"]
     told = r"trainer\.sft_min_score=3 and trainer\.rank_min_score=3: with .*weighted scores are between 0 and 1"
@@ -136,6 +138,7 @@ def reached(thing: Any, seen: set[int], path: str) -> Iterator[tuple[str, Any]]:
         yield from reached(part, seen, path + name)
 
 
+@pytest.mark.slow
 def test_nothing_of_hydra_gets_into_what_is_built(tmp_path: Path) -> None:
     pytest.importorskip("peft")
     pytest.importorskip("bitsandbytes")
@@ -190,6 +193,7 @@ def test_what_is_not_chosen_is_left_aside_and_told_where_a_user_sets_it(tmp_path
         )
 
 
+@pytest.mark.slow
 def test_options_of_unit_tests_apply_to_evaluation_when_they_do_not_judge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ def test_mcnemar_of_known_counts(gained: int, lost: int, p: float) -> None:
     assert mcnemar(gained, lost) == pytest.approx(p)
 
 
+@pytest.mark.slow
 def test_mcnemar_is_scipys_binomial_test() -> None:
     stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
     for gained, lost in [(3, 9), (40, 61), (0, 12), (500, 430)]:

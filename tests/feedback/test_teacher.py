@@ -274,6 +274,7 @@ def groups(count: int) -> list[list[Candidate]]:
     ]
 
 
+@pytest.mark.slow
 def test_a_judge_that_favours_the_first_is_found_out(server: ScriptedServer) -> None:
     fair = summary(teacher(server, "pair"), groups(20))["position"]
     assert fair["orders_agree"]["share"] == 1.0
@@ -288,6 +289,7 @@ def test_a_judge_that_favours_the_first_is_found_out(server: ScriptedServer) -> 
     assert (ranked["first_wins"]["share"], ranked["first_wins"]["expected"]) == (1.0, 0.5)
 
 
+@pytest.mark.slow
 def test_a_judge_that_favours_length_or_its_own_is_found_out(server: ScriptedServer) -> None:
     server.script = lambda body, before: json.dumps({"score": min(10, 1 + shown(body)[""].count("long"))})
     assert summary(teacher(server), groups(20))["length"]["same_tests"]["share"] == 1.0

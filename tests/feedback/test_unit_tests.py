@@ -21,6 +21,7 @@ def judge(*bodies: str, problem: Problem = PROBLEM) -> dict[str, Judgement]:
     return {judgement.candidate_id: judgement for judgement in tests.judge((problem, c) for c in candidates)}
 
 
+@pytest.mark.slow
 def test_the_papers_four_states_and_the_share_of_tests_passed() -> None:
     found = judge(
         "    return 2 * x\n",
@@ -62,6 +63,7 @@ def test_the_identity_names_what_decides_a_verdict_and_not_how_many_work_at_it()
     assert elsewhere[0] == UnitTests(timeout=9, backend=Sandbox(workers=2, timeout=1)).identity()
 
 
+@pytest.mark.slow
 def test_verdicts_of_unsafe_runs_are_not_taken_for_those_of_isolated_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     isolated = UnitTests().identity()
     if describe_isolation()["tier"] != "none":
@@ -103,6 +105,7 @@ def test_the_detail_says_which_test_failed_and_how() -> None:
     assert found["3"].detail["exception"] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("RRTF_DATA_DIR"), reason="RRTF_DATA_DIR does not name the folder of data")
 @pytest.mark.parametrize("name", ["HumanEval.jsonl.gz", "mbpp-001-600.jsonl.gz"])
 def test_references_pass_and_a_function_that_does_nothing_does_not(name: str) -> None:

@@ -136,6 +136,7 @@ def test_what_cannot_be_used_is_refused_at_once(tmp_path: Path) -> None:
         HumanLabels(write_labels(tmp_path / "l.jsonl"), aggregation="mean")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_run_with_people_has_their_judgements(tmp_path: Path) -> None:
     """`rrtf feedback`, labels, then a run with them: the second draws and tests nothing anew."""
     small = ["problems.train.limit=6", "problems.heldout.limit=2", "sampler.transformers.n=4"]

@@ -23,6 +23,7 @@ def first_item(page: Page, name: str = "alice") -> str:
     return str(page.rows()[-1]["item_id"])
 
 
+@pytest.mark.slow
 def test_a_label_from_opening_to_the_file(serve: Callable[..., Page]) -> None:
     page = serve(make_rows(2))
     item = first_item(page)
@@ -40,6 +41,7 @@ def test_a_label_from_opening_to_the_file(serve: Callable[..., Page]) -> None:
     assert "rrtf run 'feedback=[unit_tests,human]' feedback.human.labels=" in said
 
 
+@pytest.mark.slow
 def test_nothing_says_who_wrote_an_answer(serve: Callable[..., Page]) -> None:
     rows = make_rows(1)
     rows[0] |= {"sources": ["teacher", "student", "reference"], "models": ["model-a", "model-b", "model-c"]}
@@ -53,6 +55,7 @@ def test_nothing_says_who_wrote_an_answer(serve: Callable[..., Page]) -> None:
         assert answer["answer_id"] not in html + diff
 
 
+@pytest.mark.slow
 def test_hostile_answers_prompts_and_tasks_are_text(serve: Callable[..., Page]) -> None:
     rows = [
         {"prompt": HOSTILE, "responses": [HOSTILE, f"def f():\n    {HOSTILE}", f"```python\n{HOSTILE}\n```"]},
@@ -71,6 +74,7 @@ def test_hostile_answers_prompts_and_tasks_are_text(serve: Callable[..., Page]) 
         page.act("eve", f"submits-{_}", "submit", item)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["<b>", "", "a" * 41, "-x", "../../etc", "a/b", "a\nb", "\u202ea", "a\x00", "a?b", "a#b", "%2e%2e"]
 )
@@ -137,6 +141,7 @@ def test_requests_from_other_sites_change_nothing(serve: Callable[..., Page], or
     assert page.labels.stat().st_size == size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "known"),
     [
@@ -157,6 +162,7 @@ def test_a_name_that_was_made_to_point_here_is_refused(serve: Callable[..., Page
     assert status == (200 if known else 421)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "sent"),
     [
@@ -179,6 +185,7 @@ def test_what_is_no_action_is_refused(serve: Callable[..., Page], body: bytes, s
     assert page.request("GET", "/")[0] == 200
 
 
+@pytest.mark.slow
 def test_only_the_pages_own_files_are_served(serve: Callable[..., Page]) -> None:
     page = serve(make_rows(1))
     for path in ("/server.py", "/item.html.jinja", "/..%2fserver.py", "/%2e%2e/server.py", "/etc/passwd"):
@@ -260,6 +267,7 @@ def test_access_by_name_and_proxy() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_whatever_is_under_way(serve: Callable[..., Page]) -> None:
     page = serve(make_rows(1))
     first_item(page)
@@ -276,6 +284,7 @@ def test_ctrl_c_ends_it_whatever_is_under_way(serve: Callable[..., Page]) -> Non
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_many_people_at_once_never_share_the_last_place(serve: Callable[..., Page]) -> None:
     page = serve(make_rows(12), "--per-item", "2")
     errors: list[str] = []

@@ -58,6 +58,7 @@ def test_characters_that_hide_or_reorder_are_made_visible() -> None:
     assert "\u202e" not in str(difference("a\u202e", "b\u202e"))
 
 
+@pytest.mark.slow
 def test_long_texts_are_cut_and_take_no_long_time() -> None:
     begun = time.monotonic()
     assert "more characters" in highlighted("x = [" * 50_000)

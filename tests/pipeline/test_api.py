@@ -67,6 +67,7 @@ def answers(*bodies: str) -> list[Candidates]:
     return [Candidates(PROBLEM, drawn)]
 
 
+@pytest.mark.slow
 def test_the_whole_job_in_memory(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text("".join(json_line(to_json(problem)) for problem in exercises("train", 6)))
     problems = read_problems(tmp_path / "p.jsonl")
@@ -154,6 +155,7 @@ def test_defaults_are_those_of_the_command_line() -> None:
     }
 
 
+@pytest.mark.slow
 def test_it_needs_neither_hydra_nor_plugins() -> None:
     code = (
         "import sys\n"

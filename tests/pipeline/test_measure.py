@@ -165,6 +165,7 @@ def test_leaked_problems_are_told_and_a_figure_is_given_without_them(tmp_path: P
     assert json.loads((tmp_path / "evaluation" / "results.json").read_text()) == results
 
 
+@pytest.mark.slow
 def test_a_file_that_changed_is_read_anew(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", problem("a"))
     assert benchmark(tmp_path, file).run({})["benchmark"]["problems"] == 1

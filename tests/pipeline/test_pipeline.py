@@ -154,6 +154,7 @@ def test_a_second_run_draws_and_judges_nothing(tmp_path: Path) -> None:
     assert (other / "ranked.jsonl").read_bytes() == (tmp_path / "run" / "ranked.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_judging_goes_on_where_it_stopped(tmp_path: Path) -> None:
     first = CountingTests(stop_after=5)
     with pytest.raises(FeedbackError, match="power"):
@@ -205,6 +206,7 @@ def test_sources_are_ranked_together(tmp_path: Path) -> None:
     assert group["scores"] == [3.0, 2.0, 3.5]
 
 
+@pytest.mark.slow
 def test_a_run_without_tests_is_ranked_by_people_and_evaluated_by_tests(tmp_path: Path) -> None:
     tests = CountingTests()
     pipeline(tmp_path, feedback={"human": Labels()}, tests=tests).run("evaluate")
@@ -223,6 +225,7 @@ def test_evaluation_goes_by_the_tests_of_the_feedback_or_by_ones_of_its_own(tmp_
     assert isinstance(pipeline(tmp_path, feedback={"human": Labels()}).evaluation_tests, UnitTests)
 
 
+@pytest.mark.slow
 def test_results_hold_before_after_and_paired_gain(tmp_path: Path) -> None:
     pipeline(tmp_path).run("evaluate")
     results = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -236,6 +239,7 @@ def test_results_hold_before_after_and_paired_gain(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_problem_that_cannot_be_sampled_counts_as_not_solved_and_is_told(tmp_path: Path) -> None:
     tests = problems(1)[0].tests
     heldout = [Problem("skip", "# skip\ndef f(x):\n", tests, "f"), *problems(1, "heldout")]
@@ -270,6 +274,7 @@ def test_bad_problems_are_refused_before_any_work(tmp_path: Path) -> None:
     assert sampler.asked == []
 
 
+@pytest.mark.slow
 def test_checkpoints_of_other_rows_are_forgotten(tmp_path: Path) -> None:
     seen: list[bool] = []
 
@@ -325,6 +330,7 @@ def test_a_file_that_was_changed_or_lost_is_written_anew(tmp_path: Path, name: s
         assert tests.judged == []
 
 
+@pytest.mark.slow
 def test_a_stage_that_others_did_the_work_of_is_known_by_its_own_key_afterwards(tmp_path: Path) -> None:
     few, many = {"answers": Answers(RIGHT, WRONG)}, {"answers": Answers(RIGHT, WRONG, CRASH)}
     for samplers in (few, many, few):
@@ -346,6 +352,7 @@ def test_a_problem_without_answers_is_dropped_in_its_place(tmp_path: Path) -> No
     assert standings[1]["standings"][2]["opinions"] == {"unit_tests": 1.0, "human": None, "sample": 0.0}
 
 
+@pytest.mark.slow
 def test_a_stages_own_error_comes_before_that_of_a_strict_plugin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

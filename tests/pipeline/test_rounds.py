@@ -129,6 +129,7 @@ def test_wrong_settings_are_refused_before_any_work(tmp_path: Path) -> None:
     assert not (tmp_path / "run-rounds").exists()
 
 
+@pytest.mark.slow
 def test_the_configuration_of_all_rounds_is_resolved_as_far_as_they_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RRTF_TRIED", "here")
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -144,6 +145,7 @@ def test_the_configuration_of_all_rounds_is_resolved_as_far_as_they_share_it(mon
     assert OmegaConf.to_container(found, resolve=True) == OmegaConf.to_container(config, resolve=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "follows"),
     [

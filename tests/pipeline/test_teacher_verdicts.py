@@ -77,6 +77,7 @@ def test_verdicts_are_kept_and_asked_once(server: ScriptedServer, tmp_path: Path
     assert server.asked.total() == asked
 
 
+@pytest.mark.slow
 def test_a_comparison_holds_for_its_set_of_answers(server: ScriptedServer, tmp_path: Path) -> None:
     cache = tmp_path / "r.sqlite"
     pipeline(tmp_path, teacher(server, "pair", cache), ANSWERS).run("feedback")
@@ -100,6 +101,7 @@ def test_a_budget_that_ends_in_the_middle_keeps_what_was_judged(server: Scripted
     assert server.answered.total() == 5  # distinct programs
 
 
+@pytest.mark.slow
 def test_abstentions_are_kept_too_and_never_zero(server: ScriptedServer, tmp_path: Path) -> None:
     server.script = lambda body, before: "no comment"
     pipeline(tmp_path, teacher(server), ANSWERS).run("rank")
@@ -109,6 +111,7 @@ def test_abstentions_are_kept_too_and_never_zero(server: ScriptedServer, tmp_pat
     assert server.asked.total() == asked
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_scores_nobody(tmp_path: Path) -> None:
     source = Teacher(ChatClient(model="judge", base_url="http://127.0.0.1:9/v1"))
     with pytest.raises(FeedbackError, match="is the server running"):

@@ -245,6 +245,7 @@ def rrtf_commands():
 """
 
 
+@pytest.mark.slow
 def test_rrtf_lists_and_runs_what_plugins_bring(install: Install, rrtf: Rrtf) -> None:
     install("hello", COMMAND, {"main.py": "def main(arguments):\n    print('hello', *arguments)\n    return 3\n"})
     install("broken", "raise OSError('no disk [bold]')")

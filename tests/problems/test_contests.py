@@ -66,6 +66,7 @@ def test_apps_programs_read_lines_and_lists_of_lines() -> None:
     assert state(problem, problem.reference) == "passed"
 
 
+@pytest.mark.slow
 def test_apps_functions_are_judged_as_leniently_as_apps_does() -> None:
     problem = problem_from_row(APPS_CALL)
     assert problem.entry_point == "Solution.pairs"
@@ -114,6 +115,7 @@ def test_other_hidden_tests_are_refused_by_field(value: str, message: str) -> No
         problem_from_row({**LCB_STDIN, "private_test_cases": value})
 
 
+@pytest.mark.slow
 def test_leetcodes_methods_run_with_the_names_that_the_judge_gives() -> None:
     problem = problem_from_row(LCB_CALL)
     assert isinstance(problem.tests, AssertTests)

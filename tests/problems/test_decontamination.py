@@ -220,6 +220,7 @@ def disguised(problem: Problem) -> Problem:
     return Problem("t", "Etwas ganz anderes.", OTHER, names[str(problem.entry_point)], code)
 
 
+@pytest.mark.slow
 @needs_data
 def test_disguised_copies_of_humaneval_are_found_by_their_shape() -> None:
     benchmark = list(ProblemFile(Path(str(DATA)) / "HumanEval.jsonl.gz"))
@@ -248,6 +249,7 @@ def test_paraphrased_layouts_of_humaneval_are_found_by_their_words() -> None:
     assert hits >= 150  # the others have four telling words or fewer
 
 
+@pytest.mark.slow
 @needs_data
 def test_mbpp_against_humaneval_finds_four_that_are_the_same_task() -> None:
     """Each was read: decimal to binary twice, positive numbers of a list, the largest number of a list."""
@@ -332,7 +334,7 @@ def test_training_problems_that_are_held_out_are_left_out_before_anything_is_dra
     assert "decontaminate: 1 problems left out of training: they are in heldout; see" in output
     assert "problems: 3 to train on, 1 held out" in output
     assert run.folder.stage("problems")["contaminated"] == 1
-    with pytest.raises(InputError, match="every problem is in what is measured"):
+    with pytest.raises(InputError, match="every problem is held out or in a benchmark"):
         pipeline(tmp_path, [twin], Decontaminator(against=[])).run("problems")
     with pytest.raises(InputError, match="has a prompt that is in the training problems too"):
         pipeline(tmp_path, [*CLEAN, twin], None).run("problems")

@@ -87,6 +87,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 # -- The whole way ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_tasks_become_problems_with_tests_that_were_voted_on_and_measured(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_tasks_become_problems_with_tests_that_were_voted_on_and_measured(
     assert {path.name for path in tmp_path.glob("e.*")} == {"e.jsonl", "e.eliminated.jsonl"}
 
 
+@pytest.mark.slow
 def test_the_same_command_again_asks_nothing_and_gives_the_same(server: ScriptedServer, tmp_path: Path) -> None:
     evolve_some(server, tmp_path, generations=2)
     asked, written = server.asked.total(), (tmp_path / "e.jsonl").read_bytes()
@@ -125,6 +127,7 @@ def test_the_same_command_again_asks_nothing_and_gives_the_same(server: Scripted
     assert sorted(rows(tmp_path / "e.jsonl"), key=str) == sorted(map(json.loads, written.splitlines()), key=str)
 
 
+@pytest.mark.slow
 def test_a_task_that_is_eliminated_leaves_its_parent_to_try_again(server: ScriptedServer, tmp_path: Path) -> None:
     def script(body: Body, before: int) -> Answer:
         if "Make a new task" in said(body) and number_in(said(body)) == 2 and body["seed"] < 2000:
@@ -172,6 +175,7 @@ def test_what_cannot_be_used_is_eliminated_with_its_reason(
     assert (tmp_path / "e.jsonl").read_text() == ""
 
 
+@pytest.mark.slow
 def test_answers_that_agree_on_single_tests_but_never_on_all_solve_nothing(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -206,6 +210,7 @@ def test_near_duplicates_across_families_are_eliminated(server: ScriptedServer, 
     assert summary.reasons == {"nearly the same": 3}
 
 
+@pytest.mark.slow
 def test_what_is_in_a_benchmark_is_eliminated(server: ScriptedServer, tmp_path: Path) -> None:
     evolve_some(server, tmp_path, count=2)
     benchmark = tmp_path / "bench.jsonl"
@@ -219,6 +224,7 @@ def test_what_is_in_a_benchmark_is_eliminated(server: ScriptedServer, tmp_path: 
 # -- Tests for tasks as they are ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_with_no_generations_tasks_get_tests_and_a_reference_decides_alone(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -250,6 +256,7 @@ def test_with_no_generations_tasks_get_tests_and_a_reference_decides_alone(
 # -- Durable --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_asks_for_nothing_twice_and_ends_the_same(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
@@ -283,6 +290,7 @@ def test_killed_and_started_again_it_asks_for_nothing_twice_and_ends_the_same(
     assert (fresh / "e.jsonl").read_bytes() == killed
 
 
+@pytest.mark.slow
 def test_a_budget_ends_it_cleanly_and_a_larger_one_goes_on(server: ScriptedServer, tmp_path: Path) -> None:
     small = {"client": {"budget": Budget(tokens=3000), "concurrency": 2}, "max_tokens": 100}
     with pytest.raises(BudgetExhausted, match="larger budget"):

@@ -90,6 +90,7 @@ def test_no_composition_is_in_both_splits() -> None:
     assert 0.18 < len(heldout) / total < 0.22
 
 
+@pytest.mark.slow
 def test_every_problem_is_of_the_split_that_was_asked_for(problems: list[Problem]) -> None:
     heldout = {tuple(c.names.values()) for c in compositions("heldout")}
     for problem in problems:
@@ -125,6 +126,7 @@ def test_the_same_seed_gives_the_same_problems_and_a_smaller_limit_their_beginni
     assert list(documents(20, seed=1)) == list(documents(20, seed=1)) != list(documents(20, seed=2))
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_problems_and_needs_no_torch() -> None:
     code = (
         "import sys; from rrtf_trl.problems.exercises import exercises; from rrtf_trl.records import *;"
@@ -226,6 +228,7 @@ def test_the_prompt_is_an_instruction_then_the_signature(problems: list[Problem]
 # -- Right and wrong answers ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_styles_differ_and_agree(problems: list[Problem]) -> None:
     for problem in problems:
         exercise = exercise_of(problem)
@@ -238,6 +241,7 @@ def test_the_styles_differ_and_agree(problems: list[Problem]) -> None:
 
 
 # The more parts, the more often one hides another's mistake: absolute values of what was not negated.
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "share"), [(1, 0.85), (2, 0.8), (3, 0.75)])
 def test_wrong_answers_usually_fail_the_tests(level: Level, share: float) -> None:
     verdicts: Counter[bool] = Counter()

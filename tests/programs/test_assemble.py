@@ -35,6 +35,7 @@ def test_a_method_of_a_class_is_called_on_a_new_object() -> None:
     ) == ["passed", "partial", "runtime_error", "passed", "compile_error"]
 
 
+@pytest.mark.slow
 def test_files_are_imported_and_the_preamble_stands_before() -> None:
     problem = Problem("a", "p", CASES, "two_sum", files=FILES, preamble="from typing import List")
     assert states(
@@ -53,6 +54,7 @@ def test_the_reference_gets_the_same_around_it() -> None:
     assert states(problem, reference) == ["passed"]
 
 
+@pytest.mark.slow
 def test_the_same_module_name_may_be_another_file_in_the_next_problem() -> None:
     code = "from tools import LAST\ndef two_sum(xs, t):\n    return [0, LAST]\n"
     for last, state in ((1, "passed"), (2, "partial"), (1, "passed")):

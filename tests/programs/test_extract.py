@@ -87,6 +87,7 @@ def test_a_response_is_kept_to_the_letter_when_it_is_code_alone() -> None:
     assert extract_code("print(input())\n", [{"role": "user", "content": "Echo."}], None).code == "print(input())\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("RRTF_DATA_DIR"), reason="RRTF_DATA_DIR does not name the folder of data")
 def test_humanevals_answers_are_found_in_every_dress() -> None:
     for problem in ProblemFile(Path(os.environ["RRTF_DATA_DIR"]) / "HumanEval.jsonl.gz"):

@@ -51,6 +51,7 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     assert re.search(SHOWN[name], finished.stdout), finished.stdout[-3000:]
 
 
+@pytest.mark.slow
 def test_nothing_but_the_right_program_passes_in_the_sandbox(tmp_path: Path) -> None:
     script = [python(), str(EXAMPLES / "sandbox_alone.py")]
     told = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=True).stdout

@@ -129,11 +129,13 @@ def test_what_the_other_does_not_have_is_marked(text, other, expected):
     assert marked(text, other) == expected
 
 
+@pytest.mark.slow
 def test_a_text_has_a_bounded_number_of_marks():
     text = "".join(f"a{number} b\n" for number in range(200))
     assert marked(text, "b\n" * 200).count("<mark>") <= 40
 
 
+@pytest.mark.slow
 def test_the_page_in_a_browser(measured, open_browser):
     browser = open_browser(width=1200)
     browser.get(write_report(measured.path).as_uri())

@@ -272,6 +272,7 @@ def test_any_one_file_may_be_missing(run, name):
     assert "rose from 43.0% to 95.0%" in Page(read(run)).text
 
 
+@pytest.mark.slow
 def test_a_large_run_has_a_small_page(run):
     answers = [('"' * 4000) + str(number) for number in range(40)]
     group = {"prompt": "<" * 9000, "responses": answers, "scores": [float(n) for n in range(40)]}

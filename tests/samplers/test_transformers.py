@@ -25,6 +25,7 @@ def sampler(**options: Any) -> TransformersSampler:
     return TransformersSampler("embedded", **{"n": 2, "max_new_tokens": 64, **options})
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_candidates_whatever_was_drawn_before() -> None:
     one = sampler()
     one.sample(PROBLEMS[:3])
@@ -41,6 +42,7 @@ def test_sampling_leaves_the_callers_random_numbers_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 def test_greedy_in_a_batch_equals_a_naive_loop_alone() -> None:
     """Left padding must not change an answer: decode each prompt by itself, without cache or padding."""
     model = AutoModelForCausalLM.from_pretrained(POLICY, dtype="float32").eval()
@@ -59,6 +61,7 @@ def test_greedy_in_a_batch_equals_a_naive_loop_alone() -> None:
         assert candidate.code == str(problem.prompt) + candidate.response
 
 
+@pytest.mark.slow
 def test_temperatures_and_top_ps_mix() -> None:
     mixed = sampler(temperatures=[0.0, 0.5, 1.2], top_ps=[1.0, 0.9, 0.95], n=2)
     assert mixed.draws == 5
@@ -114,6 +117,7 @@ def test_chat_messages_go_through_the_chat_template(tmp_path: Path) -> None:
     assert answer.response == plain.response
 
 
+@pytest.mark.slow
 def test_the_model_is_loaded_when_it_is_needed_and_can_be_let_go() -> None:
     lazy = sampler()
     assert lazy.identity()["model"].startswith("sha256:")

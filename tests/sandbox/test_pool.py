@@ -38,6 +38,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_streams_an_endless_iterable() -> None:
     taken = 0
 
@@ -53,6 +54,7 @@ def test_streams_an_endless_iterable() -> None:
         assert len(list(sandbox.run_many([Job("after", RIGHT, ONE, "f")]))) == 1
 
 
+@pytest.mark.slow
 def test_a_caller_that_looks_late_finds_all_that_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "_SILENCE", 0.5)  # with the time below, a worker may be silent for 1.8 seconds
 
@@ -98,6 +100,7 @@ def test_bad_jobs_are_refused_before_any_work() -> None:
             Sandbox(**wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_duplicate_ids_and_large_jobs() -> None:
     with Sandbox(workers=2) as sandbox:
         large = CaseTests([{"args": [list(range(100_000))], "expected": 100_000}])
@@ -105,6 +108,7 @@ def test_duplicate_ids_and_large_jobs() -> None:
         assert [outcome.state for outcome in sandbox.run_many(jobs)] == ["passed"] * 8
 
 
+@pytest.mark.slow
 def test_killed_workers_and_fork_servers_lose_nothing() -> None:
     slow = "import time\ntime.sleep(0.05)\ndef f(): return 1"
     with Sandbox(workers=2) as sandbox:
@@ -121,6 +125,7 @@ def test_killed_workers_and_fork_servers_lose_nothing() -> None:
         assert {outcome.state for outcome in seen} == {"passed"}
 
 
+@pytest.mark.slow
 def test_a_job_that_always_kills_its_worker_is_infrastructure() -> None:
     # The tests are ours and run with our rights; only they can do this.
     killer = CheckTests("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\ndef check(candidate): candidate()")
@@ -132,6 +137,7 @@ def test_a_job_that_always_kills_its_worker_is_infrastructure() -> None:
     }
 
 
+@pytest.mark.slow
 def test_tests_that_hang_are_ended() -> None:
     hang = CheckTests("def check(candidate):\n    while True: pass")
     with Sandbox(workers=1, timeout=0.2) as sandbox:
@@ -148,6 +154,7 @@ def test_close_leaves_no_process() -> None:
     assert [pid for pid in own if alive(pid)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tier", ["auto", "no-namespaces"])
 def test_a_killed_caller_leaves_no_process(tier: str) -> None:
     program = f"""

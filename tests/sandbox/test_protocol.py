@@ -37,6 +37,7 @@ KINDS: dict[str, tuple[Tests, str, str | None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_jobs_and_outcomes_survive_json(kind: str, sandbox: Sandbox) -> None:
     tests, code, entry = KINDS[kind]
@@ -124,6 +125,7 @@ def server() -> Iterator[tuple[str, dict[str, Any]]]:
         http.server_close()
 
 
+@pytest.mark.slow
 def test_unit_tests_by_a_backend_elsewhere(server: tuple[str, dict[str, Any]]) -> None:
     url, changes = server
     problem = Problem("t", "p", CaseTests([{"args": [n], "expected": n * n} for n in (2, 3)]), "f")
@@ -140,6 +142,7 @@ def test_unit_tests_by_a_backend_elsewhere(server: tuple[str, dict[str, Any]]) -
         list(feedback.judge([(problem, candidates[0])]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["check", "asserts", "cases", "pytest"])
 def test_weak_trust_is_marked_and_is_isolated_as_any(kind: str, sandbox: Sandbox) -> None:
     tests, code, entry = KINDS[kind]

@@ -45,6 +45,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[list[int], str]:
     return [int(number) for number in counts.split()[1:]], output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode", ["", pytest.param("compares", marks=pytest.mark.slow), pytest.param("shared", marks=pytest.mark.slow)]
 )
@@ -94,6 +95,7 @@ def test_what_a_killed_process_had_claimed_is_done_by_another(tmp_path: Path, st
     assert Store(tmp_path / "store.sqlite").counts() == ROWS
 
 
+@pytest.mark.slow
 def test_a_stopped_process_is_waited_for_and_taken_over_when_it_dies(tmp_path: Path) -> None:
     """The claim holds as long as the process lives, however slow it is, and no longer."""
     slow = start(tmp_path, "")
@@ -117,6 +119,7 @@ def test_a_stopped_process_is_waited_for_and_taken_over_when_it_dies(tmp_path: P
     assert len(calls(tmp_path)["drew"]) == 40
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_new_store_at_once_all_can(tmp_path: Path) -> None:
     code = "import sys; from rrtf_trl.storage.store import Store; Store(sys.argv[1]).lock('units', [['k']])"
     processes = [

@@ -13,6 +13,8 @@ import pytest
 
 from support.warm_python import python
 
+pytestmark = pytest.mark.slow  # it imports torch twice
+
 PRINT = "import os, sys; print(sys.argv, os.getcwd(), os.environ.get('TRIED'), __name__, input())"
 LATE = """
 import sys, threading, time

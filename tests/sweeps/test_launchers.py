@@ -75,6 +75,7 @@ def write_problems(folder: Path, count: int = 10) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "launcher", [name if name == "basic" else pytest.param(name, marks=pytest.mark.slow) for name in LAUNCHERS]
 )
@@ -218,6 +219,7 @@ def test_a_sweep_whose_worker_is_killed_goes_on_by_the_same_command(tmp_path: Pa
     assert [job.outcome()[0] for job in sweep_jobs(folder)] == ["done", "done"]
 
 
+@pytest.mark.slow
 def test_slurm_gets_the_job_array_that_the_settings_say(tmp_path: Path) -> None:
     """There is no SLURM here: `sbatch` keeps what it is given, and refuses it as a cluster without the partition."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")

@@ -21,6 +21,7 @@ from rrtf_trl.testing import (
 pytest_plugins = ["rrtf_trl.testing"]
 
 
+@pytest.mark.slow
 class TestTransformers(SamplerContract):
     choice = "transformers"
     options = {"n": 2, "max_new_tokens": 8, "batch_size": 2}  # noqa: RUF012
@@ -43,6 +44,7 @@ class TestReplay(SamplerContract):
         self.options = {"path": str(path)}
 
 
+@pytest.mark.slow
 class TestUnitTests(FeedbackContract):
     choice = "unit_tests"
     options = {"workers": 2}  # noqa: RUF012

@@ -38,6 +38,7 @@ def test_every_option_of_the_dpo_config_is_taken() -> None:
     assert {field.name for field in dataclasses.fields(DPOConfig)} <= ours
 
 
+@pytest.mark.slow
 def test_a_dpo_script_says_its_defaults_and_trains(config: Configure, llama_path: str) -> None:
     # What each of DPO's own options is by default, said aloud; as those of a script often are.
     base = {field.name for field in dataclasses.fields(DPOConfig.__base__)}
@@ -144,6 +145,7 @@ def test_what_becomes_of_a_response_that_is_too_long(
     assert [LONG["scores"][i] for i in fitted["kept"]] == fitted["scores"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True], ids=["data set", "stream"])
 def test_rows_that_are_cut_to_nothing_are_dropped_and_counted(
     trainer: Build, llama_path: str, caplog: pytest.LogCaptureFixture, tokenizer: Tok, stream: bool
@@ -307,6 +309,7 @@ def test_the_type_of_every_argument_is_at_least_the_dpo_trainers() -> None:
     assert {name: p.default for name, p in ours.items()} == {name: p.default for name, p in theirs.items()}
 
 
+@pytest.mark.slow
 def test_the_model_is_tagged_and_its_card_cites_the_paper(trainer: Build, llama_path: str, tmp_path: Path) -> None:
     trained = trainer(llama_path, PREFERENCES, save_strategy="steps", save_steps=1)
     assert {"trl", "rrtf"} <= set(trained.model.model_tags)

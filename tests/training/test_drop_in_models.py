@@ -47,6 +47,7 @@ def moe_path(base_tokenizer: Tok, tmp_path_factory: pytest.TempPathFactory) -> s
     return path
 
 
+@pytest.mark.slow
 def test_experts_are_balanced_with_the_weight_of_the_model_or_the_options(
     trainer: Build, ranked: Dataset, moe_path: str
 ) -> None:
@@ -106,6 +107,7 @@ def test_liger_kernels_give_the_same_losses_on_the_gpu(trainer: Build, llama_pat
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "peft_config",
     [
@@ -135,6 +137,7 @@ def test_adapters_train_with_and_without_recomputation(
         assert torch.equal(weight, before[name]) != weight.requires_grad, name
 
 
+@pytest.mark.slow
 def test_of_several_adapters_the_active_one_trains(trainer: Build, llama: PreTrainedModel) -> None:
     adapter = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"])
     model = get_peft_model(llama, adapter)

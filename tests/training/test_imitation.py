@@ -24,6 +24,7 @@ def trained(trainer: RRTFTrainer) -> dict[str, torch.Tensor]:
     return {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True], ids=["data set", "stream"])
 @pytest.mark.parametrize("share_prefix", ["true", "false"], ids=["shared", "padded"])
 @pytest.mark.parametrize("options", [BEST, GOOD], ids=["best", "all that are good"])

@@ -212,6 +212,7 @@ def test_tokenized_rows_pass_through(base_tokenizer: Tok) -> None:
     assert prepare(dataset, base_tokenizer) is dataset
 
 
+@pytest.mark.slow
 def test_several_processes_give_what_one_gives(base_tokenizer: Tok, ranked: Dataset) -> None:
     expected = prepare(ranked, base_tokenizer, max_length=30).to_list()
     assert prepare(ranked, base_tokenizer, max_length=30, num_proc=2).to_list() == expected

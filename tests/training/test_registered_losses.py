@@ -60,6 +60,7 @@ def terms(groups: int, value: float = 1.0) -> LossOutput:
 # -- The registry ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_registered_loss_trains(trainer: Build, llama_path: str) -> None:
     seen: dict[str, Any] = {}
 
@@ -80,6 +81,7 @@ def test_a_registered_loss_trains(trainer: Build, llama_path: str) -> None:
     assert any(not torch.equal(weight, before[name]) for name, weight in ours.model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_loss_that_asks_for_the_teachers_responses_gets_them(trainer: Build, llama_path: str) -> None:
     seen: list[Tensor] = []
 
@@ -128,6 +130,7 @@ def test_a_registered_name_of_a_dpo_loss_is_taken(config: Configure) -> None:
     assert config(loss_type="ipo").loss_type == "ipo"
 
 
+@pytest.mark.slow
 def test_one_value_for_the_whole_batch_is_refused(trainer: Build, llama_path: str) -> None:
     def mine(logps: Tensor, lengths: Tensor, scores: Tensor, group_ids: Tensor, config: RRTFConfig) -> LossOutput:
         return LossOutput(logps.mean(), logps.mean(), logps.new_zeros(0))

@@ -39,6 +39,7 @@ def adapter(model: PreTrainedModel, folder: Path, **options: Any) -> PeftModel:
     return made
 
 
+@pytest.mark.slow
 def test_an_adapter_goes_on_with_the_tokenizer_beside_it(
     llama: PreTrainedModel,
     llama_path: str,
@@ -74,6 +75,7 @@ def test_an_adapter_without_a_tokenizer_goes_on_with_that_of_its_base(
     assert processor.chat_template == tokenizer.chat_template
 
 
+@pytest.mark.slow
 def test_an_adapter_goes_on_from_the_revision_of_its_base(llama_path: str, tmp_path: Path) -> None:
     # A hub's cache of two revisions; what is tried is read by a process of its own, that takes it for its cache.
     repository = tmp_path / "hub" / "models--some--base"

@@ -107,6 +107,7 @@ def test_an_attention_of_ones_own_is_left_alone() -> None:
         share_prefixes(model, "true")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
 def test_every_attention_gives_the_same_loss_shared_and_padded(
     trainer: Build, llama_path: str, ranked: Dataset, implementation: str
@@ -132,6 +133,7 @@ def test_false_never_shares() -> None:
 # -- In the trainer --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["auto", True, "true"])
 def test_the_trainer_shares_where_it_can(trainer: Build, llama_path: str, choice: Any) -> None:
     ours = trainer(llama_path, share_prefix=choice)
@@ -143,6 +145,7 @@ def test_the_trainer_does_not_share_unasked(trainer: Build, llama_path: str) -> 
     assert isinstance(trainer(llama_path, share_prefix=False).data_collator, RankedCollator)
 
 
+@pytest.mark.slow
 def test_the_trainer_says_once_why_it_does_not_share(
     trainer: Build, llama_path: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -70,6 +70,7 @@ def assert_equal_to_naive(
 # -- Exactness -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_log_probabilities_and_gradients_equal_one_sequence_at_a_time(family: str, implementation: str) -> None:
@@ -101,6 +102,7 @@ def test_experts_are_balanced_over_the_tokens_that_are_computed() -> None:
 
 
 # FlexAttention is one kernel on GPUs; uncompiled, it gives values from the same block mask here, and no gradients.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_flex_attention_gives_the_same(family: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ def trained(trainer: Build, llama_path: str, ranked: Dataset, tracker: str) -> d
     return {name: last[name] for name in OURS}
 
 
+@pytest.mark.slow
 def test_tensorboard(
     trainer: Build, llama_path: str, ranked: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +49,7 @@ def test_tensorboard(
     assert events.Scalars("eval/rank_loss")
 
 
+@pytest.mark.slow
 def test_wandb(
     trainer: Build, llama_path: str, ranked: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +63,7 @@ def test_wandb(
     assert "eval/rank_loss" in summary
 
 
+@pytest.mark.slow
 def test_trackio(trainer: Build, llama_path: str, ranked: Dataset) -> None:
     trackio = pytest.importorskip("trackio", reason="trackio is not installed: pip install trackio")
     logged = trained(trainer, llama_path, ranked, "trackio")
@@ -125,6 +128,7 @@ def hub() -> Iterator[tuple[str, dict[str, bytes]]]:
     server.shutdown()
 
 
+@pytest.mark.slow
 def test_push_to_hub(hub: tuple[str, dict[str, bytes]], llama_path: str, ranked: Dataset, tmp_path: Path) -> None:
     address, files = hub
     ranked.to_json(tmp_path / "rows.jsonl")

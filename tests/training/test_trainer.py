@@ -141,6 +141,7 @@ def test_dropout_is_off_unless_asked_for(
 # -- One optimizer step, split in several ways -----------------------------------------------------------
 
 
+@pytest.mark.slow
 @both_paths
 @pytest.mark.parametrize(
     ("rows", "split", "whole"),
@@ -178,6 +179,7 @@ def test_accumulated_batches_update_as_one_large_batch(
     assert max(float((updated[1][name] - initial[name]).abs().max()) for name in initial) > 1e-2
 
 
+@pytest.mark.slow
 @both_paths
 def test_an_update_is_the_gradient_of_the_loss(trainer: Build, llama_path: str, share_prefix: bool) -> None:
     ours = trainer(
@@ -194,6 +196,7 @@ def test_an_update_is_the_gradient_of_the_loss(trainer: Build, llama_path: str, 
         )
 
 
+@pytest.mark.slow
 @both_paths
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["whole model", "adapter"])
 def test_gradient_checkpointing_changes_no_update(
@@ -215,6 +218,7 @@ def test_gradient_checkpointing_changes_no_update(
 # -- Training --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_ranks_better(trainer: Build, llama_path: str) -> None:
     ours = trainer(llama_path, max_steps=20, per_device_train_batch_size=7, learning_rate=3e-3)
     ours.train()
@@ -225,6 +229,7 @@ def test_training_lowers_the_loss_and_ranks_better(trainer: Build, llama_path: s
     assert last["ranking_accuracy"] > 0.9
 
 
+@pytest.mark.slow
 def test_the_ranking_term_alone_ranks_better(trainer: Build, llama_path: str) -> None:
     ours = trainer(llama_path, max_steps=10, per_device_train_batch_size=7, learning_rate=3e-3, sft_weight=0.0)
     ours.train()
@@ -233,6 +238,7 @@ def test_the_ranking_term_alone_ranks_better(trainer: Build, llama_path: str) ->
     assert last["margins"] > first["margins"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["whole model", "adapter", "stream"])
 def test_a_resumed_run_equals_an_unbroken_one(
     trainer: Build, ranked: Dataset, llama_path: str, tmp_path: Path, what: str
@@ -255,6 +261,7 @@ def test_a_resumed_run_equals_an_unbroken_one(
     assert changed(before, weights(resumed.model)) == trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bf16", [False, True])
 def test_precision(trainer: Build, llama_path: str, bf16: bool) -> None:
     ours = trainer(llama_path, bf16=bf16, max_steps=2)
@@ -298,6 +305,7 @@ RANKED_ROWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [*DPO_ROWS, *RANKED_ROWS])
 def test_every_form_of_row_trains(trainer: Build, llama_path: str, form: str) -> None:
     row = {**DPO_ROWS, **RANKED_ROWS}[form]
@@ -308,6 +316,7 @@ def test_every_form_of_row_trains(trainer: Build, llama_path: str, form: str) ->
     assert logs[2]["logps/best"] > logs[0]["logps/best"]
 
 
+@pytest.mark.slow
 def test_a_stream_trains_as_the_data_set_that_it_reads(trainer: Build, ranked: Dataset, llama_path: str) -> None:
     losses = []
     for rows in (ranked, ranked.to_iterable_dataset()):
@@ -317,6 +326,7 @@ def test_a_stream_trains_as_the_data_set_that_it_reads(trainer: Build, ranked: D
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_teacher_student_pairs_train_from_sources(trainer: Build, ranked: Dataset, llama_path: str) -> None:
     ours = trainer(llama_path, pairs="teacher_student")
     ours.train()
@@ -358,6 +368,7 @@ def test_init_options_of_a_loaded_model_are_warned_about(trainer: Build, llama: 
         trainer(llama, model_init_kwargs={"dtype": "float32"})
 
 
+@pytest.mark.slow
 def test_callbacks_are_called(trainer: Build, llama_path: str) -> None:
     steps = []
 

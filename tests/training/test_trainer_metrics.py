@@ -18,6 +18,7 @@ from support.trainer_checks import (
 # -- Metrics ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both_paths
 def test_metrics_are_those_of_the_whole_step_whatever_it_is_split_into(
     trainer: Build, llama_path: str, share_prefix: bool
@@ -29,6 +30,7 @@ def test_metrics_are_those_of_the_whole_step_whatever_it_is_split_into(
     assert {name: log[name] for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_metrics_are_averaged_over_the_steps_between_logs(trainer: Build, llama_path: str) -> None:
     # Steps of 4 and 3 groups; nothing is learned, so that both see the same model.
     ours = trainer(llama_path, per_device_train_batch_size=4, max_steps=2, logging_steps=2, learning_rate=0.0)
@@ -39,6 +41,7 @@ def test_metrics_are_averaged_over_the_steps_between_logs(trainer: Build, llama_
     assert {name: log[name] for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_batch_without_pairs_logs_no_metric_of_pairs(trainer: Build, llama_path: str) -> None:
     rows = Dataset.from_list([{"prompt": "p", "responses": ["a", "b"], "scores": [1.0, 1.0]}])
     ours = trainer(llama_path, rows)
@@ -49,6 +52,7 @@ def test_a_batch_without_pairs_logs_no_metric_of_pairs(trainer: Build, llama_pat
     assert {"margins", "ranking_accuracy", "active_pairs", "logps/rest"}.isdisjoint(log)
 
 
+@pytest.mark.slow
 @both_paths
 @pytest.mark.parametrize("counting", ["no", "non_padding", "all"])
 def test_num_tokens_counts_every_token_once(
@@ -70,6 +74,7 @@ def test_num_tokens_counts_every_token_once(
 # -- Evaluation ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both_paths
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 @pytest.mark.parametrize("stream", [False, True], ids=["data set", "stream"])
@@ -97,6 +102,7 @@ def test_each_of_several_eval_sets_has_metrics_of_its_own(trainer: Build, ranked
         assert actual == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluation_during_training(trainer: Build, ranked: Dataset, llama_path: str) -> None:
     ours = trainer(llama_path, eval_dataset=ranked, eval_strategy="steps", eval_steps=1, max_steps=2)
     ours.train()
@@ -115,6 +121,7 @@ def test_rows_given_to_evaluate_are_prepared(trainer: Build, ranked: Dataset, ll
     assert ours.evaluate({"a": rows})["eval_a_loss"] == pytest.approx(expected["loss"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluation_leaves_the_model_and_the_training_metrics_alone(
     trainer: Build, ranked: Dataset, llama_path: str
 ) -> None:

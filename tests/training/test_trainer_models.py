@@ -32,6 +32,7 @@ DORA = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], r=
 # -- Models ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_path_and_the_model_loaded_from_it_train_alike(
     trainer: Build, llama: PreTrainedModel, llama_path: str
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_path_and_the_model_loaded_from_it_train_alike(
     assert_same_weights(weights(by_object.model), weights(by_path.model), atol=0)
 
 
+@pytest.mark.slow
 @both_paths
 def test_an_adapter_is_all_that_trains(trainer: Build, llama_path: str, share_prefix: bool) -> None:
     ours = trainer(llama_path, peft_config=LORA, max_steps=2, share_prefix=share_prefix)
@@ -53,6 +55,7 @@ def test_an_adapter_is_all_that_trains(trainer: Build, llama_path: str, share_pr
     assert changed(before, weights(ours.model)) == adapter
 
 
+@pytest.mark.slow
 def test_a_peft_model_goes_on_training_its_adapter(trainer: Build, llama: PreTrainedModel) -> None:
     model = get_peft_model(llama, LORA)
     ours = trainer(model, max_steps=2)
@@ -108,6 +111,7 @@ def test_an_adapter_on_the_lm_head_is_refused(trainer: Build, llama_path: str) -
         trainer(llama_path, peft_config=peft_config)
 
 
+@pytest.mark.slow
 @both_paths
 @pytest.mark.parametrize("adapter", [LORA, DORA], ids=["LoRA", "DoRA"])
 @pytest.mark.parametrize(
@@ -157,6 +161,7 @@ def test_two_adapters_do_not_go_together(trainer: Build, llama: PreTrainedModel)
         trainer(get_peft_model(llama, LORA), peft_config=LORA)
 
 
+@pytest.mark.slow
 def test_a_model_without_pad_token_trains_the_same(
     trainer: Build, llama_path: str, tokenizer: PreTrainedTokenizerFast
 ) -> None:

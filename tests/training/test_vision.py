@@ -145,6 +145,7 @@ def test_the_loss_is_that_of_one_response_at_a_time(trainer: Build, llava_path: 
     assert ours.evaluate()["eval_loss"] == pytest.approx(sum(losses) / 3, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ranked", "preference", "one image", "stream"])
 def test_every_part_of_the_model_trains(trainer: Build, llava_path: str, pictures: Dataset, form: str) -> None:
     rows: Any = pictures
@@ -175,6 +176,7 @@ def test_every_part_of_the_model_trains(trainer: Build, llava_path: str, picture
     assert all(any(part in name for part in unused) for name in same), same
 
 
+@pytest.mark.slow
 def test_text_alone_trains_it_without_its_eyes(
     trainer: Build, llava_path: str, ranked: Dataset, tmp_path: Path
 ) -> None:

@@ -234,6 +234,7 @@ VALUES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["sandbox", "bare_sandbox"])
 def test_right_programs_pass(where: str, request: pytest.FixtureRequest) -> None:
     sandbox: Sandbox = request.getfixturevalue(where)

@@ -80,6 +80,7 @@ def check_harmless(one: Found) -> None:
     assert after.state == "passed", after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_attack_does_what_it_is_for(

@@ -77,6 +77,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         world.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name not in UNSAFE])
 def test_without_the_sandbox_the_attack_does_its_harm(name: str, world: World, tmp_path: Path) -> None:
     if ONLY_ON.get(name, platform.machine()) != platform.machine():

@@ -30,6 +30,7 @@ def runner(where: str, request: pytest.FixtureRequest) -> Sandbox:
     return found
 
 
+@pytest.mark.slow
 @hastily
 def test_busy_loops_end(runner: Sandbox) -> None:
     stubborn = "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\ndef f():\n    while True: pass"
@@ -63,6 +64,7 @@ def test_what_was_run_before_leaves_nothing(runner: Sandbox) -> None:
     assert outcome.state == "passed", outcome.got
 
 
+@pytest.mark.slow
 def test_sleeping_ends(hasty_ones: list[Sandbox], judge_at_once: Any) -> None:
     jobs = [
         Job("call", "import time\ndef f(): time.sleep(1000)", ONE, "f"),
@@ -72,6 +74,7 @@ def test_sleeping_ends(hasty_ones: list[Sandbox], judge_at_once: Any) -> None:
     assert [[outcome.state for outcome in outcomes] for outcomes in judged] == [["timeout"]] * 2
 
 
+@pytest.mark.slow
 def test_timeout_keeps_what_passed_before(sandbox: Sandbox) -> None:
     tests = CaseTests([{"args": [value], "expected": value} for value in (1, 2, 3)])
     outcome = judge(sandbox, "def f(x):\n    while x == 2: pass\n    return x\n", tests)
@@ -84,6 +87,7 @@ def test_memory_bombs_end(runner: Sandbox) -> None:
     assert judge(runner, "def f():\n    x = []\n    while True: x.append(bytearray(1 << 20))").state == "memory"
 
 
+@pytest.mark.slow
 @hastily
 def test_fork_bombs_end_and_leave_nothing(runner: Sandbox) -> None:
     bomb = """
@@ -182,6 +186,7 @@ def test_files_outside_cannot_be_read(sandbox: Sandbox, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_scratch_folder_is_private_and_removed(sandbox: Sandbox, bare_sandbox: Sandbox) -> None:
     before = set(os.listdir(tempfile.gettempdir()))
     code = """
@@ -206,6 +211,7 @@ def test_file_bombs_end(runner: Sandbox) -> None:
     assert judge(runner, code).state == "runtime_error"
 
 
+@pytest.mark.slow
 @with_and_without_namespaces
 def test_output_floods_end(runner: Sandbox) -> None:
     assert judge(runner, "import os\ndef f():\n    while True: os.write(1, b'x' * 65536)\n").state == "timeout"
@@ -240,6 +246,7 @@ IN_PART = (
 """It starts an answer and never ends it, as a slow machine may leave one."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "tests"),
     [

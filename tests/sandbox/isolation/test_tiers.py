@@ -65,10 +65,12 @@ def check(found: dict[str, list[str]], tier: str) -> None:
     assert {each for _, each in found.values()} == {tier}
 
 
+@pytest.mark.slow
 def test_the_best_tier_is_taken_and_named() -> None:
     check(python("print(json.dumps(run()))"), str(describe_isolation()["tier"]))
 
 
+@pytest.mark.slow
 def test_without_user_namespaces_landlock_and_the_filter_hold() -> None:
     found = python("refuse('unshare', 'mount', error=1)\nprint(json.dumps([run(), describe_isolation()]))")
     check(found[0], "no-namespaces")
@@ -77,12 +79,14 @@ def test_without_user_namespaces_landlock_and_the_filter_hold() -> None:
     assert "user namespaces" in found[1]["advice"]
 
 
+@pytest.mark.slow
 def test_without_landlock_namespaces_and_the_filter_hold() -> None:
     found = python("refuse('landlock', error=38)\nprint(json.dumps([run(), describe_isolation()]))")
     check(found[0], "no-landlock")
     assert found[1]["landlock"] == 0
 
 
+@pytest.mark.slow
 def test_without_both_nothing_runs_unless_it_is_said() -> None:
     found = python("""
         refuse('unshare', 'mount', error=1)
@@ -114,6 +118,7 @@ def test_a_tier_that_is_asked_for_by_name_is_had_or_refused() -> None:
         Sandbox(tier="best")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="root and setpriv make a plain user")
 @pytest.mark.parametrize("tier", ["full", "no-namespaces"])
 def test_as_a_plain_user(tier: str) -> None:
@@ -135,6 +140,7 @@ def test_as_root_of_a_container_without_capabilities() -> None:
     check(found, "no-namespaces")
 
 
+@pytest.mark.slow
 def test_from_a_parent_with_threads_and_torch() -> None:
     pytest.importorskip("torch")
     found = python("""
@@ -157,6 +163,7 @@ def test_from_a_parent_with_threads_and_torch() -> None:
     assert found["wrong"][0] == "partial"
 
 
+@pytest.mark.slow
 def test_from_a_running_event_loop() -> None:
     found = python("""
         import asyncio
@@ -177,6 +184,7 @@ def test_from_a_running_event_loop() -> None:
     assert found[2] > 1
 
 
+@pytest.mark.slow
 def test_from_a_jupyter_kernel() -> None:
     manager = pytest.importorskip("jupyter_client.manager", reason="jupyter_client is not installed")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
@@ -197,6 +205,7 @@ def test_from_a_jupyter_kernel() -> None:
         kernel.shutdown_kernel(now=True)
 
 
+@pytest.mark.slow
 def test_from_an_environment_over_another_one(tmp_path: Path) -> None:
     """What lies below is on the path and not shown to programs; some of it is to be hidden from them besides."""
     venv.create(tmp_path / "over")
@@ -208,6 +217,7 @@ def test_from_an_environment_over_another_one(tmp_path: Path) -> None:
     check(found, str(describe_isolation()["tier"]))
 
 
+@pytest.mark.slow
 def test_a_sandbox_is_closed_and_opened_again() -> None:
     sandbox = Sandbox(workers=1)
     tests = CaseTests([{"args": [2], "expected": 4}])

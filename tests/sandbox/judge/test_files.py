@@ -74,6 +74,7 @@ def judge(sandbox: Sandbox, code: str, files: dict[str, str], context: str = "")
     return outcome
 
 
+@pytest.mark.slow
 def test_right_programs_pass(sandbox: Sandbox) -> None:
     before = set(os.listdir(tempfile.gettempdir()))
     for context in ("", RIGHT):
@@ -85,6 +86,7 @@ def test_right_programs_pass(sandbox: Sandbox) -> None:
     assert left == set()
 
 
+@pytest.mark.slow
 def test_files_import_each_other_and_conftest_gives_fixtures(sandbox: Sandbox) -> None:
     files = {
         "helper.py": "def twice(x): return 2 * x\n",
@@ -100,6 +102,7 @@ def test_files_import_each_other_and_conftest_gives_fixtures(sandbox: Sandbox) -
     assert judge(sandbox, RIGHT + "def limit(): return LIMIT\n", patched).state == "passed"
 
 
+@pytest.mark.slow
 def test_wrong_programs_say_which_test_failed(sandbox: Sandbox) -> None:
     outcome = judge(sandbox, RIGHT.replace("x * x", "x + x"), {"test_plain.py": PLAIN})
     assert (outcome.state, outcome.passed, outcome.total) == ("partial", 5, 8), outcome
@@ -137,6 +140,7 @@ HACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HACKS)
 def test_no_hack_passes(name: str, sandbox: Sandbox) -> None:
     rest = "\nclass Counter:\n    def __init__(self): self.total = 2\n    def add(self, n): pass\nLIMIT = 10\n"
@@ -145,6 +149,7 @@ def test_no_hack_passes(name: str, sandbox: Sandbox) -> None:
         assert outcome.state not in ("passed", "infrastructure"), outcome
 
 
+@pytest.mark.slow
 def test_a_star_import_covers_nothing_of_the_tests(sandbox: Sandbox) -> None:
     files = {
         "helper.py": "def close(a, b): return abs(a - b) < 1e-6\n",
@@ -166,6 +171,7 @@ def test_a_star_import_covers_nothing_of_the_tests(sandbox: Sandbox) -> None:
     assert outcome.passed <= 1  # a helper is the program's word where there is no reference
 
 
+@pytest.mark.slow
 def test_all_tests_of_the_reference_must_be_collected(sandbox: Sandbox) -> None:
     files = {
         "test_it.py": "import pytest, solution\n@pytest.mark.parametrize('x', solution.CASES)\ndef test(x): assert x == 1\n"
@@ -177,6 +183,7 @@ def test_all_tests_of_the_reference_must_be_collected(sandbox: Sandbox) -> None:
     assert judge(sandbox, "CASES = []\n", files).state not in ("passed", "infrastructure")
 
 
+@pytest.mark.slow
 def test_tests_that_skip_or_that_the_reference_fails_are_broken(sandbox: Sandbox) -> None:
     skip = {
         "test_it.py": "import pytest, solution\n@pytest.mark.skip\ndef test_a(): pass\ndef test_b(): solution.square(1)\n"

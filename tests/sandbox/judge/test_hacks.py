@@ -42,6 +42,7 @@ def outcomes(runners: dict[tuple[str, str], Sandbox], judge_at_once: Any) -> dic
     return {(*key, outcome.job_id): outcome for key, outcomes in keys_and_outcomes for outcome in outcomes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("name", HACKS)
 def test_no_hack_passes(name: str, where: str, outcomes: dict[tuple[str, str, str], Outcome]) -> None:
@@ -52,6 +53,7 @@ def test_no_hack_passes(name: str, where: str, outcomes: dict[tuple[str, str, st
         assert outcome.message
 
 
+@pytest.mark.slow
 def test_the_sandbox_still_works_after_all_hacks(
     outcomes: dict[tuple[str, str, str], Outcome], runners: dict[tuple[str, str], Sandbox]
 ) -> None:
@@ -98,6 +100,7 @@ def test_tests_that_a_program_could_reach_into(name: str, sandbox: Sandbox) -> N
             assert outcome.state != "infrastructure"
 
 
+@pytest.mark.slow
 def test_an_iterator_without_end_does_not_fill_the_judge(hasty: Sandbox) -> None:
     code = "def f(x):\n    while True: yield [0] * 1_000_000\n"
     tests = AssertTests(["assert list(f(1)) == [0]"])

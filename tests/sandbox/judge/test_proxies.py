@@ -131,6 +131,7 @@ def judge(sandbox: Sandbox, code: str, asserts: list[str], context: str = "", en
 WITH_REFERENCE = {"truth and containment", "operators"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_programs_pass(name: str, sandbox: Sandbox) -> None:
     code, asserts = RIGHT[name]
@@ -172,6 +173,7 @@ TOLERANT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", TOLERANT)
 def test_no_object_judges_itself(line: str, sandbox: Sandbox) -> None:
     right = "def f(x): return x * x"
