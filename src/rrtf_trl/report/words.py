@@ -52,12 +52,11 @@ def headline(results: dict[str, Any]) -> str:
 
 def progress(stages: dict[str, Any]) -> str:
     """Return the last finished stage of a run without results, as a sentence."""
-    done = [name for name in ("problems", "sample", "feedback", "rank", "train") if name in stages]
-    if not done:
+    if not stages:
         return "No stage of this run has finished yet."
     rank = stages.get("rank", {})
     ranked = f", with {rank['responses']} ranked candidates of {rank['groups']} problems" if "groups" in rank else ""
-    return f"Finished up to the stage “{done[-1]}”{ranked}. There are no results yet."
+    return f"Finished up to the stage “{next(reversed(stages))}”{ranked}. There are no results yet."
 
 
 def goal(stages: dict[str, Any], config: dict[str, Any]) -> str:
