@@ -178,9 +178,9 @@ def measure(folder: Path, number: int) -> dict[str, Any]:
 
     def judged() -> Iterator[tuple[Problem, list[JudgedByAll]]]:
         for problem, candidates in drawn():
-            verdicts = [collector.judgements(source, problem, candidates) for source in sources]
+            judgements_by_source = [collector.judgements(source, problem, candidates) for source in sources]
             named: list[Mapping[str, Judgement]]
-            named = [{j.feedback: j for j in row} for row in zip(*verdicts, strict=True)]
+            named = [{j.feedback: j for j in row} for row in zip(*judgements_by_source, strict=True)]
             yield problem, list(zip(candidates, named, strict=True))
 
     timed("sample", lambda: collector.draw("scale", sampler, problems))

@@ -273,7 +273,7 @@ def test_nothing_to_train_on_is_explained(tmp_path: Path) -> None:
     status, output = rrtf(tmp_path, "train", *files)
     assert status == 1
     assert "ranking left no problem to train on: 1 because all candidates score the same" in output
-    assert "If all answers fail, sample more of them" in output
+    assert "If all candidates fail, sample more of them" in output
 
 
 def test_help_and_version_load_nothing_heavy() -> None:

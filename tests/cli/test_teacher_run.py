@@ -71,7 +71,7 @@ def everything_written(folder: Path) -> bytes:
 def test_a_teacher_samples_and_judges_and_its_key_is_written_nowhere(server: ScriptedServer, tmp_path: Path) -> None:
     status, output = rrtf(tmp_path, server, "rank", *SMALL)
     assert status == 0, output
-    assert re.search(r"sample openai: 12 answers in", output)
+    assert re.search(r"sample openai: 12 candidates in", output)
     assert re.search(r"openai: big: 6 requests, 60 \+ \d+ tokens\n", output)
     assert re.search(r"feedback teacher: 30 judged, 0 abstained, first shown wins \d+% .*longer wins 100% ", output), (
         output

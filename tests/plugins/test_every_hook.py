@@ -241,7 +241,7 @@ def test_a_plugin_whose_parts_are_broken_does_not_end_a_run(install: Install, rr
 
 def _judged_in(output: str) -> int:
     """Of the evaluations, what was judged."""
-    found = re.findall(r"^evaluate \w+ \w+ ?\w*: (\d+) verdicts in", output, re.MULTILINE)
+    found = re.findall(r"^evaluate \w+ \w+ ?\w*: (\d+) judgements in", output, re.MULTILINE)
     return sum(map(int, found))
 
 
