@@ -77,7 +77,7 @@ def test_the_tutorial_does_what_it_says(environment: dict[str, str], tmp_path: P
     assert re.search(
         r"^mine 0.1.0 +rrtf-feedback-mine +loaded\n +feedback: mine", outputs["rrtf plugins"], re.MULTILINE
     )
-    assert re.search(r"feedback mine: \d+ verdicts", outputs[commands[-1]])
+    assert re.search(r"feedback mine: \d+ judgements", outputs[commands[-1]])
 
 
 @pytest.mark.slow
@@ -86,7 +86,7 @@ def test_a_new_package_passes_its_own_tests(
     kind: str, name: str, environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plugins", "new", kind, name, "--dir", str(tmp_path)]) == 0
-    assert "a package that works" in capsys.readouterr().out
+    assert "a working package" in capsys.readouterr().out
     (package,) = tmp_path.glob(f"rrtf-{kind}-*")
     shell(f"pip install --quiet {package} && pytest -q {package}", tmp_path, environment)
     if kind == "feedback":  # the other differs in nothing that these look at

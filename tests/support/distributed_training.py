@@ -28,7 +28,7 @@ def main(job: Path, result: Path) -> None:
     torch.set_num_threads(1)
     settings = json.loads(job.read_text())
     rows = Dataset.from_list(settings["rows"])
-    args = RRTFConfig(**settings["options"])
+    args = RRTFConfig(**{"rank_weight": 1.0, **settings["options"]})  # as the config fixture of the training tests
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         # accelerate has no FSDP for CPUs, though torch has: let it take these for cards.
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
