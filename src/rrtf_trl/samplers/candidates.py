@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from rrtf_trl.models.tokenize import encode_prompt
@@ -31,6 +32,14 @@ def encode_prompts(
         else:
             encoded.append((problem, ids))
     return samples, encoded
+
+
+def until_end(ids: list[int], ends: Collection[int]) -> tuple[list[int], bool]:
+    """Return a response's token ids up to the first that ends it, and whether there is one."""
+    for position, token in enumerate(ids):
+        if token in ends:
+            return ids[:position], True
+    return ids, False
 
 
 def make_candidate(
