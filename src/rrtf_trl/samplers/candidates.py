@@ -50,7 +50,6 @@ def make_candidate(
     source: Source,
     model: str,
     sampling: dict[str, Any],
-    answer: str | None = None,
 ) -> Candidate:
     """Return the candidate of a response, with the program in it.
 
@@ -61,9 +60,8 @@ def make_candidate(
         source: Who wrote it.
         model: The model's name.
         sampling: How it was drawn.
-        answer: The part of ``response`` with the program; by default all of it.
     """
-    extracted = extract_code(response if answer is None else answer, problem.prompt, problem.entry_point)
+    extracted = extract_code(response, problem.prompt, problem.entry_point)
     return Candidate.create(
         task_id=problem.task_id,
         response=response,
