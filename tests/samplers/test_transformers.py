@@ -92,6 +92,25 @@ def test_a_prompt_that_fills_the_window_is_skipped_with_its_reason_and_the_other
     assert sampler().sample([long]).candidates == []
 
 
+def test_a_long_prompt_takes_nothing_from_the_others_of_its_batch() -> None:
+    near = Problem("near", "# " + "x" * 480 + "\ndef f(x):\n", TESTS, "f")
+    alone = sampler(n=1, temperatures=[0.0]).sample(PROBLEMS[:2]).candidates
+    beside = sampler(n=1, temperatures=[0.0]).sample([PROBLEMS[0], near, PROBLEMS[1]]).candidates
+    assert [beside[0], beside[2]] == alone
+    assert beside[1].sampling["max_new_tokens"] < 64 == alone[0].sampling["max_new_tokens"]
+
+
+def test_the_models_own_penalties_are_no_part_of_the_decoding(tmp_path: Path) -> None:
+    """As instruct models ship them; greedy decoding takes the likeliest token."""
+    shutil.copytree(POLICY, tmp_path / "policy")
+    path = tmp_path / "policy" / "generation_config.json"
+    own = {"repetition_penalty": 1.3, "top_k": 3, "min_new_tokens": 30, "no_repeat_ngram_size": 2}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **own}))
+    with_own = TransformersSampler(str(tmp_path / "policy"), temperatures=[0.0, 1.0], n=2, max_new_tokens=64)
+    expected = sampler(temperatures=[0.0, 1.0]).sample(PROBLEMS).candidates
+    assert [c.response for c in with_own.sample(PROBLEMS).candidates] == [c.response for c in expected]
+
+
 def test_a_model_without_a_pad_token_samples_the_same(tmp_path: Path) -> None:
     shutil.copytree(POLICY, tmp_path / "policy")
     for name in ("tokenizer_config.json", "tokenizer.json", "config.json", "generation_config.json"):

@@ -1,11 +1,26 @@
-"""The tokens of a problem's prompt."""
+"""Prompts to tokens, tokens to responses, and the tokens that end a response: the same for sampling and training."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from jinja2 import TemplateError
 
 from rrtf_trl.errors import UserError
 from rrtf_trl.records import Problem
+
+
+def encode(text: str, tokenizer: Any) -> list[int]:
+    """Return the token ids of a text, without the end token that some tokenizers append to every text.
+
+    Args:
+        text: A prompt, or a prompt with its response.
+        tokenizer: A tokenizer of transformers.
+    """
+    ids = list(tokenizer(text)["input_ids"])
+    appends_end = list(tokenizer("")["input_ids"])[-1:] == [tokenizer.eos_token_id]
+    return ids[:-1] if appends_end and ids[-1:] == [tokenizer.eos_token_id] else ids
 
 
 def encode_prompt(problem: Problem, tokenizer: Any, model: str) -> list[int]:
@@ -20,7 +35,7 @@ def encode_prompt(problem: Problem, tokenizer: Any, model: str) -> list[int]:
         UserError: If the prompt is chat messages and the model has no chat template.
     """
     if isinstance(problem.prompt, str):
-        return list(tokenizer(problem.prompt)["input_ids"])
+        return encode(problem.prompt, tokenizer)
     if tokenizer.chat_template is None:
         raise UserError(
             f"{problem.task_id}: the prompt is chat messages, but {model} has no chat template. "
@@ -28,3 +43,53 @@ def encode_prompt(problem: Problem, tokenizer: Any, model: str) -> list[int]:
         )
     encoded = tokenizer.apply_chat_template(problem.prompt, add_generation_prompt=True, return_dict=True)
     return list(encoded["input_ids"])
+
+
+def decode_response(prompt_ids: Sequence[int], ids: Sequence[int], tokenizer: Any) -> str:
+    """Return the text of a response, special tokens left out.
+
+    It is decoded after its prompt: tokenizers of the SentencePiece kind (Llama 2, Code Llama, Mistral) drop a space at
+    the start of whatever they decode, and a character may be split between prompt and response.
+
+    Args:
+        prompt_ids: The prompt's token ids.
+        ids: The response's, without the token that ended it.
+        tokenizer: A tokenizer of transformers.
+    """
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    before = tokenizer.decode(list(prompt_ids), **options)
+    whole: str = tokenizer.decode([*prompt_ids, *ids], **options)
+    if whole.startswith(before):
+        return whole[len(before) :]
+    # The prompt ends in the middle of a character, which only the response completes.
+    return str(tokenizer.decode(list(ids), **options))
+
+
+def end_tokens(tokenizer: Any, of_model: int | Iterable[int] | None, chat: bool) -> list[int]:
+    """Return the ids of the tokens of which each ends a response, in order.
+
+    They are the tokenizer's end token, those of the model's generation config, and for chat prompts the token with
+    which the chat template ends an assistant's turn: it may be another one, as in Qwen's base models.
+
+    Args:
+        tokenizer: A tokenizer of transformers.
+        of_model: ``eos_token_id`` of the model's generation config.
+        chat: Whether the prompts are chat messages.
+    """
+    found = {tokenizer.eos_token_id, *([of_model] if isinstance(of_model, int) else of_model or ())}
+    if chat:
+        found.add(_turn_end(tokenizer))
+    return sorted(found - {None})
+
+
+def _turn_end(tokenizer: Any) -> int | None:
+    """Return the special token that follows an assistant's content in the chat template, or ``None``."""
+    content = "zqx"
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": content}]
+    try:
+        rendered: str = tokenizer.apply_chat_template(turns, tokenize=False)
+    except TemplateError:  # it wants other turns than these
+        return None
+    after = tokenizer(rendered.rpartition(content)[2].lstrip(), add_special_tokens=False)["input_ids"]
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return int(after[0]) if content in rendered and after and after[0] in special else None

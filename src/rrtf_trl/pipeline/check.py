@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
@@ -14,6 +15,7 @@ from rrtf_trl.feedback.unit_tests import job_for
 from rrtf_trl.files.atomic import write_whole
 from rrtf_trl.monitoring.progress import meter
 from rrtf_trl.problems import ProblemFile, read_jsonl
+from rrtf_trl.programs.assemble import called_name
 from rrtf_trl.records import Problem
 from rrtf_trl.sandbox import Job, Outcome, Sandbox, SandboxUnavailable
 
@@ -164,10 +166,18 @@ def _jobs(samples: str, known: dict[str, Problem], trust: Literal["strict", "wea
             raise InputError(
                 f"{samples}:{number}: field completion: expected a string, got {json.dumps(completion)[:80]}"
             )
-        whole = problem.reference is None or not isinstance(problem.prompt, str)
-        continues = not whole and str(problem.reference).startswith(str(problem.prompt))
-        code = str(problem.prompt) + completion if continues else completion
+        code = f"{problem.prompt}{completion}" if _is_completed(problem) else completion
         yield job_for(problem, code=code, job_id=f"{index} {problem.task_id}", trust=trust)
+
+
+def _is_completed(problem: Problem) -> bool:
+    """Return whether a completion follows the prompt, as in HumanEval, or is the whole program, as in MBPP."""
+    if not isinstance(problem.prompt, str):
+        return False
+    if problem.reference is not None:
+        return problem.reference.startswith(problem.prompt)
+    name = called_name(problem)
+    return name is not None and re.search(rf"^\s*(?:async )?def {name}\b", problem.prompt, re.MULTILINE) is not None
 
 
 def _print_pass_at_k(passes: dict[str, list[bool]], ks: list[int]) -> None:

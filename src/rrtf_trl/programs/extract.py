@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rrtf_trl.records import Prompt
 
 from .assemble import is_code
+from .thoughts import without_thoughts
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _TOP_LEVEL_CODE = re.compile(r"^(?:def |async def |class |import |from \w|@\w)", re.MULTILINE)
@@ -29,7 +30,7 @@ class Extracted:
 
 
 def extract_code(response: str, prompt: Prompt, entry_point: str | None) -> Extracted:
-    """Return the program in ``response``.
+    """Return the program in ``response``, whatever drafts are in a reasoning model's thoughts.
 
     Args:
         response: The response.
@@ -37,6 +38,7 @@ def extract_code(response: str, prompt: Prompt, entry_point: str | None) -> Extr
         entry_point: The function that the program should define, or a method of the class that it should, as
             ``Solution.two_sum``; ``None`` for whole programs.
     """
+    response = without_thoughts(response)
     entry_point = entry_point and entry_point.partition(".")[0]
     head = prompt if isinstance(prompt, str) else ""
     continues = bool(head) and is_code(head)

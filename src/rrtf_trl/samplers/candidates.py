@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from rrtf_trl.models.tokenize import encode_prompt
@@ -33,6 +34,14 @@ def encode_prompts(
     return samples, encoded
 
 
+def until_end(ids: list[int], ends: Collection[int]) -> tuple[list[int], bool]:
+    """Return a response's token ids up to the first that ends it, and whether there is one."""
+    for position, token in enumerate(ids):
+        if token in ends:
+            return ids[:position], True
+    return ids, False
+
+
 def make_candidate(
     problem: Problem,
     response: str,
@@ -41,7 +50,6 @@ def make_candidate(
     source: Source,
     model: str,
     sampling: dict[str, Any],
-    answer: str | None = None,
 ) -> Candidate:
     """Return the candidate of a response, with the program in it.
 
@@ -52,9 +60,8 @@ def make_candidate(
         source: Who wrote it.
         model: The model's name.
         sampling: How it was drawn.
-        answer: The part of ``response`` with the program; by default all of it.
     """
-    extracted = extract_code(response if answer is None else answer, problem.prompt, problem.entry_point)
+    extracted = extract_code(response, problem.prompt, problem.entry_point)
     return Candidate.create(
         task_id=problem.task_id,
         response=response,

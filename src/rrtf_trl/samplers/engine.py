@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rrtf_trl.models.engine import Generate
+from rrtf_trl.models.tokenize import decode_response, end_tokens
 from rrtf_trl.records import Problem
 
 from .base import Samples
-from .candidates import encode_prompts, make_candidate
+from .candidates import encode_prompts, make_candidate, until_end
 
 
 class EngineSampler:
@@ -51,20 +52,22 @@ class EngineSampler:
             "model": self.model_identity,
             "temperatures": [0.0],
             "max_new_tokens": self.max_new_tokens,
+            "rules": 2,  # responses are decoded after their prompt
         }
 
     def sample(self, problems: list[Problem]) -> Samples:
         """Draw the greedy response to each problem; problems that fill the model's window are skipped."""
         generate, tokenizer, window = self._engine()
         samples, encoded = encode_prompts(problems, tokenizer, str(self.source), window)
-        eos = tokenizer.eos_token_id
         for problem, prompt_ids in encoded:
+            ends = end_tokens(tokenizer, None, chat=not isinstance(problem.prompt, str))
             new_tokens = self.max_new_tokens if window is None else min(self.max_new_tokens, window - len(prompt_ids))
-            ids = generate(prompt_ids, new_tokens, False)
+            drawn = generate(prompt_ids, new_tokens, False)
+            ids, ended = until_end(drawn, ends)
             candidate = make_candidate(
                 problem,
-                tokenizer.decode([token for token in ids if token != eos], skip_special_tokens=True),
-                stopped=len(ids) < new_tokens or ids[-1] == eos,
+                decode_response(prompt_ids, ids, tokenizer),
+                stopped=ended or len(drawn) < new_tokens,
                 source="student",
                 model=self.source.name,
                 sampling={"temperature": 0.0, "max_new_tokens": new_tokens, "index": 0},

@@ -128,7 +128,6 @@ class OpenAISampler:
         return make_candidate(
             problem,
             reply.text,
-            answer=reply.answer,
             stopped=reply.finish_reason == "stop",
             source=self.source,
             model=self.client.model,

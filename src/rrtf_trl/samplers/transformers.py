@@ -7,11 +7,16 @@ from typing import Any
 
 from rrtf_trl.assets import model_path
 from rrtf_trl.models.identity import model_identity
+from rrtf_trl.models.tokenize import decode_response, end_tokens
 from rrtf_trl.records import Problem, Source, content_hash
 
 from .base import Samples
-from .candidates import encode_prompts, make_candidate
+from .candidates import encode_prompts, make_candidate, until_end
 from .decoding import Decoding
+
+_RULES = 2
+"""Raised where the same options draw other responses: 2 decodes them after their prompt, gives each prompt a budget of
+its own, and reads no penalties from the model's generation config."""
 
 
 class TransformersSampler:
@@ -72,6 +77,7 @@ class TransformersSampler:
             # With several passes, it determines which random numbers a draw gets.
             **({"max_sequences": self.max_sequences} if several_passes else {}),
             "sampler": "transformers",
+            "rules": _RULES,
             "model": model_identity(self.model),
             **self.decoding.identity(),
             "source": self.source,
@@ -89,17 +95,24 @@ class TransformersSampler:
         if not encoded:
             return samples
         prompts = [ids for _, ids in encoded]
-        new_tokens = self.decoding.max_new_tokens
-        if window is not None:
-            new_tokens = min(new_tokens, window - max(map(len, prompts)))
+        budgets = [self.decoding.max_new_tokens] * len(prompts)
+        if window is not None:  # a prompt near the window's end has less, and takes nothing from the others
+            budgets = [min(budget, window - len(ids)) for budget, ids in zip(budgets, prompts, strict=True)]
+        chat = any(not isinstance(problem.prompt, str) for problem, _ in encoded)
+        ends = end_tokens(tokenizer, model.generation_config.eos_token_id, chat)
         batch_key = content_hash(self.decoding.seed, [problem.content_key for problem in problems])
         for position, (temperature, top_p, draws) in enumerate(self.decoding):
             # Random numbers are seeded per batch: a run that was killed draws the other batches as it would have.
             with torch.random.fork_rng():
                 torch.manual_seed(int(content_hash(batch_key, position), 16) % 2**63)
-                drawn = self._generate(model, tokenizer, prompts, temperature, top_p, draws, new_tokens)
-            for (problem, _), sequences in zip(encoded, drawn, strict=True):
-                for index, (text, stopped) in enumerate(sequences):
+                drawn: dict[int, list[tuple[str, bool]]] = {}
+                for budget in dict.fromkeys(budgets):
+                    alike = [number for number, other in enumerate(budgets) if other == budget]
+                    some = [prompts[number] for number in alike]
+                    texts = self._generate(model, tokenizer, some, temperature, top_p, draws, budget, ends)
+                    drawn.update(zip(alike, texts, strict=True))
+            for number, (problem, _) in enumerate(encoded):
+                for index, (text, stopped) in enumerate(drawn[number]):
                     candidate = make_candidate(
                         problem,
                         text,
@@ -111,7 +124,7 @@ class TransformersSampler:
                             "top_p": top_p,
                             "seed": self.decoding.seed,
                             "index": index,
-                            "max_new_tokens": new_tokens,
+                            "max_new_tokens": budgets[number],
                         },
                     )
                     samples.candidates.append(candidate)
@@ -124,7 +137,7 @@ class TransformersSampler:
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
             import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
             tokenizer = AutoTokenizer.from_pretrained(self.model, padding_side="left")
             if tokenizer.pad_token is None:
@@ -136,6 +149,12 @@ class TransformersSampler:
             if self.quantization_config is not None:
                 options |= {"quantization_config": self.quantization_config, "device_map": device}
             model = AutoModelForCausalLM.from_pretrained(self.model, **options).eval()
+            # Of the model's generation config only token ids count: its penalties and top_k are no part of a decoding
+            # that is asked for by temperature and top_p.
+            own = model.generation_config
+            model.generation_config = GenerationConfig(
+                bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id
+            )
             self._loaded = (model if self.quantization_config is not None else model.to(device), tokenizer)
         return self._loaded
 
@@ -148,6 +167,7 @@ class TransformersSampler:
         top_p: float,
         draws: int,
         new_tokens: int,
+        ends: list[int],
     ) -> list[list[tuple[str, bool]]]:
         """Return for each prompt its draws as (text, whether the model ended it itself)."""
         import torch
@@ -166,24 +186,19 @@ class TransformersSampler:
                     max_new_tokens=new_tokens,
                     num_return_sequences=count,
                     pad_token_id=tokenizer.pad_token_id,
+                    eos_token_id=ends or None,
                     **decoding,
                 )
             sequences = output[:, batch["input_ids"].shape[1] :].tolist()
             for index, of_prompt in enumerate(responses):
                 of_prompt += sequences[index * count : (index + 1) * count]
-        ends = model.generation_config.eos_token_id
-        eos = {tokenizer.eos_token_id} | (set(ends) if isinstance(ends, list) else {ends})
-        finished = [_until_end(ids, eos) for of_prompt in responses for ids in of_prompt]
-        texts = tokenizer.batch_decode([ids for ids, _ in finished], skip_special_tokens=True)
-        drawn = [(text, stopped) for text, (_, stopped) in zip(texts, finished, strict=True)]
-        return [drawn[start : start + draws] for start in range(0, len(drawn), draws)]
+        return [
+            [
+                (decode_response(prompt_ids, ids, tokenizer), stopped)
+                for ids, stopped in (until_end(drawn, ends) for drawn in of_prompt)
+            ]
+            for prompt_ids, of_prompt in zip(prompts, responses, strict=True)
+        ]
 
     def _draws_at_once(self, prompts: int, draws: int) -> int:
         return draws if self.max_sequences is None else min(draws, max(1, self.max_sequences // prompts))
-
-
-def _until_end(ids: list[int], eos: set[int | None]) -> tuple[list[int], bool]:
-    for position, token in enumerate(ids):
-        if token in eos:
-            return ids[:position], True
-    return ids, False

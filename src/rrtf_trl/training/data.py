@@ -17,6 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from trl.data_utils import common_prefix_length, extract_prompt
 from trl.trainer.utils import pad
 
+from rrtf_trl.models.tokenize import encode
+
 TOKENIZED_COLUMNS = ["prompt_ids", "response_ids", "scores", "from_teacher"]
 """The columns that the collator reads."""
 
@@ -136,8 +138,8 @@ def tokenize_row(
 def _tokenize_text(ranked: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[list[int]]]:
     prompt, eos = ranked["prompt"], tokenizer.eos_token or ""
     responses = [r if eos and r.endswith(eos) else r + eos for r in ranked["responses"]]
-    prompt_ids = _encode(prompt, tokenizer)
-    joint_ids = [_encode(prompt + response, tokenizer) for response in responses]
+    prompt_ids = encode(prompt, tokenizer)
+    joint_ids = [encode(prompt + response, tokenizer) for response in responses]
     if all(ids[: len(prompt_ids)] == prompt_ids for ids in joint_ids):
         return prompt_ids, [ids[len(prompt_ids) :] for ids in joint_ids]
     # A token spans the end of the prompt. In generation the prompt is tokenized alone, so tokenize the response
@@ -147,13 +149,6 @@ def _tokenize_text(ranked: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -
     if [tokenizer.decode(prompt_ids + ids, clean_up_tokenization_spaces=False) for ids in alone] == texts:
         return prompt_ids, alone
     return _split_at_common_prefix(prompt_ids, joint_ids)
-
-
-def _encode(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    ids = list(tokenizer(text)["input_ids"])
-    # A tokenizer that appends the end-of-sequence token would end the prompt too, and a response twice.
-    appends_eos = list(tokenizer("")["input_ids"])[-1:] == [tokenizer.eos_token_id]
-    return ids[:-1] if appends_eos and ids[-1:] == [tokenizer.eos_token_id] else ids
 
 
 def _tokenize_chat(
