@@ -8,11 +8,11 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from rich.console import Console
+
 from rrtf_trl.errors import UserError
 from rrtf_trl.labeling.label_file import LabelFile
 from rrtf_trl.labeling.sources import default_labels, read_items
-
-from .label import plain_console
 
 _SHUTDOWN_SECONDS = 2  # that an unfinished request may delay the end; what was saved is on the disk
 
@@ -58,7 +58,7 @@ def serve(
     own_token = os.environ.get("RRTF_LABEL_TOKEN") or None
     access = Access(host, own_token or (secrets.token_urlsafe(24) if remote else None), public_url)
     items = read_items(source, answers=answers, state=state, seed=seed)
-    console = plain_console()
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     with LabelFile(labels or default_labels(source)) as file, _listen(host, port) as listening:
         session = LabelingSession(file, items, per_item, seed)
         url = (public_url or f"http://{_url_host(host)}:{listening.getsockname()[1]}").rstrip("/")
@@ -77,7 +77,7 @@ def serve(
         )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
-        _print_summary(file)
+        _print_summary(console, file)
     return 0
 
 
@@ -102,9 +102,8 @@ def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def _print_summary(file: LabelFile) -> None:
+def _print_summary(console: Console, file: LabelFile) -> None:
     """Print how many labels the file has, and the commands that use them."""
-    console = plain_console()
     labels = file.ledger.labels()
     people = sorted({label.annotator for label in labels})
     console.print(

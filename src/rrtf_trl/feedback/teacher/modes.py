@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rrtf_trl.chat import ChatSession
 from rrtf_trl.chat.session import gather_all
 from rrtf_trl.records import Candidate, Problem, content_hash
 
-if TYPE_CHECKING:
-    from .judge import Teacher
+if TYPE_CHECKING:  # pydantic is an extra
+    from pydantic import BaseModel
+
+Form = TypeVar("Form", bound="BaseModel")
 
 ScoreAndDetail = tuple[float | None, dict[str, Any]]
 """``score`` and ``detail`` of the judgement of one candidate."""
 
 _POINTS = {"won": 1.0, "tie": 0.5, "lost": 0.0}
 _OPPOSITE = {"won": "lost", "lost": "won"}
+
+
+class Judge(Protocol):
+    """What the modes use of :class:`.judge.Teacher`, which imports them."""
+
+    scale: tuple[int, int]
+    opponents: int | None
+
+    async def ask(
+        self, session: ChatSession, template: str, problem: Problem, codes: list[str], form: type[Form], **values: Any
+    ) -> tuple[Form | None, str]:
+        """Return the judge's filled-in form, or ``None`` and the reason."""
+        ...
 
 
 def abstain(why: str, **detail: Any) -> ScoreAndDetail:
@@ -29,7 +44,7 @@ def abstain(why: str, **detail: Any) -> ScoreAndDetail:
 
 
 async def grade(
-    judge: Teacher, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
+    judge: Judge, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
 ) -> list[ScoreAndDetail]:
     """Ask for a grade of each candidate; the score is its place in the scale, from 0 to 1."""
     from .forms import grade_form
@@ -53,7 +68,7 @@ async def grade(
 
 
 async def compare(
-    judge: Teacher, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
+    judge: Judge, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
 ) -> list[ScoreAndDetail]:
     """Ask for the better one of each pair in both orders; the score is the fraction of comparisons won."""
     pairs = list(_pairs(candidates, judge.opponents))
@@ -82,7 +97,7 @@ async def compare(
 
 
 async def _compare_two(
-    judge: Teacher, session: ChatSession, problem: Problem, a: Candidate, b: Candidate
+    judge: Judge, session: ChatSession, problem: Problem, a: Candidate, b: Candidate
 ) -> tuple[str, str]:
     """Return the result for ``a``, shown first, against ``b`` (won, lost, tie, abstained), and the reason."""
     from .forms import Pair
@@ -128,7 +143,7 @@ def _pairs(candidates: Sequence[Candidate], opponents: int | None) -> Iterator[t
 
 
 async def rank(
-    judge: Teacher, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
+    judge: Judge, session: ChatSession, problem: Problem, candidates: Sequence[Candidate]
 ) -> list[ScoreAndDetail]:
     """Ask twice for an order of all, shown in a shuffled order and in its reverse; the score is the mean of both."""
     order = list(range(len(candidates)))
@@ -147,7 +162,7 @@ async def rank(
 
 
 async def _order(
-    judge: Teacher, session: ChatSession, problem: Problem, shown: list[Candidate]
+    judge: Judge, session: ChatSession, problem: Problem, shown: list[Candidate]
 ) -> tuple[list[float] | None, str]:
     """Return the fraction of the others that rank below each, in the order shown, or ``None``; and the reason."""
     from .forms import ranking_form
@@ -167,7 +182,7 @@ async def _order(
     return [scores[label] for label in labels], filled.reason
 
 
-MODES: dict[str, Callable[[Teacher, ChatSession, Problem, Sequence[Candidate]], Awaitable[list[ScoreAndDetail]]]] = {
+MODES: dict[str, Callable[[Judge, ChatSession, Problem, Sequence[Candidate]], Awaitable[list[ScoreAndDetail]]]] = {
     "grade": grade,
     "pair": compare,
     "rank": rank,
