@@ -265,14 +265,17 @@ class Candidate:
     """One response to one problem, and its origin.
 
     Args:
-        candidate_id: Content hash of all other fields; build with :meth:`create`.
+        candidate_id: Content hash of the other fields, but for the tokens; build with :meth:`create`.
         task_id: The problem.
         response: The text of the response, unchanged.
         code: The extracted program; it includes the prompt if the response continues it.
         source: Who wrote it.
         model: The model's name or path, or ``reference``.
         sampling: ``temperature``, ``top_p``, ``seed``, ``max_new_tokens`` and ``index`` (the number of the sample).
-        finish_reason: ``stop`` (it ended by itself) or ``length`` (it was cut off).
+        finish_reason: ``stop`` (it ended by itself, or its program is whole) or ``length`` (it was cut off).
+        token_ids: The ids of the response's tokens, without the one that ended it, where the sampler has them.
+        logprobs: The log-probability of each of these tokens as it was drawn, at the sampler's temperature and top_p,
+            where the sampler records them; with one more for the token that ended the response.
     """
 
     candidate_id: str
@@ -283,11 +286,15 @@ class Candidate:
     model: str
     sampling: dict[str, Any]
     finish_reason: Literal["stop", "length"]
+    token_ids: list[int] | None = None
+    logprobs: list[float] | None = None
 
     @classmethod
-    def create(cls, **fields: Any) -> Candidate:
+    def create(
+        cls, *, token_ids: list[int] | None = None, logprobs: list[float] | None = None, **fields: Any
+    ) -> Candidate:
         """Build a candidate whose ``candidate_id`` is the hash of its content."""
-        return cls(candidate_id=content_hash(fields), **fields)
+        return cls(candidate_id=content_hash(fields), token_ids=token_ids, logprobs=logprobs, **fields)
 
     @classmethod
     def from_json(cls, row: Any) -> Candidate:
@@ -344,6 +351,7 @@ class RankedGroup:
         sources: Who wrote each response, or ``None``.
         task_id: The problem, for readers of the file.
         candidate_ids: The candidate of each response, for readers of the file.
+        token_ids: The ids of each response's tokens, where it was sampled and is trained on unchanged.
     """
 
     prompt: Prompt
@@ -352,6 +360,7 @@ class RankedGroup:
     sources: list[str] | None = None
     task_id: str | None = None
     candidate_ids: list[str] | None = None
+    token_ids: list[list[int] | None] | None = None
 
 
 @dataclass(frozen=True)

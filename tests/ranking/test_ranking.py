@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import pytest
@@ -5,10 +6,11 @@ import pytest
 from rrtf_trl.errors import UserError
 from rrtf_trl.pipeline.api import Candidates, rank
 from rrtf_trl.ranking import Ranking
-from rrtf_trl.ranking.trainable import JudgedByAll
+from rrtf_trl.ranking.trainable import JudgedByAll, TrainOn, trainable
 from rrtf_trl.records import Candidate, CaseTests, Judgement, Problem
 
 PROBLEM = Problem("t", "def f(x):\n", CaseTests([{"args": [1], "expected": 1}]), "f")
+CHAT = [{"role": "user", "content": "Write f."}]
 RLTF = {"compile_error": -1.0, "runtime_error": -0.6, "partial": -0.3, "passed": 1.0}
 
 
@@ -124,11 +126,38 @@ def test_one_answer_alone_is_too_few() -> None:
     assert [item.reason for item in dropped] == ["too_few"]
 
 
-def test_chat_answers_are_trained_on_as_whole_programs() -> None:
-    chat = Problem("t", [{"role": "user", "content": "Write f."}], PROBLEM.tests, "f")
-    group = Ranking().rank(chat, judged(("passed",), ("partial",))).group
+@pytest.mark.parametrize(
+    ("train_on", "prompt", "trained"),
+    [
+        ("auto", "def f(x):\n", "    return 0\n"),
+        ("auto", CHAT, "Sure:\n```python\ndef f(x):\n    return 0\n```"),
+        ("code", CHAT, "def f(x):\n    return 0\n"),
+        ("response", "def f(x):\n", "Sure:\n```python\ndef f(x):\n    return 0\n```"),
+    ],
+)
+def test_responses_to_chats_are_trained_on_as_they_came_and_continued_code_alone(
+    train_on: TrainOn, prompt: Any, trained: str
+) -> None:
+    problem = dataclasses.replace(PROBLEM, prompt=prompt)
+    one, other = judged(("passed",), ("partial",))
+    drawn = dataclasses.replace(one[0], response="Sure:\n```python\ndef f(x):\n    return 0\n```", token_ids=[7, 8])
+    group = Ranking(train_on=train_on).rank(problem, [(drawn, one[1]), other]).group
     assert group is not None
-    assert group.responses[0] == "def f(x):\n    return 0\n"
+    assert group.responses[0] == trained
+    # The ids that were drawn go with the text that was drawn, and with no other.
+    assert group.token_ids == ([[7, 8], None] if trained == drawn.response else None)
+
+
+@pytest.mark.parametrize(("train_on", "kept"), [("code", 2), ("auto", 1)])
+def test_a_response_that_was_cut_off_after_its_program_is_trained_on_as_code_only(
+    train_on: TrainOn, kept: int
+) -> None:
+    chat = dataclasses.replace(PROBLEM, prompt=CHAT)
+    one, other = judged(("passed",), ("partial",))
+    cut = dataclasses.replace(one[0], sampling={"cut_off": True})
+    result, dropped = trainable(chat, [(cut, one[1]), other], train_on)
+    assert len(result) == kept
+    assert [item.reason for item in dropped] == ([] if kept == 2 else ["truncated"])
 
 
 @pytest.mark.parametrize(

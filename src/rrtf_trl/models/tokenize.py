@@ -15,12 +15,38 @@ def encode(text: str, tokenizer: Any) -> list[int]:
     """Return the token ids of a text, without the end token that some tokenizers append to every text.
 
     Args:
-        text: A prompt, or a prompt with its response.
+        text: A prompt, or a prompt with its response. Where it was rendered with its beginning-of-sequence token, the
+            tokenizer's own is not added to it.
         tokenizer: A tokenizer of transformers.
     """
     ids = list(tokenizer(text)["input_ids"])
     appends_end = list(tokenizer("")["input_ids"])[-1:] == [tokenizer.eos_token_id]
-    return ids[:-1] if appends_end and ids[-1:] == [tokenizer.eos_token_id] else ids
+    if appends_end and ids[-1:] == [tokenizer.eos_token_id]:
+        ids.pop()
+    begin = tokenizer.bos_token_id
+    return ids[1:] if begin is not None and ids[:2] == [begin, begin] else ids
+
+
+def render_chat(messages: list[dict[str, Any]], tokenizer: Any, **options: Any) -> str:
+    """Return the text of chat messages up to where the assistant's response begins.
+
+    Args:
+        messages: The messages.
+        tokenizer: A tokenizer of transformers with a chat template.
+        options: For the template: ``tools``, and variables of its own such as ``enable_thinking``.
+    """
+    text: str = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
+    return text
+
+
+def encode_rendered(text: str, tokenizer: Any) -> list[int]:
+    """Return the token ids of a text that a chat template rendered, which has its special tokens already.
+
+    Args:
+        text: The text.
+        tokenizer: A tokenizer of transformers.
+    """
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def encode_prompt(problem: Problem, tokenizer: Any, model: str) -> list[int]:
@@ -41,8 +67,7 @@ def encode_prompt(problem: Problem, tokenizer: Any, model: str) -> list[int]:
             f"{problem.task_id}: the prompt is chat messages, but {model} has no chat template. "
             "Use a chat model, or prompt_form=paper (of problems, or of benchmark) for a base model."
         )
-    encoded = tokenizer.apply_chat_template(problem.prompt, add_generation_prompt=True, return_dict=True)
-    return list(encoded["input_ids"])
+    return encode_rendered(render_chat(problem.prompt, tokenizer), tokenizer)
 
 
 def decode_response(prompt_ids: Sequence[int], ids: Sequence[int], tokenizer: Any) -> str:
@@ -78,12 +103,16 @@ def end_tokens(tokenizer: Any, of_model: int | Iterable[int] | None, chat: bool)
     """
     found = {tokenizer.eos_token_id, *([of_model] if isinstance(of_model, int) else of_model or ())}
     if chat:
-        found.add(_turn_end(tokenizer))
+        found.add(turn_end(tokenizer))
     return sorted(found - {None})
 
 
-def _turn_end(tokenizer: Any) -> int | None:
-    """Return the special token that follows an assistant's content in the chat template, or ``None``."""
+def turn_end(tokenizer: Any) -> int | None:
+    """Return the special token that follows an assistant's content in the chat template, or ``None``.
+
+    Args:
+        tokenizer: A tokenizer of transformers with a chat template.
+    """
     content = "zqx"
     turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": content}]
     try:

@@ -42,3 +42,31 @@ def without_thoughts(response: str) -> str:
     for opening in _OPEN:
         response = opening.sub("", response)
     return response
+
+
+_OPENED = re.compile(rf"(?:{'|'.join(opening.replace('?P<name>', '?:') for opening, _ in _MARKS)})\s*\Z")
+
+
+def continued(opening: str, response: str) -> str:
+    """Return a response as the text that follows the opening of the assistant's turn.
+
+    Some chat templates open the thoughts themselves. A response that opens them again loses that mark; one without
+    thoughts, as a reference or another model's, ends them first, for else the policy would learn to answer in them.
+
+    Args:
+        opening: The rendered prompt, up to where the response begins.
+        response: The response.
+    """
+    opened = _OPENED.search(opening)
+    if opened is None:
+        return response
+    mark = opened[0].strip()
+    if response.lstrip().startswith(mark):
+        return response.lstrip().removeprefix(mark).removeprefix("\n")
+    closing = _closing_of(mark)
+    return response if closing in response else f"\n{closing}\n\n{response}"
+
+
+def _closing_of(mark: str) -> str:
+    """Return the mark that ends what ``mark`` begins."""
+    return mark.replace("begin", "end") if "begin" in mark else re.sub(r"^([<\[◁])", r"\1/", mark)

@@ -8,6 +8,6 @@ from rrtf_trl.records import Dropped
 
 from .combine import Conflict, Standing
 from .rule import Ranked, Ranking
-from .trainable import training_text
+from .trainable import TrainOn, training_text
 
-__all__ = ["Conflict", "Dropped", "Ranked", "Ranking", "Standing", "training_text"]
+__all__ = ["Conflict", "Dropped", "Ranked", "Ranking", "Standing", "TrainOn", "training_text"]

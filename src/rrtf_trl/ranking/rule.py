@@ -16,7 +16,7 @@ from rrtf_trl.errors import UserError
 from rrtf_trl.records import Candidate, Dropped, Judgement, Problem, RankedGroup
 
 from .combine import SAMPLE, TESTS, Conflict, SourceScores, Standing, conflicts, lexicographic, paper, tested, weighted
-from .trainable import JudgedByAll, trainable, training_text
+from .trainable import JudgedByAll, TrainOn, trainable, training_text
 
 Combination = Literal["lexicographic", "weighted", "paper"]
 
@@ -64,6 +64,8 @@ class Ranking:
         tie_break: How far apart candidates with equal test scores may be, or with ``paper`` how far a teacher's
             candidate is above the student's; 0 leaves them equal.
         drop_teacher_below: Drop a problem where the tests put the teacher's best candidate below the student's best.
+        train_on: ``response``: the responses as they came. ``code``: their programs alone, as in the paper. ``auto``:
+            responses to chat messages, code after a prompt that is text.
 
     Raises:
         ValueError: If a state has no score, the scores are out of the paper's order, or an option does not go with
@@ -79,6 +81,7 @@ class Ranking:
     weights: dict[str, float] | None = None
     tie_break: float = 0.5
     drop_teacher_below: bool = True
+    train_on: TrainOn = "auto"
 
     def __post_init__(self) -> None:
         self.scores = dict(self.scores)
@@ -105,6 +108,8 @@ class Ranking:
             raise ValueError(
                 f"ranking.combine must be one of {', '.join(get_args(Combination))}, got {self.combine!r}"
             )
+        if self.train_on not in get_args(TrainOn):
+            raise ValueError(f"ranking.train_on must be one of {', '.join(get_args(TrainOn))}, got {self.train_on!r}")
         if self.order is not None and self.combine != "lexicographic":
             raise ValueError("ranking.order goes with ranking.combine=lexicographic only")
         if (self.weights is not None) != (self.combine == "weighted"):
@@ -150,7 +155,7 @@ class Ranking:
         Raises:
             UserError: If ``combine`` is ``paper`` and a candidate was not tested.
         """
-        kept, dropped = trainable(problem, judged)
+        kept, dropped = trainable(problem, judged, self.train_on)
         ids = [candidate.candidate_id for candidate, _ in kept]
         if len(kept) < 2:
             return Ranked(None, [*dropped, Dropped(problem.task_id, "too_few", ids)])
@@ -162,13 +167,19 @@ class Ranking:
         reason = self._reason_to_drop(kept, by_source, scores)
         if reason is not None:
             return Ranked(None, [*dropped, Dropped(problem.task_id, reason, ids)], standings, found)
+        texts = [training_text(problem, candidate, self.train_on) for candidate, _ in kept]
+        tokens = [
+            candidate.token_ids if text == candidate.response else None
+            for text, (candidate, _) in zip(texts, kept, strict=True)
+        ]
         group = RankedGroup(
             prompt=problem.prompt,
-            responses=[training_text(problem, candidate) for candidate, _ in kept],
+            responses=texts,
             scores=scores,
             sources=[candidate.source for candidate, _ in kept],
             task_id=problem.task_id,
             candidate_ids=ids,
+            token_ids=tokens if any(tokens) else None,
         )
         return Ranked(group, dropped, standings, found)
 

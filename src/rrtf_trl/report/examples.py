@@ -113,8 +113,8 @@ def _group(row: dict[str, Any], facts: ProblemFacts, trained: dict[str, Any] | N
         for judgement in facts.judgements.get(key, [])
         if judgement["state"] is not None
     }
-    texts = {key: code_after_prompt(row["prompt"], facts.candidates[key]["code"]) for key in tested}
-    drawn = Counter(texts.values())
+    texts = {key: _texts(row["prompt"], facts.candidates[key]) for key in tested}
+    drawn = Counter(text for of_candidate in texts.values() for text in of_candidate)
     order = sorted(range(len(responses)), key=lambda i: -scores[i])
     shown = order if len(order) <= SHOWN_FIRST + SHOWN_LAST else order[:SHOWN_FIRST] + order[-SHOWN_LAST:]
     candidates = []
@@ -128,7 +128,11 @@ def _group(row: dict[str, Any], facts: ProblemFacts, trained: dict[str, Any] | N
             use = training_use(trained, i)
             candidate.training = f"trained on: {use}" if use else "not trained on: too long, or in no pair"
         candidates.append(candidate)
-    unranked = [key for key in tested if texts[key] not in responses or _is_cut_off(facts.candidates[key])]
+    unranked = [
+        key
+        for key in tested
+        if texts[key].isdisjoint(map(prompt_text, responses)) or facts.candidates[key]["finish_reason"] == "length"
+    ]
     for key in unranked[:_UNRANKED]:
         record = facts.candidates[key]
         candidate = _shown(record["response"], tested[key])
@@ -153,5 +157,10 @@ def _shown(text: str, judgement: dict[str, Any] | None) -> ShownCandidate:
     return ShownCandidate(clip(text, 1400), clip(judgement["state"], 40), clip(message, 400))
 
 
+def _texts(prompt: Any, candidate: dict[str, Any]) -> set[str]:
+    """Return the texts as which a candidate may be trained on."""
+    return {code_after_prompt(prompt, candidate["code"]), candidate["response"]}
+
+
 def _is_cut_off(candidate: dict[str, Any]) -> bool:
-    return bool(candidate["finish_reason"] == "length")
+    return bool(candidate["finish_reason"] == "length" or candidate["sampling"].get("cut_off"))

@@ -50,6 +50,8 @@ def make_candidate(
     source: Source,
     model: str,
     sampling: dict[str, Any],
+    token_ids: list[int] | None = None,
+    logprobs: list[float] | None = None,
 ) -> Candidate:
     """Return the candidate of a response, with the program in it.
 
@@ -60,6 +62,8 @@ def make_candidate(
         source: Who wrote it.
         model: The model's name.
         sampling: How it was drawn.
+        token_ids: See :class:`~rrtf_trl.records.Candidate`.
+        logprobs: Likewise.
     """
     extracted = extract_code(response, problem.prompt, problem.entry_point)
     return Candidate.create(
@@ -68,6 +72,8 @@ def make_candidate(
         code=extracted.code,
         source=source,
         model=model,
-        sampling=sampling,
+        sampling=sampling if stopped or not extracted.ended else {**sampling, "cut_off": True},
         finish_reason="stop" if stopped or extracted.ended else "length",
+        token_ids=token_ids,
+        logprobs=logprobs,
     )

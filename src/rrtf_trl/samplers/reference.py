@@ -23,7 +23,7 @@ class ReferenceSampler:
 
     def identity(self) -> dict[str, Any]:
         """Return the sampler's name: the references are part of the problems."""
-        return {"sampler": "reference"}
+        return {"sampler": "reference", "rules": 2}  # 2: in a fenced block for chat messages
 
     def sample(self, problems: list[Problem]) -> Samples:
         """Return one candidate for each problem that has a reference."""
@@ -35,7 +35,7 @@ class ReferenceSampler:
             samples.candidates.append(
                 Candidate.create(
                     task_id=problem.task_id,
-                    response=code_after_prompt(problem.prompt, problem.reference),
+                    response=_response(problem, problem.reference),
                     code=problem.reference,
                     source="reference",
                     model="reference",
@@ -47,3 +47,10 @@ class ReferenceSampler:
 
     def close(self) -> None:
         """Do nothing: no resources are held."""
+
+
+def _response(problem: Problem, reference: str) -> str:
+    """Return a reference as a model would write it: in a fenced block for chat messages, else after the prompt."""
+    if isinstance(problem.prompt, str):
+        return code_after_prompt(problem.prompt, reference)
+    return f"```python\n{reference.rstrip()}\n```"

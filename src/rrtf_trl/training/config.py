@@ -15,6 +15,7 @@ _CHOICES = {
     "sft_responses": ("best", "all"),
     "share_prefix": ("auto", "true", "false"),
     "truncation_mode": ("drop", "keep_start", "keep_end"),
+    "reasoning": ("keep", "drop", "mask"),
 }
 
 
@@ -33,6 +34,13 @@ class RRTFConfig(DPOOptions):
             Keyword arguments for `from_pretrained`, used when `model` is a path or hub id.
         trust_remote_code (`bool`, *optional*, defaults to `False`):
             Whether to run model and tokenizer code of a checkpoint.
+        chat_template_kwargs (`dict[str, Any]`, *optional*):
+            Variables of the chat template, such as `{"enable_thinking": False}`, for all rows; a row's own column of
+            this name comes before them. Sample with the same.
+        reasoning (`str`, *optional*, defaults to `"keep"`):
+            What becomes of the thoughts of a reasoning model's responses (`<think>` ... `</think>` and similar):
+            `"keep"` trains on them as on the rest, `"mask"` reads them but scores only the answer after them, `"drop"`
+            removes them, which where the chat template opens the thoughts leaves empty ones.
         router_aux_loss_coef (`float`, *optional*):
             Weight of the load-balancing loss of a mixture of experts. `None` means that of the model's configuration,
             `0.0` disables it.
@@ -106,7 +114,11 @@ class RRTFConfig(DPOOptions):
             Whether to keep activations in CPU memory between forward and backward.
     """
 
-    _VALID_DICT_FIELDS: ClassVar[list[str]] = [*DPOOptions._VALID_DICT_FIELDS, "model_init_kwargs"]
+    _VALID_DICT_FIELDS: ClassVar[list[str]] = [
+        *DPOOptions._VALID_DICT_FIELDS,
+        "model_init_kwargs",
+        "chat_template_kwargs",
+    ]
 
     learning_rate: float = option(1e-6, "The initial learning rate for AdamW.")
 
@@ -114,6 +126,12 @@ class RRTFConfig(DPOOptions):
         None, "Keyword arguments for `from_pretrained`, used when the model is a path or hub id."
     )
     trust_remote_code: bool = option(False, "Whether to run model and tokenizer code of a checkpoint.")
+    chat_template_kwargs: dict[str, Any] | str | None = option(  # noqa: RUF009
+        None, "Variables of the chat template, such as `enable_thinking`."
+    )
+    reasoning: str = option(
+        "keep", "The thoughts in a response: keep, drop, or mask them.", choices=_CHOICES["reasoning"]
+    )
     router_aux_loss_coef: float | None = option(None, "Weight of the load-balancing loss of a mixture of experts.")
     disable_dropout: bool = option(True, "Whether to disable dropout.")
 
@@ -177,6 +195,8 @@ class RRTFConfig(DPOOptions):
                 FutureWarning,
                 stacklevel=3,
             )
+        if self.truncation_mode == "keep_end" and self.reasoning == "mask":
+            raise ValueError('`truncation_mode="keep_end"` would cut thoughts: `reasoning="mask"` needs another one.')
         if self.max_responses is not None and self.max_responses < 2:
             raise ValueError(f"`max_responses` must be at least 2, got {self.max_responses}: ranking needs a pair.")
         super().__post_init__()

@@ -10,7 +10,7 @@ from datasets import Dataset, IterableDataset
 from .config import RRTFConfig
 from .losses import imitated_responses
 
-_PER_RESPONSE = ("response_ids", "scores", "from_teacher", "kept")
+_PER_RESPONSE = ("response_ids", "scores", "from_teacher", "unscored", "kept")
 
 
 def keep_imitated(dataset: Dataset | IterableDataset, args: RRTFConfig, name: str) -> Dataset | IterableDataset:
@@ -35,4 +35,4 @@ def _imitated(row: dict[str, Any], args: RRTFConfig) -> dict[str, Any]:
     group = torch.zeros(len(scores), dtype=torch.long)
     chosen = imitated_responses(scores, group, args, torch.tensor(row["from_teacher"])).nonzero()[:, 0].tolist()
     chosen = chosen or list(range(len(scores)))  # an evaluation row of which nothing is imitated: its loss is 0
-    return {name: [row[name][response] for response in chosen] for name in _PER_RESPONSE}
+    return {name: [row[name][response] for response in chosen] for name in _PER_RESPONSE if name in row}

@@ -151,12 +151,14 @@ def prepare_for_images(args: RRTFConfig, with_images: bool) -> None:
         with_images: Whether the rows have images.
 
     Raises:
-        ValueError: If ``truncation_mode="keep_end"`` would cut images out of prompts.
+        ValueError: If ``truncation_mode="keep_end"`` would cut images out of prompts, or ``reasoning`` is not kept.
     """
     # For rows without images, the vision tower has no gradients.
     reentrant = (args.gradient_checkpointing_kwargs or {}).get("use_reentrant")
     if args.ddp_find_unused_parameters is None and not reentrant:
         args.ddp_find_unused_parameters = True
+    if with_images and args.reasoning != "keep":
+        raise ValueError(f"reasoning={args.reasoning!r} is not supported for rows with images. Use reasoning='keep'.")
     if with_images and args.max_length is not None and args.truncation_mode == "keep_end":
         raise ValueError(
             "truncation_mode='keep_end' is not supported for vision-language models: it would cut the images out of a "

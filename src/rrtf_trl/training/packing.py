@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .data import group_tensors
+from .data import group_tensors, unscored_of
 
 
 class PackedCollator:
@@ -43,7 +43,7 @@ class PackedCollator:
     """
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Return the batch of ``examples``, rows as :func:`~rrtf_trl.training.data.tokenize_row` returns them."""
+        """Return the batch of ``examples``, rows as :func:`~rrtf_trl.training.tokens.tokenize_row` returns them."""
         tokens: list[int] = []
         positions: list[int] = []
         scored: list[tuple[int, int, int]] = []  # position, predicted token, response
@@ -53,11 +53,11 @@ class PackedCollator:
             tokens += prompt
             positions += range(len(prompt))
             end_of_prompt = len(tokens) - 1
-            for response in example["response_ids"]:
+            for response, unscored in zip(example["response_ids"], unscored_of(example), strict=True):
                 start = len(tokens)
                 first = [(end_of_prompt, response[0], responses)] if prompt and response else []
                 later = [(start + i, token, responses) for i, token in enumerate(response[1:])]
-                scored += first + later
+                scored += (first + later)[unscored:]
                 tokens += response
                 positions += range(len(prompt), len(prompt) + len(response))
                 responses += 1

@@ -13,7 +13,9 @@ from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from .config import RRTFConfig
-from .data import tokenize_row
+from .data import unscored_of
+from .rows import unread_columns
+from .tokens import tokenize_row
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +39,11 @@ def fit_row(
             excess = len(prompt) + max(map(len, responses)) - max_length
             prompt, responses = prompt[max(excess, 0) :], [ids[-max_length:] for ids in responses]
         keep = [i for i in keep if responses[i] and len(prompt) + len(responses[i]) <= max_length]
+    unscored = unscored_of(example)
+    keep = [i for i in keep if len(responses[i]) > unscored[i]]  # one that is cut in its thoughts says nothing
     keep = choose_responses(example["scores"], example["from_teacher"], max_responses, keep)
     fitted = {name: [example[name][i] for i in keep] for name in ("scores", "from_teacher")}
+    fitted["unscored"] = [unscored[i] for i in keep]
     return {"prompt_ids": prompt, "response_ids": [responses[i] for i in keep], **fitted, "kept": keep}
 
 
@@ -71,10 +76,13 @@ def prepare_dataset(
     num_proc: int | None,
     truncation_mode: str = "drop",
     min_score: float | None = None,
+    chat_template_kwargs: dict[str, Any] | None = None,
+    reasoning: str = "keep",
 ) -> Dataset | IterableDataset:
     """Tokenize the rows of a data set and fit them; a prepared data set is returned as it is.
 
     With ``min_score``, rows without a response of at least that score are dropped: they would add nothing to the loss.
+    Columns that are not read are named in a warning.
 
     Raises:
         ValueError: If a row cannot be trained on, or none is left after ``max_length`` or ``min_score``; the message
@@ -85,18 +93,31 @@ def prepare_dataset(
         raise ValueError(f"The {name} data set is empty: there is nothing to train on.")
     if first.keys() >= _PREPARED:
         return dataset
+    if "prompt_ids" not in first and (unread := unread_columns(first)):
+        logger.warning(f"{name} data set: columns that are not read: {', '.join(unread)}.")
     # An `IterableDataset` maps as it is read, and has neither option.
     options = {"num_proc": num_proc, "desc": f"Tokenizing {name} data set"} if isinstance(dataset, Dataset) else {}
     dataset = dataset.map(
         _tokenize_row_of,
         with_indices=True,
-        fn_kwargs={"name": name, "tokenizer": tokenizer, "require_sources": require_sources},
+        fn_kwargs={
+            "name": name,
+            "tokenizer": tokenizer,
+            "require_sources": require_sources,
+            "chat_template_kwargs": chat_template_kwargs,
+            "reasoning": reasoning,
+        },
         remove_columns=list(first),
         **options,
     )
     limits = {"max_length": max_length, "max_responses": max_responses, "truncation_mode": truncation_mode}
     if isinstance(dataset, IterableDataset):
         return dataset.map(fit_row, fn_kwargs=limits).filter(_StreamFilter(name, max_length, min_score))
+    if redrawn := sum(dataset["redrawn"]):
+        logger.warning(
+            f"{name} data set: {redrawn} responses are trained on as the tokens that were drawn; their text alone "
+            "would have been encoded to others."
+        )
     fitted = dataset.map(fit_row, fn_kwargs=limits, num_proc=num_proc, desc=f"Fitting {name} data set")
     kept = fitted.filter(lambda row: len(row["scores"]) >= 2, num_proc=num_proc)
     if max_length is not None:

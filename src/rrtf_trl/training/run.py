@@ -17,9 +17,9 @@ from rrtf_trl.files.atomic import part_of, write_whole, write_whole_folder
 from rrtf_trl.files.rows import read_jsonl
 
 from .config import RRTFConfig
-from .data import ranked_row
 from .loading import load_adapter
 from .losses import imitated_responses, ordered_pairs, pair_weights
+from .rows import ranked_row
 from .trainer import RRTFTrainer
 
 
@@ -118,8 +118,8 @@ def trained_pairs(dataset: Dataset, args: RRTFConfig) -> Iterator[dict[str, Any]
 
 
 def _ranked_rows(path: str | Path) -> Dataset:
-    """Return the ranked rows of a JSONL file: ``prompt``, ``responses``, ``scores``, ``sources``."""
-    names = ("prompt", "responses", "scores", "sources")
+    """Return the ranked rows of a JSONL file: ``prompt``, ``responses``, ``scores``, ``sources``, ``token_ids``."""
+    names = ("prompt", "responses", "scores", "sources", "token_ids")
     return Dataset.from_list([{name: row.get(name) for name in names} for _, row in read_jsonl(path)])
 
 

@@ -211,6 +211,8 @@ class RRTFTrainer(_BaseTrainer):
     def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig, min_score: float | None = None) -> AnyDataset:
         if self._with_images:
             return number_rows(dataset)
+        chat_template_kwargs = args.chat_template_kwargs
+        assert not isinstance(chat_template_kwargs, str), "the base class parses it"
         prepared = prepare_dataset(
             dataset,
             self._tokenizer,
@@ -221,6 +223,8 @@ class RRTFTrainer(_BaseTrainer):
             num_proc=args.dataset_num_proc,
             truncation_mode=args.truncation_mode,
             min_score=min_score,
+            chat_template_kwargs=chat_template_kwargs,
+            reasoning=args.reasoning,
         )
         return keep_imitated(prepared, args, name)
 

@@ -14,8 +14,9 @@ from transformers import ProcessorMixin
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.utils import pad
 
-from .data import group_tensors, ranked_row
+from .data import group_tensors
 from .prepare import choose_responses
+from .rows import ranked_row
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +145,7 @@ class VisionCollator:
         options = {"chat_template_kwargs": example.get("chat_template_kwargs") or {}}
         rendered = [
             apply_chat_template(
-                {"prompt": prompt, "completion": prepare_multimodal_messages(response), **options},
+                {"prompt": prompt, "completion": prepare_multimodal_messages(_as_messages(response)), **options},
                 self.processor,
                 tools=json.loads(tools) if isinstance(tools, str) else tools,
             )
@@ -189,3 +190,7 @@ class VisionCollator:
                 f"tokens with their prompt and were {'left out' if self.truncation_mode == 'drop' else 'cut'}, of row "
                 f"{row['row']} the latest."
             )
+
+
+def _as_messages(response: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"role": "assistant", "content": response}] if isinstance(response, str) else response
