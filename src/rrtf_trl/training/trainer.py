@@ -38,8 +38,7 @@ from .loading import (
     base_model,
     disable_dropout,
     keep_fused_head,
-    load_model,
-    load_processor,
+    load_policy,
     prepare_for_images,
     router_loss_weight,
     tokenizer_of,
@@ -64,7 +63,7 @@ class RRTFTrainer(_BaseTrainer):
     The constructor is that of TRL's ``DPOTrainer``, argument for argument.
 
     Args:
-        model: A path or hub id, a model, or a PEFT model.
+        model: A path or hub id, a model, or a PEFT model. An adapter, loaded or by its path, is trained further.
         ref_model: Not used, as RRTF has no reference model; accepted so that DPO scripts run unchanged.
         args: Options; by default ``RRTFConfig`` with an output folder named after the model.
         data_collator: Builds a batch of tokenized rows; by default
@@ -74,7 +73,8 @@ class RRTFTrainer(_BaseTrainer):
         train_dataset: Rows of ``prompt``, ``responses``, ``scores`` and optionally ``sources``, or TRL's
             preference rows; plain text or chat messages; with ``image`` or ``images`` for a vision-language model.
         eval_dataset: The same, or a dict of such data sets.
-        processing_class: The tokenizer, or the processor of a vision-language model; by default the model's own.
+        processing_class: The tokenizer, or the processor of a vision-language model; by default the model's own;
+            for an adapter's path, the one saved with it.
         compute_metrics: As in DPOTrainer: called with the logits `[N, L, V]` of all responses, from a second forward
             pass, and their ``input_ids`` `[N, L]` as labels.
         callbacks: Callbacks to add.
@@ -124,8 +124,7 @@ class RRTFTrainer(_BaseTrainer):
             warnings.warn("RRTF needs no reference model: `ref_model` is not used.", UserWarning, stacklevel=2)
 
         set_seed(args.seed)  # adapters are initialized at random
-        model = load_model(model, args, quantization_config)
-        processing_class = load_processor(processing_class, model, args)
+        model, processing_class = load_policy(model, processing_class, args, quantization_config)
         model = add_adapter(model, args, peft_config)
         keep_fused_head(args)
         self.router_aux_loss_coef = router_loss_weight(model, args)
