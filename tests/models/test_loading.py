@@ -123,6 +123,19 @@ def test_half_precision_is_kept_where_it_is_asked_for_and_not_by_default_on_a_cp
             assert logits(model, tokenizer).dtype == expected
 
 
+def test_a_prompt_with_a_token_without_embedding_is_refused(llama_path: str, tmp_path: Path) -> None:
+    shutil.copytree(llama_path, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(llama_path)
+    tokenizer.add_tokens(["<|code|>"])
+    tokenizer.save_pretrained(tmp_path / "model")
+    model, tokenizer = load_for_generation(str(tmp_path / "model"), device="cpu")
+    model.generate(tokenizer("def", return_tensors="pt").input_ids, max_new_tokens=2)
+    with pytest.raises(
+        UserError, match=r"a prompt has token 311 \('<\|code\|>'\).* 1 of the tokenizer's tokens have none"
+    ):
+        model.generate(tokenizer("<|code|>", return_tensors="pt").input_ids, max_new_tokens=2)
+
+
 def test_padding_never_has_a_token_without_embedding(llama_path: str, tmp_path: Path) -> None:
     shutil.copytree(llama_path, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(llama_path)

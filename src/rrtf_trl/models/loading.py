@@ -36,8 +36,9 @@ def load_for_generation(
         trust_remote_code: Whether to run a checkpoint's own code.
 
     Raises:
-        UserError: If there is no such model, it has no tokenizer, or an adapter does not fit its base; see
-            :func:`~rrtf_trl.models.adapters.find_adapter` too.
+        UserError: If there is no such model, it has no tokenizer, or an adapter does not fit its base (see
+            :func:`~rrtf_trl.models.adapters.find_adapter` too); and on generating, if a prompt has a token that the
+            model has no embedding for.
     """
     import torch
 
@@ -57,7 +58,20 @@ def load_for_generation(
     rows = loaded.get_input_embeddings().weight.shape[0]
     if tokenizer.pad_token is None or tokenizer.pad_token_id >= rows:  # padding is masked: any token will do
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if len(tokenizer) > rows:
+        loaded.get_input_embeddings().register_forward_pre_hook(partial(_refuse_unknown, rows, tokenizer, model))
     return loaded.eval(), tokenizer
+
+
+def _refuse_unknown(rows: int, tokenizer: Any, model: str, module: Any, inputs: tuple[Any, ...]) -> None:
+    """Refuse token ids without an embedding, which would end a process that uses a GPU."""
+    largest = int(inputs[0].max())
+    if largest >= rows:
+        raise UserError(
+            f"model {model}: a prompt has token {largest} ({tokenizer.convert_ids_to_tokens(largest)!r}), and there "
+            f"are embeddings for the numbers below {rows} only: {len(tokenizer) - rows} of the tokenizer's tokens "
+            "have none. Use the model's own tokenizer, or enlarge the model with `resize_token_embeddings`."
+        )
 
 
 def _load(

@@ -24,18 +24,16 @@ from transformers import (
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 from trl.models import get_act_offloading_ctx_manager
 from trl.trainer.base_trainer import _BaseTrainer
-from trl.trainer.utils import (
-    add_fused_lm_head,
-    get_config_model_id,
-)
+from trl.trainer.utils import get_config_model_id
 
 from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator
+from .head import add_head
 from .imitation import keep_imitated
+from .limits import check_padding, check_rows, limits_of
 from .loading import (
     add_adapter,
-    base_model,
     disable_dropout,
     keep_fused_head,
     load_policy,
@@ -139,6 +137,8 @@ class RRTFTrainer(_BaseTrainer):
             prepare_for_images(args, self._with_images)
         if data_collator is None:
             data_collator = self._padding_collator(processing_class, args)
+        self._limits = limits_of(model)
+        check_padding(self._tokenizer, self._limits)
         train_dataset = self._prepare(train_dataset, "train", args, min_score=least_score(args))
         eval_dataset = self._prepare_eval(eval_dataset, args)
 
@@ -165,13 +165,7 @@ class RRTFTrainer(_BaseTrainer):
             )
         if args.disable_dropout:
             disable_dropout(self.model)
-        if hasattr(base_model(self.model).get_output_embeddings(), "base_layer"):
-            raise ValueError(
-                "The adapter has low-rank weights on the LM head, which is applied in chunks that ignore them. Leave "
-                'it out of `target_modules`, or train all of it with `modules_to_save=["lm_head"]`.'
-            )
-        # It is applied to response tokens in chunks: the full logits [tokens, vocabulary] are never in memory.
-        add_fused_lm_head(base_model(self.model), outputs=("log_probs", "entropy", "is_top1"))
+        add_head(self.model)
         if compute_metrics is not None and share_prefix == "true":
             raise ValueError(
                 "`compute_metrics` needs the logits of whole sequences, which are not computed with shared prompts. "
@@ -221,7 +215,8 @@ class RRTFTrainer(_BaseTrainer):
             truncation_mode=args.truncation_mode,
             min_score=min_score,
         )
-        return keep_imitated(prepared, args, name)
+        kept = keep_imitated(prepared, args, name)
+        return check_rows(kept, name, self._tokenizer, self._limits, args.max_length)
 
     def _prepare_eval(self, eval_dataset: Any, args: RRTFConfig) -> Any:
         if isinstance(eval_dataset, dict):
