@@ -8,24 +8,30 @@ from pathlib import Path
 
 from rrtf_trl.errors import UserError
 
+from .adapters import find_adapter
+
 _DECIDES_OUTPUT = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
 
 
 def model_identity(model: str) -> str:
     """Return a hash of a local model's files, or a hub id with the commit that the local cache has of it.
 
+    That of an adapter's folder is followed by its base's.
+
     Args:
-        model: A folder with a model, or a hub id.
+        model: A folder with a model or an adapter, or a hub id.
 
     Raises:
-        UserError: If it is neither.
+        UserError: If it is neither, or an adapter whose base is not there.
     """
     folder = Path(model)
     if folder.is_dir():
         # training_args.bin holds paths and dates, which decide no output.
         files = sorted(p for p in folder.iterdir() if p.suffix in _DECIDES_OUTPUT and p.name != "training_args.bin")
         stamps = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-        return f"sha256:{_hash_files(stamps)}"
+        own = f"sha256:{_hash_files(stamps)}"
+        adapter = find_adapter(model) if (folder / "adapter_config.json").is_file() else None
+        return own if adapter is None else f"{own} on {model_identity(adapter.base)}"
     from transformers import AutoConfig
 
     try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rrtf_trl.assets import model_path
 from rrtf_trl.models.identity import model_identity
+from rrtf_trl.models.loading import load_for_generation
 from rrtf_trl.models.tokenize import decode_response, end_tokens
 from rrtf_trl.records import Problem, Source, content_hash
 
@@ -136,26 +137,18 @@ class TransformersSampler:
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+            from transformers import GenerationConfig
 
-            tokenizer = AutoTokenizer.from_pretrained(self.model, padding_side="left")
-            if tokenizer.pad_token is None:
-                tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-            device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-            options: dict[str, Any] = {"dtype": self.dtype}
-            if device == "cpu" and self.dtype == "auto" and self.quantization_config is None:
-                options["dtype"] = "float32"  # half precision is slower than single on most CPUs
-            if self.quantization_config is not None:
-                options |= {"quantization_config": self.quantization_config, "device_map": device}
-            model = AutoModelForCausalLM.from_pretrained(self.model, **options).eval()
+            model, tokenizer = load_for_generation(
+                self.model, dtype=self.dtype, device=self.device, quantization_config=self.quantization_config
+            )
             # Of the model's generation config only token ids count: its penalties and top_k are no part of a decoding
             # that is asked for by temperature and top_p.
             own = model.generation_config
             model.generation_config = GenerationConfig(
                 bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id
             )
-            self._loaded = (model if self.quantization_config is not None else model.to(device), tokenizer)
+            self._loaded = model, tokenizer
         return self._loaded
 
     def _generate(

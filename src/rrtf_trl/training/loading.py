@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,12 +14,12 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     ProcessorMixin,
-    set_seed,
 )
 from transformers.utils import is_peft_available
 from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, get_config_model_id
 
 from rrtf_trl.assets import model_path
+from rrtf_trl.models.adapters import find_adapter, load_adapter
 
 from .config import RRTFConfig
 
@@ -28,23 +27,26 @@ if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
 
 
-def load_model(
+def load_policy(
     model: str | PreTrainedModel | PeftModel,
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin | None,
     args: RRTFConfig,
     quantization_config: BitsAndBytesConfig | None,
-    *,
-    revision: str | None = None,
-) -> PreTrainedModel | PeftModel:
-    """Return the model, loaded where it is a path or hub id.
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase | ProcessorMixin]:
+    """Return the model and its tokenizer or processor, loaded where they are not yet; an adapter is loaded trainable.
 
     Args:
-        model: A path or hub id, ``embedded``, or a model.
+        model: A path or hub id of a model or an adapter, ``embedded``, or a model.
+        processing_class: The tokenizer or processor; ``None`` loads the model's own, and for an adapter the one that
+            is saved with it, or else its base's.
         args: The options.
-        quantization_config: bitsandbytes options, or ``None``.
-        revision: Of a hub id; overrides that in ``args.model_init_kwargs``.
+        quantization_config: bitsandbytes options for what is loaded, or ``None``.
 
     Raises:
-        ValueError: If ``quantization_config`` cannot be applied, or is set twice.
+        ValueError: If ``quantization_config`` cannot be applied, or is set twice, or ``pad_token`` is not in the
+            vocabulary.
+        TypeError: If ``processing_class`` is neither a tokenizer nor a processor.
+        UserError: If an adapter cannot be loaded; see :mod:`rrtf_trl.models.adapters`.
     """
     if not isinstance(model, str):
         if quantization_config is not None:
@@ -54,44 +56,43 @@ def load_model(
             )
         if args.model_init_kwargs is not None:
             warnings.warn("The model is loaded already: `model_init_kwargs` is not used.", UserWarning, stacklevel=3)
-        return model
-    model = model_path(model)
+        return model, load_processor(processing_class, model, args)
+    path, revision = model_path(model), _load_options(args).get("revision")
+    adapter = find_adapter(path, revision)
+    if adapter is None:
+        loaded = _load_model(path, revision, args, quantization_config)
+        return loaded, load_processor(processing_class, loaded, args)
+    if processing_class is None:
+        source, revision = adapter.tokenizer_source
+        processing_class = AutoProcessor.from_pretrained(
+            source, revision=revision, trust_remote_code=args.trust_remote_code
+        )
+    policy = load_adapter(
+        adapter,
+        lambda base, of_base: _load_model(base, of_base, args, quantization_config),
+        tokenizer_of(_checked(processing_class)),
+        is_trainable=True,
+    )
+    return policy, load_processor(processing_class, policy, args)
+
+
+def _load_options(args: RRTFConfig) -> dict[str, Any]:
     assert not isinstance(args.model_init_kwargs, str), "the base class parses it"
-    options = dict(args.model_init_kwargs or {})
+    return dict(args.model_init_kwargs or {})
+
+
+def _load_model(
+    path: str, revision: str | None, args: RRTFConfig, quantization_config: BitsAndBytesConfig | None
+) -> PreTrainedModel:
+    options = {**_load_options(args), "revision": revision or "main"}
     if quantization_config is not None:
         if "quantization_config" in options:
             raise ValueError("`quantization_config` is set twice: as an argument and in `model_init_kwargs`.")
         options["quantization_config"] = quantization_config
-    if revision is not None:
-        options["revision"] = revision
     if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
         options["device_map"] = None
     options.setdefault("trust_remote_code", args.trust_remote_code)
-    return create_model_from_path(model, **options)
-
-
-def load_adapter(
-    folder: str, args: RRTFConfig, quantization_config: BitsAndBytesConfig | None
-) -> tuple[PeftModel, PreTrainedTokenizerBase | ProcessorMixin]:
-    """Return a saved adapter on its base model, trainable, and its tokenizer or processor.
-
-    The base is loaded by :func:`load_model`, in the revision that the adapter was trained on. The folder's own
-    tokenizer takes precedence over the base's, as in ``peft.AutoPeftModelForCausalLM``; where it has more tokens than
-    the base, the embeddings are enlarged.
-    """
-    from peft import PeftConfig, PeftModel
-
-    config = PeftConfig.from_pretrained(folder)
-    name, revision = config.base_model_name_or_path, config.revision
-    set_seed(args.seed)  # embeddings of new tokens are initialized at random if the adapter has none
-    base = load_model(name, args, quantization_config, revision=revision)
-    if (Path(folder) / "tokenizer_config.json").is_file():
-        name, revision = folder, None
-    processor = AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=args.trust_remote_code)
-    tokens = len(tokenizer_of(processor))
-    if tokens > base.get_input_embeddings().weight.shape[0]:
-        base.resize_token_embeddings(tokens)
-    return PeftModel.from_pretrained(base, folder, is_trainable=True), processor
+    return create_model_from_path(path, **options)
 
 
 def load_processor(
@@ -107,16 +108,10 @@ def load_processor(
     """
     if processing_class is None:
         name = get_config_model_id(model.config)
-        assert not isinstance(args.model_init_kwargs, str), "the base class parses it"
-        revision = (args.model_init_kwargs or {}).get("revision")
         processing_class = AutoProcessor.from_pretrained(
-            name, revision=revision, trust_remote_code=args.trust_remote_code
+            name, revision=_load_options(args).get("revision"), trust_remote_code=args.trust_remote_code
         )
-    if not isinstance(processing_class, PreTrainedTokenizerBase | ProcessorMixin):
-        raise TypeError(
-            f"`processing_class` must be a tokenizer or a processor, got `{type(processing_class).__name__}`."
-        )
-    tokenizer = tokenizer_of(processing_class)
+    tokenizer = tokenizer_of(_checked(processing_class))
     pad_token = args.pad_token or tokenizer.pad_token or tokenizer.eos_token
     if pad_token not in tokenizer.get_vocab():
         raise ValueError(
@@ -126,6 +121,14 @@ def load_processor(
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     if model.generation_config is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return processing_class
+
+
+def _checked(processing_class: Any) -> PreTrainedTokenizerBase | ProcessorMixin:
+    if not isinstance(processing_class, PreTrainedTokenizerBase | ProcessorMixin):
+        raise TypeError(
+            f"`processing_class` must be a tokenizer or a processor, got `{type(processing_class).__name__}`."
+        )
     return processing_class
 
 

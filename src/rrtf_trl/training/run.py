@@ -15,9 +15,9 @@ from transformers import PrinterCallback, TrainerCallback
 from rrtf_trl.errors import UserError
 from rrtf_trl.files.atomic import part_of, write_whole, write_whole_folder
 from rrtf_trl.files.rows import read_jsonl
+from rrtf_trl.models.adapters import find_adapter
 
 from .config import RRTFConfig
-from .loading import load_adapter
 from .losses import imitated_responses, ordered_pairs, pair_weights
 from .rows import ranked_row
 from .trainer import RRTFTrainer
@@ -55,20 +55,16 @@ def train_policy(
     """
     ranked = _ranked_rows(rows)
     trained, held_back = (list(range(len(ranked))), []) if args.eval_strategy == "no" else hold_back(ranked)
-    start: Any = model
-    processor = None
+    if find_adapter(model) is not None:
+        peft_config = None
     try:
         for number, row in enumerate(ranked):  # here, errors can still name the number of the row in the file
             ranked_row(row, number, require_sources=args.pairs == "teacher_student")
-        if (Path(model) / "adapter_config.json").is_file():
-            start, processor = load_adapter(model, args, quantization_config)
-            quantization_config = peft_config = None
         trainer = RRTFTrainer(
-            model=start,
+            model=model,
             args=args,
             train_dataset=ranked.select(trained),
             eval_dataset=ranked.select(held_back) if held_back else None,
-            processing_class=processor,
             quantization_config=quantization_config,
             peft_config=peft_config,
             callbacks=callbacks,

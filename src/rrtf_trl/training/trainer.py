@@ -24,22 +24,19 @@ from transformers import (
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 from trl.models import get_act_offloading_ctx_manager
 from trl.trainer.base_trainer import _BaseTrainer
-from trl.trainer.utils import (
-    add_fused_lm_head,
-    get_config_model_id,
-)
+from trl.trainer.utils import get_config_model_id
 
 from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator
+from .head import add_head
 from .imitation import keep_imitated
+from .limits import check_padding, check_rows, limits_of
 from .loading import (
     add_adapter,
-    base_model,
     disable_dropout,
     keep_fused_head,
-    load_model,
-    load_processor,
+    load_policy,
     prepare_for_images,
     router_loss_weight,
     tokenizer_of,
@@ -64,7 +61,7 @@ class RRTFTrainer(_BaseTrainer):
     The constructor is that of TRL's ``DPOTrainer``, argument for argument.
 
     Args:
-        model: A path or hub id, a model, or a PEFT model.
+        model: A path or hub id, a model, or a PEFT model. An adapter, loaded or by its path, is trained further.
         ref_model: Not used, as RRTF has no reference model; accepted so that DPO scripts run unchanged.
         args: Options; by default ``RRTFConfig`` with an output folder named after the model.
         data_collator: Builds a batch of tokenized rows; by default
@@ -74,7 +71,8 @@ class RRTFTrainer(_BaseTrainer):
         train_dataset: Rows of ``prompt``, ``responses``, ``scores`` and optionally ``sources``, or TRL's
             preference rows; plain text or chat messages; with ``image`` or ``images`` for a vision-language model.
         eval_dataset: The same, or a dict of such data sets.
-        processing_class: The tokenizer, or the processor of a vision-language model; by default the model's own.
+        processing_class: The tokenizer, or the processor of a vision-language model; by default the model's own;
+            for an adapter's path, the one saved with it.
         compute_metrics: As in DPOTrainer: called with the logits `[N, L, V]` of all responses, from a second forward
             pass, and their ``input_ids`` `[N, L]` as labels.
         callbacks: Callbacks to add.
@@ -124,8 +122,7 @@ class RRTFTrainer(_BaseTrainer):
             warnings.warn("RRTF needs no reference model: `ref_model` is not used.", UserWarning, stacklevel=2)
 
         set_seed(args.seed)  # adapters are initialized at random
-        model = load_model(model, args, quantization_config)
-        processing_class = load_processor(processing_class, model, args)
+        model, processing_class = load_policy(model, processing_class, args, quantization_config)
         model = add_adapter(model, args, peft_config)
         keep_fused_head(args)
         self.router_aux_loss_coef = router_loss_weight(model, args)
@@ -140,6 +137,8 @@ class RRTFTrainer(_BaseTrainer):
             prepare_for_images(args, self._with_images)
         if data_collator is None:
             data_collator = self._padding_collator(processing_class, args)
+        self._limits = limits_of(model)
+        check_padding(self._tokenizer, self._limits)
         train_dataset = self._prepare(train_dataset, "train", args, min_score=least_score(args))
         eval_dataset = self._prepare_eval(eval_dataset, args)
 
@@ -166,13 +165,7 @@ class RRTFTrainer(_BaseTrainer):
             )
         if args.disable_dropout:
             disable_dropout(self.model)
-        if hasattr(base_model(self.model).get_output_embeddings(), "base_layer"):
-            raise ValueError(
-                "The adapter has low-rank weights on the LM head, which is applied in chunks that ignore them. Leave "
-                'it out of `target_modules`, or train all of it with `modules_to_save=["lm_head"]`.'
-            )
-        # It is applied to response tokens in chunks: the full logits [tokens, vocabulary] are never in memory.
-        add_fused_lm_head(base_model(self.model), outputs=("log_probs", "entropy", "is_top1"))
+        add_head(self.model)
         if compute_metrics is not None and share_prefix == "true":
             raise ValueError(
                 "`compute_metrics` needs the logits of whole sequences, which are not computed with shared prompts. "
@@ -226,7 +219,8 @@ class RRTFTrainer(_BaseTrainer):
             chat_template_kwargs=chat_template_kwargs,
             reasoning=args.reasoning,
         )
-        return keep_imitated(prepared, args, name)
+        kept = keep_imitated(prepared, args, name)
+        return check_rows(kept, name, self._tokenizer, self._limits, args.max_length)
 
     def _prepare_eval(self, eval_dataset: Any, args: RRTFConfig) -> Any:
         if isinstance(eval_dataset, dict):
