@@ -77,7 +77,7 @@ def _labels(
         yield trl.label_from_preference(row, annotator)
     elif "data" in row or "annotations" in row:
         yield from tasks.labels(row)
-    elif "fields" in row or any(name.endswith(".responses") for name in row):
+    elif argilla.is_record(row):
         yield from records.labels(row)
     else:
         raise RecordError(
