@@ -122,7 +122,7 @@ def test_help_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["folder", "mixture", "stream"])
+@pytest.mark.parametrize("form", ["folder", "mixture", "file in a mixture", "stream", "csv"])
 def test_where_rows_come_from(form: str, job: Path, rows: Path, tmp_path: Path, llama_path: str) -> None:
     settings = yaml.safe_load(job.read_text())
     if form == "folder":
@@ -133,6 +133,14 @@ def test_where_rows_come_from(form: str, job: Path, rows: Path, tmp_path: Path, 
     elif form == "mixture":
         del settings["dataset_name"]
         settings["datasets"] = [{"path": "json", "data_files": str(rows)}]
+    elif form == "file in a mixture":
+        del settings["dataset_name"]
+        settings["datasets"] = [{"path": str(rows)}]
+    elif form == "csv":
+        cells = [json.dumps(row["responses"]).replace('"', '""') for row in ROWS]
+        lines = [f'"{row["prompt"]}","{cell}","{row["scores"]}"' for row, cell in zip(ROWS, cells, strict=True)]
+        (tmp_path / "rows.csv").write_text("\n".join(["prompt,responses,scores", *lines]) + "\n")
+        settings["dataset_name"] = str(tmp_path / "rows.csv")
     else:
         settings["dataset_streaming"] = True
     job.write_text(yaml.safe_dump(settings))
@@ -158,6 +166,8 @@ def test_an_adapter_by_flags(job: Path, tmp_path: Path) -> None:
         (["--config", "missing.yaml"], "missing.yaml"),
         (["--accelerate_config", "zero9"], "Accelerate config zero9 is neither a file nor a valid config"),
         (["--max_length", "3"], "raise `max_length`"),
+        (["--dataset_name", "none.csv"], "none.csv: no such file"),
+        (["--dataset_name", __file__], "cannot be read as a data set"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(

@@ -218,6 +218,67 @@ def test_argillas_flat_rows(tmp_path: Path) -> None:
     assert order(label) == [["B"], ["A"]]
 
 
+RANKING = [{"value": "response-1", "rank": 2}, {"value": "response-2", "rank": 1}]
+FIELDS = {"prompt": "Which?", "response-1": "A", "response-2": "B"}
+
+
+def person(value: Any, user: str | None = USER, status: str = "submitted", **more: Any) -> dict[str, Any]:
+    """Return a response of Argilla 1's ``FeedbackRecord``."""
+    return {"user_id": user, "status": status, "values": {"ranking": {"value": value}, **more}}
+
+
+def first_record(*responses: Any) -> dict[str, Any]:
+    """Return a record of Argilla 1's ``FeedbackDataset``."""
+    return {"external_id": None, "fields": FIELDS, "metadata": {}, "responses": list(responses), "suggestions": []}
+
+
+def column(value: Any, **more: Any) -> dict[str, Any]:
+    """Return a row of Argilla 1's data set on a hub, with this column for the question."""
+    suggested = {"ranking-suggestion": "A text", "ranking-suggestion-metadata": {"score": None, "agent": None}}
+    return {**FIELDS, "ranking": value, **suggested, "external_id": None, "metadata": '{"task_id": "t"}', **more}
+
+
+BY_RANK = {"rank": [2, 1], "value": ["response-1", "response-2"]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        first_record(person(RANKING)),
+        first_record(person(RANKING, "other", "discarded"), person(RANKING), {"user_id": "x", "status": "discarded"}),
+        first_record(person(RANKING, why={"value": "It is better."}, tags={"value": ["style"]})),
+        column([{"user_id": USER, "value": BY_RANK, "status": "submitted"}]),
+        column([{"user_id": USER, "value": RANKING, "status": "submitted"}, {"user_id": "b", "value": None}]),
+        column({"user_id": [USER, "b"], "value": [BY_RANK, BY_RANK], "status": ["submitted", "draft"]}),
+        column([{"user_id": USER, "value": BY_RANK, "status": "submitted"}], why=[{"user_id": USER, "value": "yes"}]),
+    ],
+)
+def test_records_of_argilla_1(tmp_path: Path, row: dict[str, Any]) -> None:
+    (label,) = imported(tmp_path, [row], "in.jsonl")
+    assert (order(label), label.annotator) == ([["B"], ["A"]], USER)
+    assert label.item.prompt == "Which?"
+
+
+def test_ratings_of_argilla_1_and_its_people_without_a_name(tmp_path: Path) -> None:
+    rating = {"quality-1": {"value": 2}, "quality-2": {"value": 5}}
+    row = first_record({"user_id": None, "status": "submitted", "values": rating})
+    (label,) = imported(tmp_path, [row], annotator="ann")
+    assert (order(label), label.annotator) == ([["B"], ["A"]], "ann")
+
+
+def test_argillas_records_that_nobody_has_submitted_are_left_out(tmp_path: Path) -> None:
+    waiting = [record({}), record({"ranking": []}), first_record(person(RANKING, status="draft")), column([])]
+    assert len(imported(tmp_path, [*waiting[:3], first_record(person(RANKING))])) == 1
+    with pytest.raises(UserError, match="no labels in this file"):
+        imported(tmp_path, waiting[:3], "waiting.json")
+
+
+def test_label_studios_tasks_from_before_version_1(tmp_path: Path) -> None:
+    task = studio_task([pairwise("right")], TWO)
+    (label,) = imported(tmp_path, [{"id": 1, "data": TWO, "completions": task["annotations"]}])
+    assert order(label) == [["right one"], ["left one"]]
+
+
 def test_preference_rows_with_an_implicit_prompt(tmp_path: Path) -> None:
     rows = [
         {"chosen": "The sky is blue.", "rejected": "The sky is green.", "score_chosen": 9},
@@ -293,6 +354,13 @@ ROW = {"prompt": "p", "responses": ["a", "b"], "ranks": [1, 2]}
         (record({"stars": [{"value": 3, "user_id": USER}]}), "field responses.stars: its name does not show"),
         (record({"why": [{"value": "text", "user_id": USER}]}), "field responses.why: expected a ranking or a rating"),
         (record({"ranking": "x"}), "field responses.ranking: expected a list of objects"),
+        (record([1]), "field responses[0].values: expected an object with the questions' values"),  # type: ignore[arg-type]
+        (record([{"values": [1]}]), "field responses[0].values: expected an object"),  # type: ignore[arg-type]
+        (record("x"), "field responses: expected an object or a list, got str"),  # type: ignore[arg-type]
+        ({**record({}), "fields": "x"}, "field fields: expected an object, got str"),
+        (first_record(person([{"value": "response-1", "rank": "best"}])), "expected numbers as ranks, got 'best'"),
+        (first_record(person(["response-1", "c"])), "field responses.ranking: 'c' is none of the fields"),
+        (first_record(person([["response-1"]])), "field responses.ranking: ['response-1'] is none of"),
         (record({}, {"q": "p"}), "field fields.prompt: missing; name the prompt's field with --prompt-field"),
     ],
 )  # fmt: skip

@@ -11,11 +11,9 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from accelerate.commands.launch import launch_command, launch_command_parser
-from datasets import load_dataset
 from trl import (
     DatasetMixtureConfig,
     ModelConfig,
@@ -28,6 +26,8 @@ from trl import (
 from trl.cli.accelerate_config import resolve_accelerate_config_argument
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.files.dataset import builder_of, load_dataset
+from rrtf_trl.files.paths import user_path
 from rrtf_trl.training.config import RRTFConfig
 from rrtf_trl.training.trainer import RRTFTrainer
 
@@ -105,7 +105,7 @@ def _train(script: Any, args: RRTFConfig, model: Any, mixture: Any) -> None:
     trainer.save_model(args.output_dir)
     trainer.accelerator.print(f"Model saved to {args.output_dir}.")
     if args.push_to_hub:
-        is_local = script.dataset_name is None or Path(script.dataset_name).exists()
+        is_local = script.dataset_name is None or user_path(script.dataset_name).exists()
         trainer.push_to_hub(dataset_name=None if is_local else script.dataset_name)
         trainer.accelerator.print(f"Model pushed to the hub as {trainer.hub_model_id}.")
     trainer.end()
@@ -118,13 +118,14 @@ def _train(script: Any, args: RRTFConfig, model: Any, mixture: Any) -> None:
 
 def _load(script: Any, mixture: Any) -> Any:
     if mixture.datasets:
+        for each in mixture.datasets:
+            path = user_path(each.path)
+            if path.is_file() and each.data_files is None:  # TRL does not accept it by its path
+                each.path, each.data_files = builder_of(path), str(path)
         return get_dataset(mixture)
-    name = script.dataset_name
-    if not name:
+    if not script.dataset_name:
         raise ValueError("no data to train on. Name a data set with `--dataset_name`, or list `datasets` in the YAML.")
-    if Path(name).is_file():  # `load_dataset` does not accept it by its path
-        return load_dataset("json", data_files=name, streaming=script.dataset_streaming)
-    return load_dataset(name, name=script.dataset_config, streaming=script.dataset_streaming)
+    return load_dataset(script.dataset_name, script.dataset_config, script.dataset_streaming)
 
 
 def _split(dataset: Any, name: str, flag: str) -> Any:

@@ -1,28 +1,34 @@
-"""Rows of a data set: from JSONL, JSON and Parquet files, or from a hub."""
+"""Rows of a data set: from JSONL, JSON, CSV, Parquet and Arrow files, or from a hub."""
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rrtf_trl.errors import InputError
 
+from .paths import user_path
+
 HUB = "hub:"
 """The prefix of a path that names a data set on a hub."""
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_LONGEST_CELL = 2**31 - 1
 
 
 def read_rows(path: str | Path, subset: str | None = None, split: str | None = None) -> Iterator[tuple[str, Any]]:
     """Yield (where, row) for each row of a data set; ``where`` is the file and line, for messages.
 
     Args:
-        path: A file that ends in ``.jsonl``, ``.json`` (a list of objects) or ``.parquet``, plain or gzipped; or
-            ``hub:NAME`` for a data set of a hub.
+        path: A file that ends in ``.jsonl``, ``.json`` (a list of objects), ``.csv`` or ``.tsv`` (with a header; all
+            cells are text), ``.parquet`` or ``.arrow``, plain or gzipped; or ``hub:NAME`` for a data set of a hub.
         subset: Of a hub's data set, where it has several.
         split: Of a hub's data set.
 
@@ -32,14 +38,26 @@ def read_rows(path: str | Path, subset: str | None = None, split: str | None = N
     if str(path).startswith(HUB):
         yield from _from_hub(str(path).removeprefix(HUB), subset, split)
         return
-    path = Path(path)
-    name = path.name.removesuffix(".gz")
-    if name.endswith(".parquet"):
-        yield from _from_parquet(path)
-    elif name.endswith(".json"):
+    path = user_path(path)
+    ending = ending_of(path)
+    if is_table(path):
+        yield from ((f"{path}:{line}", row) for line, row in read_table(path))
+    elif ending in ("parquet", "arrow", "feather"):
+        yield from _from_arrow(path, ending)
+    elif ending == "json":
         yield from _from_list(path)
     else:
         yield from ((f"{path}:{number}", row) for number, row in read_jsonl(path))
+
+
+def ending_of(path: Path) -> str:
+    """Return the ending of a file's name in small letters, without ``.gz``."""
+    return path.name.lower().removesuffix(".gz").rpartition(".")[2]
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a CSV or TSV table by its name."""
+    return ending_of(path) in _DELIMITERS
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -49,7 +67,7 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
         InputError: If the file is missing, or a line is not UTF-8 text (a byte order mark is skipped) or not a JSON
             object that Python can read.
     """
-    path = Path(path)
+    path = user_path(path)
     with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -58,6 +76,35 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not isinstance(row, dict):
                 raise InputError(f"{path}:{number}: expected a JSON object, got {type(row).__name__}")
             yield number, row
+
+
+def read_table(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line from 1, row by column) for a CSV or TSV file with a header, plain or ``.gz``.
+
+    Raises:
+        InputError: If the file is missing, is not such a table, or a row has more or fewer cells than the header.
+    """
+    path = user_path(path)
+    csv.field_size_limit(_LONGEST_CELL)
+    delimiter = _DELIMITERS.get(ending_of(path), ",")
+    try:
+        with (
+            _opened(path) as opened,
+            io.TextIOWrapper(
+                cast(io.BufferedReader, opened), encoding="utf-8-sig", errors="surrogatepass", newline=""
+            ) as file,
+        ):
+            rows = csv.reader(file, delimiter=delimiter, strict=True)
+            header = next(rows, [])
+            line = rows.line_num + 1
+            for row in rows:
+                if row and len(row) != len(header):
+                    raise InputError(f"{path}:{line}: {len(row)} cells, but the header has {len(header)}")
+                if row:
+                    yield line, dict(zip(header, row, strict=True))
+                line = rows.line_num + 1
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not CSV: {error}") from None
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -107,19 +154,36 @@ def _from_list(path: Path) -> Iterator[tuple[str, Any]]:
     yield from ((f"{path}: row {number}", row) for number, row in enumerate(rows, start=1))
 
 
-def _from_parquet(path: Path) -> Iterator[tuple[str, Any]]:
+def _from_arrow(path: Path, ending: str) -> Iterator[tuple[str, Any]]:
     import pyarrow
-    import pyarrow.parquet
 
     number = 0
     try:
-        with _opened(path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
-            for batch in file.iter_batches(batch_size=64):
+        with _opened(path) as file:
+            for batch in _batches(file, ending):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}: row {number}", row
     except pyarrow.ArrowException as error:
-        raise InputError(f"{path}: not a Parquet file ({error})") from None
+        kind = "a Parquet" if ending == "parquet" else "an Arrow"
+        raise InputError(f"{path}: not {kind} file ({error})") from None
+
+
+def _batches(file: BufferedIOBase, ending: str) -> Iterator[Any]:
+    import pyarrow
+    import pyarrow.parquet
+
+    if ending == "parquet":
+        with pyarrow.parquet.ParquetFile(file) as opened:
+            yield from opened.iter_batches(batch_size=64)
+        return
+    magic = file.read(6)
+    file.seek(0)
+    if magic == b"ARROW1":  # else a stream, as the library datasets writes it
+        reader = pyarrow.ipc.open_file(file)
+        yield from map(reader.get_batch, range(reader.num_record_batches))
+    else:
+        yield from pyarrow.ipc.open_stream(file)
 
 
 def _from_hub(name: str, subset: str | None, split: str | None) -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rrtf_trl.errors import InputError, UserError
+from rrtf_trl.files.rows import is_table
 from rrtf_trl.records import RecordError, content_hash
 
 from ..label_file import LabelFile
@@ -26,7 +27,7 @@ def labels_from_file(
     """Return the labels of a file, all of it checked.
 
     The fields of each row decide its format: label and ranked rows of this project, TRL's preference rows, Label
-    Studio's tasks, Argilla's records; a name that ends in ``.csv`` is a table.
+    Studio's tasks, Argilla's records; a name that ends in ``.csv`` or ``.tsv`` is a table.
 
     Args:
         path: The file: JSONL, a JSON array, or CSV.
@@ -39,7 +40,7 @@ def labels_from_file(
         InputError: If a row cannot be read; the message names file, line and field.
         UserError: If there is no label in the file.
     """
-    if path.suffix.lower() == ".csv":
+    if is_table(path):
         labels = list(ours.labels_from_csv(path, annotator, prompt_field))
     else:
         tasks = label_studio.Importer(annotator, prompt_field, config, buckets)
@@ -77,7 +78,7 @@ def _labels(
         yield trl.label_from_preference(row, annotator)
     elif "data" in row or "annotations" in row:
         yield from tasks.labels(row)
-    elif "fields" in row or any(name.endswith(".responses") for name in row):
+    elif argilla.is_record(row):
         yield from records.labels(row)
     else:
         raise RecordError(

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.forms import Open, check
-from rrtf_trl.records import RecordError
+from rrtf_trl.records import RecordError, check_prompt
 
 from ..items import MAX_CANDIDATES, Item
 from ..labels import Label, labels_by_item
@@ -180,7 +180,7 @@ class Importer:
         Raises:
             RecordError: If it is no task, or has a result of another kind.
         """
-        data, annotations = row.get("data"), row.get("annotations")
+        data, annotations = row.get("data"), row.get("annotations", row.get("completions"))  # before version 1
         if not isinstance(data, dict) or not isinstance(annotations, list):
             raise RecordError("fields data, annotations: expected a task as in Label Studio's JSON export")
         for index, annotation in enumerate(annotations):
@@ -197,6 +197,7 @@ class Importer:
         prompt: Any = data.get("messages") or data.get(self.prompt_field)
         if not prompt or not isinstance(prompt, str | list):
             raise RecordError(f"field data.{self.prompt_field}: missing; name the prompt's field with --prompt-field")
+        check_prompt(prompt)
         check(_Annotation, annotation, utf8=False)
         facts = {
             "annotator": _annotator(annotation) or self.annotator,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rrtf_trl.errors import InputError
-from rrtf_trl.files.rows import parse_json
+from rrtf_trl.files.rows import parse_json, read_table
 from rrtf_trl.forms import check
 from rrtf_trl.records import Prompt, RankedGroup, RecordError, check_prompt, to_json
 
@@ -25,7 +25,6 @@ from ..draft import dense_ranks
 from ..items import Item, ItemCandidate
 from ..labels import Label, Ledger, parse_time
 from ..sources import PromptRow, origins_of, response_text
-from .reading import read_csv_rows
 
 COLUMNS = (
     *("label", "task_id", "prompt", "messages", "response", "rank", "annotator"),
@@ -254,7 +253,7 @@ def labels_from_csv(path: Path, annotator: str, prompt_field: str) -> Iterator[L
         InputError: If it cannot be read; the message names the first line of the label, and the column.
     """
     groups: dict[Any, list[tuple[int, dict[str, str]]]] = {}
-    for line, cells in read_csv_rows(path):
+    for line, cells in read_table(path):
         row = {name: _unescape(value) for name, value in cells.items()}
         prompt = row.get(prompt_field, "") or row.get("messages", "")
         key = row.get("label") or (prompt, row.get("annotator", ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from typing import Any
 from rrtf_trl.errors import InputError
 from rrtf_trl.files.rows import read_jsonl
 
-CSV_FIELD_LIMIT = 2**31 - 1
 _SPACE, _COMMA = re.compile(r"\s*"), re.compile(r"\s*(,\s*)?")
 
 
@@ -55,27 +53,3 @@ def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise InputError(f"{path}:{line}: expected a JSON object, got {type(row).__name__}")
         yield line, row
         between = _COMMA
-
-
-def read_csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield (line from 1, row by column) for a CSV file with a header.
-
-    Raises:
-        InputError: If a row has more or fewer cells than the header.
-    """
-    csv.field_size_limit(CSV_FIELD_LIMIT)
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogatepass", newline="") as file:
-            rows = csv.reader(file, strict=True)
-            header = next(rows, [])
-            line = rows.line_num + 1
-            for row in rows:
-                if row and len(row) != len(header):
-                    raise InputError(f"{path}:{line}: {len(row)} cells, but the header has {len(header)}")
-                if row:
-                    yield line, dict(zip(header, row, strict=True))
-                line = rows.line_num + 1
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not CSV: {error}") from None
