@@ -70,7 +70,7 @@ def test_an_adapter_without_a_tokenizer_goes_on_with_that_of_its_base(
     llama: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, config: Callable[..., RRTFConfig]
 ) -> None:
     adapter(llama, tmp_path / "adapter")
-    model, processor = load_policy(str(tmp_path / "adapter"), None, config(), None)
+    model, processor, *_ = load_policy(str(tmp_path / "adapter"), None, config(), None)
     assert isinstance(model, PeftModel)
     assert processor.chat_template == tokenizer.chat_template
 
@@ -98,7 +98,7 @@ def test_an_adapter_goes_on_from_the_revision_of_its_base(llama_path: str, tmp_p
     code = (
         "import sys; from rrtf_trl import RRTFConfig; from rrtf_trl.training.loading import load_policy\n"
         "args = RRTFConfig(sys.argv[1] + '/out', use_cpu=True, bf16=False)\n"
-        "model, processor = load_policy(sys.argv[1] + '/adapter', None, args, None)\n"
+        "model, processor, *_ = load_policy(sys.argv[1] + '/adapter', None, args, None)\n"
         "print(float(model.get_output_embeddings().weight.double().norm()), processor.chat_template[-3:])\n"
     )
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 from accelerate.commands.launch import launch_command, launch_command_parser
 from datasets import load_dataset
 from trl import (
@@ -117,6 +118,7 @@ def _train(script: Any, args: RRTFConfig, model: Any, mixture: Any) -> None:
 
 
 def _load(script: Any, mixture: Any) -> Any:
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # `load_dataset` tells a server that it was called
     if mixture.datasets:
         return get_dataset(mixture)
     name = script.dataset_name
