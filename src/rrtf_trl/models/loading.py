@@ -8,6 +8,7 @@ from typing import Any
 from rrtf_trl.errors import UserError
 
 from .adapters import find_adapter, load_adapter
+from .memory import free_memory
 from .network import only_the_hub
 
 
@@ -43,6 +44,7 @@ def load_for_generation(
     """
     import torch
 
+    free_memory()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     load = partial(
         _load,
