@@ -19,10 +19,13 @@ from rrtf_trl.models.size import model_size
 
 from .config import RRTFConfig
 
-_HALF = {
-    **{"BF16": torch.bfloat16, "F16": torch.float16},  # as safetensors writes them
-    **{"bfloat16": torch.bfloat16, "float16": torch.float16},
-    **{torch.bfloat16: torch.bfloat16, torch.float16: torch.float16},
+_HALF: dict[Any, torch.dtype] = {
+    "BF16": torch.bfloat16,  # as safetensors writes it
+    "F16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    torch.bfloat16: torch.bfloat16,
+    torch.float16: torch.float16,
 }
 
 
