@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from rrtf_trl import RRTFConfig
 from rrtf_trl.errors import UserError
@@ -70,7 +72,7 @@ def test_an_adapter_without_a_tokenizer_goes_on_with_that_of_its_base(
     llama: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, config: Callable[..., RRTFConfig]
 ) -> None:
     adapter(llama, tmp_path / "adapter")
-    model, processor = load_policy(str(tmp_path / "adapter"), None, config(), None)
+    model, processor, *_ = load_policy(str(tmp_path / "adapter"), None, config(), None)
     assert isinstance(model, PeftModel)
     assert processor.chat_template == tokenizer.chat_template
 
@@ -98,7 +100,7 @@ def test_an_adapter_goes_on_from_the_revision_of_its_base(llama_path: str, tmp_p
     code = (
         "import sys; from rrtf_trl import RRTFConfig; from rrtf_trl.training.loading import load_policy\n"
         "args = RRTFConfig(sys.argv[1] + '/out', use_cpu=True, bf16=False)\n"
-        "model, processor = load_policy(sys.argv[1] + '/adapter', None, args, None)\n"
+        "model, processor, *_ = load_policy(sys.argv[1] + '/adapter', None, args, None)\n"
         "print(float(model.get_output_embeddings().weight.double().norm()), processor.chat_template[-3:])\n"
     )
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
@@ -110,6 +112,30 @@ def test_an_adapter_goes_on_from_the_revision_of_its_base(llama_path: str, tmp_p
     expected = 2 * AutoModelForCausalLM.from_pretrained(llama_path).lm_head.weight.double().norm()
     assert float(norm) == pytest.approx(float(expected), rel=1e-5)
     assert template == "2.0"
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(**LORA)])
+def test_nothing_of_a_training_is_in_memory_after_it(
+    llama_path: str, rows: Path, tmp_path: Path, config: Callable[..., RRTFConfig], lora: LoraConfig | None
+) -> None:
+    seen: dict[str, weakref.ref[Any]] = {}
+
+    class Watch(TrainerCallback):
+        def on_train_end(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
+            for name in ("model", "optimizer", "train_dataloader"):
+                seen[name] = weakref.ref(objects[name])
+            seen["weights"] = weakref.ref(next(objects["model"].parameters()))
+
+    args, watch = config(gradient_checkpointing=True, save_strategy="steps", save_steps=1), Watch()
+    gc.disable()  # as it is for as long as it takes that Python's own collection comes by
+    try:
+        train_policy(
+            llama_path, rows, args, tmp_path / "policy", tmp_path / "p.jsonl", peft_config=lora, callbacks=[watch]
+        )
+        assert len(seen) == 4
+        assert [name for name, reference in seen.items() if reference() is not None] == []
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("strategy", ["no", "steps"])

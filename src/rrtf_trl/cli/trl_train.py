@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import datasets
 from accelerate.commands.launch import launch_command, launch_command_parser
 from trl import (
     DatasetMixtureConfig,
@@ -117,6 +118,7 @@ def _train(script: Any, args: RRTFConfig, model: Any, mixture: Any) -> None:
 
 
 def _load(script: Any, mixture: Any) -> Any:
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # `load_dataset` tells a server that it was called
     if mixture.datasets:
         for each in mixture.datasets:
             path = user_path(each.path)

@@ -100,10 +100,12 @@ def train_callable(
     config: DictConfig, plain: dict[str, Any], policy: str, folder: RunFolder, console: Console
 ) -> Callable[[RunFolder], list[dict[str, float]]]:
     """Build the training function of one process; imports torch and TRL."""
-    precision = {}
+    precision: dict[str, Any] = {}
     if config.trainer.get("bf16") and not config.trainer.get("use_cpu") and not has_accelerator():
         console.print("train: in float32, because there is no GPU", highlight=False)
         precision = {"bf16": False}
+        if config.adapter is not None:  # the base too
+            precision["model_init_kwargs"] = {"dtype": "float32", **(plain["trainer"].get("model_init_kwargs") or {})}
     args = instantiate(
         config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all", **precision
     )
@@ -206,5 +208,6 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")  # of `load_dataset`, kept by another server than the hub
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)  # it warns about optional parts that are missing

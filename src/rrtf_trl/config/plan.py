@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from rrtf_trl.assets import model_path
-from rrtf_trl.models.size import ModelSize, model_size
+from rrtf_trl.models.size import ModelSize, model_shape, model_size
 
-_GIB = 2**30
+from .memory_plan import memory_plan
 
 
 def plan(config: DictConfig) -> Iterator[str]:
     """Yield lines with the model, the number of samples and tokens, the precision, and the memory.
 
-    Memory is that of weights, gradients and the optimizer, from the sizes in the model's files; activations and the
-    key-value cache need more, which grows with the batch.
+    Memory is estimated from the sizes in the model's files and the options, and compared with what is free.
 
     Args:
         config: The run's configuration.
@@ -33,8 +32,10 @@ def plan(config: DictConfig) -> Iterator[str]:
         f"training: {trainer.num_train_epochs:g} epochs in steps of {step} problems, at most {trainer.max_length} "
         f"tokens a sequence, learning rate {trainer.learning_rate:g}"
     )
-    if size is not None:
-        yield f"memory: {_memory(config, size)}"
+    shape = model_shape(model_path(config.model.path))
+    if size is not None and shape is not None:
+        plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        yield from memory_plan(plain, shape, size.dtype)
 
 
 def _parameters(size: ModelSize) -> str:
@@ -64,23 +65,3 @@ def _samplers(config: DictConfig) -> Iterator[str]:
         draws = n * (len(temperatures) if isinstance(temperatures, list) else 1)
         cap = f" of at most {tokens} tokens" if isinstance(tokens, int) else ""
         yield f"{draws} a problem{cap} by {name}"
-
-
-def _memory(config: DictConfig, size: ModelSize) -> str:
-    """Describe memory: 16 bytes a parameter (float32, gradient, AdamW's two moments) if all weights are trained."""
-    sampling = size.bytes / _GIB
-    if config.quantization is not None:
-        bits = 4 if "load_in_4bit" in config.quantization else 8
-        training = size.parameters * bits / 8 / _GIB
-    elif config.adapter is not None:
-        training = 4 * size.parameters / _GIB
-    else:
-        training = 16 * size.parameters / _GIB
-    return (
-        f"about {_rounded(sampling)} of weights for sampling, {_rounded(training)} for training "
-        "(weights, gradients, AdamW), and what activations and the batch take"
-    )
-
-
-def _rounded(gib: float) -> str:
-    return f"{gib:.1f} GiB" if gib >= 0.1 else f"{1024 * gib:.0f} MiB"

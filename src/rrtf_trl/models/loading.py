@@ -8,6 +8,8 @@ from typing import Any
 from rrtf_trl.errors import UserError
 
 from .adapters import find_adapter, load_adapter
+from .memory import free_memory
+from .network import only_the_hub
 
 
 def load_for_generation(
@@ -42,6 +44,7 @@ def load_for_generation(
     """
     import torch
 
+    free_memory()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     load = partial(
         _load,
@@ -94,9 +97,10 @@ def _load(
         options["attn_implementation"] = attn_implementation
     if quantization_config is not None:
         options["quantization_config"] = quantization_config
-    if is_quantized:
-        return AutoModelForCausalLM.from_pretrained(model, device_map=device, **options)
-    return AutoModelForCausalLM.from_pretrained(model, **options).to(device)
+    with only_the_hub():
+        if is_quantized:
+            return AutoModelForCausalLM.from_pretrained(model, device_map=device, **options)
+        return AutoModelForCausalLM.from_pretrained(model, **options).to(device)
 
 
 def _tokenizer(source: str, revision: str | None, trust_remote_code: bool) -> Any:

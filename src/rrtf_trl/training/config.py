@@ -31,7 +31,9 @@ class RRTFConfig(DPOOptions):
         > Parameters that control the model
 
         model_init_kwargs (`dict[str, Any]`, *optional*):
-            Keyword arguments for `from_pretrained`, used when `model` is a path or hub id.
+            Keyword arguments for `from_pretrained`, used when `model` is a path or hub id. Without `dtype`, all
+            weights are trained in float32 and saved in the checkpoint's own precision; a bfloat16 base under an
+            adapter stays bfloat16.
         trust_remote_code (`bool`, *optional*, defaults to `False`):
             Whether to run model and tokenizer code of a checkpoint.
         chat_template_kwargs (`dict[str, Any]`, *optional*):

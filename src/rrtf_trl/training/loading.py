@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from accelerate.utils import is_peft_model
@@ -20,11 +20,29 @@ from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, 
 
 from rrtf_trl.assets import model_path
 from rrtf_trl.models.adapters import find_adapter, load_adapter
+from rrtf_trl.models.network import only_the_hub
 
 from .config import RRTFConfig
+from .precision import base_dtype, half_precision_of, train_in_float32
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
+
+
+class Policy(NamedTuple):
+    """What is going to be trained.
+
+    Args:
+        model: The model.
+        processing_class: Its tokenizer or processor.
+        is_own_dtype: Whether the precision was chosen here: the model was loaded here, and ``dtype`` was not set.
+        saved_dtype: The precision to save trained weights in, or ``None`` for that of the model.
+    """
+
+    model: PreTrainedModel | PeftModel
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin
+    is_own_dtype: bool = False
+    saved_dtype: torch.dtype | None = None
 
 
 def load_policy(
@@ -32,7 +50,8 @@ def load_policy(
     processing_class: PreTrainedTokenizerBase | ProcessorMixin | None,
     args: RRTFConfig,
     quantization_config: BitsAndBytesConfig | None,
-) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase | ProcessorMixin]:
+    peft_config: PeftConfig | None = None,
+) -> Policy:
     """Return the model and its tokenizer or processor, loaded where they are not yet; an adapter is loaded trainable.
 
     Args:
@@ -41,6 +60,8 @@ def load_policy(
             is saved with it, or else its base's.
         args: The options.
         quantization_config: bitsandbytes options for what is loaded, or ``None``.
+        peft_config: The adapter that a model is going to get, which decides its precision, see
+            :mod:`rrtf_trl.training.precision`.
 
     Raises:
         ValueError: If ``quantization_config`` cannot be applied, or is set twice, or ``pad_token`` is not in the
@@ -56,35 +77,45 @@ def load_policy(
             )
         if args.model_init_kwargs is not None:
             warnings.warn("The model is loaded already: `model_init_kwargs` is not used.", UserWarning, stacklevel=3)
-        return model, load_processor(processing_class, model, args)
-    path, revision = model_path(model), _load_options(args).get("revision")
+        return Policy(model, load_processor(processing_class, model, args))
+    options = _load_options(args)
+    path, revision = model_path(model), options.get("revision")
+    is_own_dtype = "dtype" not in options
     adapter = find_adapter(path, revision)
     if adapter is None:
-        loaded = _load_model(path, revision, args, quantization_config)
-        return loaded, load_processor(processing_class, loaded, args)
+        half = half_precision_of(path, revision, args.trust_remote_code) if is_own_dtype else None
+        loaded = _load_model(path, revision, args, quantization_config, base_dtype(half, args, peft_config))
+        saved_dtype = half if peft_config is None and quantization_config is None else None
+        return Policy(loaded, load_processor(processing_class, loaded, args), is_own_dtype, saved_dtype)
     if processing_class is None:
         source, revision = adapter.tokenizer_source
         processing_class = AutoProcessor.from_pretrained(
             source, revision=revision, trust_remote_code=args.trust_remote_code
         )
-    policy = load_adapter(
-        adapter,
-        lambda base, of_base: _load_model(base, of_base, args, quantization_config),
-        tokenizer_of(_checked(processing_class)),
-        is_trainable=True,
-    )
-    return policy, load_processor(processing_class, policy, args)
+
+    def load_base(base: str, of_base: str | None) -> PreTrainedModel:
+        half = half_precision_of(base, of_base, args.trust_remote_code) if is_own_dtype else None
+        return _load_model(base, of_base, args, quantization_config, base_dtype(half, args, adapter.config))
+
+    policy = load_adapter(adapter, load_base, tokenizer_of(_checked(processing_class)), is_trainable=True)
+    return Policy(policy, load_processor(processing_class, policy, args), is_own_dtype)
 
 
 def _load_options(args: RRTFConfig) -> dict[str, Any]:
     assert not isinstance(args.model_init_kwargs, str), "the base class parses it"
-    return dict(args.model_init_kwargs or {})
+    options = dict(args.model_init_kwargs or {})
+    dtype = options.pop("dtype", None) or options.pop("torch_dtype", None)
+    return options if dtype is None else {**options, "dtype": dtype}
 
 
 def _load_model(
-    path: str, revision: str | None, args: RRTFConfig, quantization_config: BitsAndBytesConfig | None
+    path: str,
+    revision: str | None,
+    args: RRTFConfig,
+    quantization_config: BitsAndBytesConfig | None,
+    dtype: torch.dtype,
 ) -> PreTrainedModel:
-    options = {**_load_options(args), "revision": revision or "main"}
+    options = {"dtype": dtype, **_load_options(args), "revision": revision or "main"}
     if quantization_config is not None:
         if "quantization_config" in options:
             raise ValueError("`quantization_config` is set twice: as an argument and in `model_init_kwargs`.")
@@ -92,7 +123,8 @@ def _load_model(
     if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
         options["device_map"] = None
     options.setdefault("trust_remote_code", args.trust_remote_code)
-    return create_model_from_path(path, **options)
+    with only_the_hub():
+        return create_model_from_path(path, **options)
 
 
 def load_processor(
@@ -169,15 +201,14 @@ def prepare_for_images(args: RRTFConfig, with_images: bool) -> None:
         )
 
 
-def add_adapter(
-    model: PreTrainedModel | PeftModel, args: RRTFConfig, peft_config: PeftConfig | None
-) -> PreTrainedModel | PeftModel:
+def add_adapter(policy: Policy, args: RRTFConfig, peft_config: PeftConfig | None) -> PreTrainedModel | PeftModel:
     """Return the model with the adapter of ``peft_config``, or with its own, ready for training.
 
     Raises:
         ImportError: If peft is needed and missing.
         ValueError: If the model has an adapter already, or cannot train with this one.
     """
+    model = policy.model
     quantized = getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)
     if peft_config is not None:
         if not is_peft_available():
@@ -212,6 +243,8 @@ def add_adapter(
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and "lora_magnitude_vector" not in name:
                 parameter.data = parameter.data.to(torch.bfloat16)
+    elif is_peft_model(model) and policy.is_own_dtype and not _is_zero3(args):
+        train_in_float32(model)
     return model
 
 

@@ -16,6 +16,7 @@ from rrtf_trl.errors import UserError
 from rrtf_trl.files.atomic import part_of, write_whole, write_whole_folder
 from rrtf_trl.files.rows import read_jsonl
 from rrtf_trl.models.adapters import find_adapter
+from rrtf_trl.models.memory import free_memory
 
 from .config import RRTFConfig
 from .losses import imitated_responses, ordered_pairs, pair_weights
@@ -55,6 +56,7 @@ def train_policy(
     """
     ranked = _ranked_rows(rows)
     trained, held_back = (list(range(len(ranked))), []) if args.eval_strategy == "no" else hold_back(ranked)
+    free_memory()  # of what sampling loaded
     if find_adapter(model) is not None:
         peft_config = None
     try:
@@ -84,9 +86,8 @@ def train_policy(
         trainer.save_model(str(part))
         trainer.accelerator.wait_for_everyone()
     log = [dict(entry) for entry in trainer.state.log_history]
-    del trainer
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    del trainer  # before evaluation loads the policy
+    free_memory()
     return log
 
 

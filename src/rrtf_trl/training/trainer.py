@@ -44,6 +44,7 @@ from .loading import (
 from .losses import LossOutput, batch_loss, least_score
 from .metrics import Metrics
 from .packing import PackedCollator
+from .precision import in_precision, write_precision
 from .prepare import prepare_dataset, use_passing_score
 from .scoring import ScoredResponses, model_inputs, score_responses
 from .shared_prefix import share_prefixes
@@ -122,8 +123,9 @@ class RRTFTrainer(_BaseTrainer):
             warnings.warn("RRTF needs no reference model: `ref_model` is not used.", UserWarning, stacklevel=2)
 
         set_seed(args.seed)  # adapters are initialized at random
-        model, processing_class = load_policy(model, processing_class, args, quantization_config)
-        model = add_adapter(model, args, peft_config)
+        policy = load_policy(model, processing_class, args, quantization_config, peft_config)
+        processing_class, self._saved_dtype, self._saves_state = policy.processing_class, policy.saved_dtype, False
+        model = add_adapter(policy, args, peft_config)
         keep_fused_head(args)
         self.router_aux_loss_coef = router_loss_weight(model, args)
         self.aux_loss_enabled = self.router_aux_loss_coef != 0
@@ -183,6 +185,9 @@ class RRTFTrainer(_BaseTrainer):
         )
         self._metrics = {"train": Metrics(), "eval": Metrics()}
         self.model.add_model_tags(self._tag_names)
+
+    def _send_telemetry(self) -> None:
+        """Send nothing: TRL's trainers report their use to the hub here."""
 
     # -- Data --------------------------------------------------------------------------------------------
 
@@ -389,7 +394,20 @@ class RRTFTrainer(_BaseTrainer):
             else self.args.hub_model_id.split("/")[-1]
         )
         self.create_model_card(model_name=name)
-        super()._save_checkpoint(model, trial)
+        self._saves_state = True
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self._saves_state = False
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Save the model in its checkpoint's precision; in a checkpoint of the training, to resume from, as it is."""
+        if self._saved_dtype is None or self._saves_state or not self.args.should_save:
+            super()._save(output_dir, state_dict)
+            return
+        weights = self.model.state_dict() if state_dict is None else state_dict
+        super()._save(output_dir, in_precision(weights, self._saved_dtype, self.model))
+        write_precision(output_dir or self.args.output_dir, self._saved_dtype)
 
 
 def _count_groups(batch: dict[str, Tensor]) -> int:

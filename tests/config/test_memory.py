@@ -1,0 +1,130 @@
+"""The memory that a run is going to take, beside what a process really took."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from rrtf_trl.config import memory_plan as memory_plan_module
+from rrtf_trl.config.memory import sampling, stored, training
+from rrtf_trl.config.memory_plan import memory_plan
+from rrtf_trl.models.size import ModelShape, model_shape
+from support import tiny_llama
+
+base_tokenizer = tiny_llama.base_tokenizer
+
+START = """
+import os, psutil, resource, sys, torch
+from datasets import Dataset
+from rrtf_trl import RRTFConfig, RRTFTrainer
+from rrtf_trl.models.loading import load_for_generation
+folder = sys.argv[1]
+model, tokenizer = load_for_generation(folder, device="cpu")
+model(input_ids=torch.tensor([[3, 4]])).logits.sum().backward()  # what torch itself takes at its first use
+del model
+before = psutil.Process().memory_info().rss
+"""
+END = "\nprint('TOOK', 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+
+TRAIN = """
+ids = lambda length: [3 + i % 200 for i in range(length)]
+row = {"prompt_ids": ids(128), "response_ids": [ids(128)] * 4, "from_teacher": [False] * 4}
+row["scores"] = [3.0, 2.0, 1.0, 0.0]
+args = RRTFConfig(folder + "/out", use_cpu=True, bf16=False, report_to="none", max_steps=2, save_strategy="no",
+                  gradient_checkpointing=sys.argv[2] == "True", per_device_train_batch_size=1)
+RRTFTrainer(folder, args=args, train_dataset=Dataset.from_list([row] * 2)).train()
+"""
+SAMPLE = """
+model, tokenizer = load_for_generation(folder, device="cpu")
+model.generate(torch.randint(3, 200, (48, 248)), max_new_tokens=8, do_sample=True, top_p=0.9, eos_token_id=None)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(base_tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Llama of 20 million parameters, made of nothing in particular."""
+    config = LlamaConfig(
+        vocab_size=8192,
+        hidden_size=384,
+        intermediate_size=1024,
+        num_hidden_layers=8,
+        num_attention_heads=6,
+        num_key_value_heads=6,
+        max_position_embeddings=512,
+        eos_token_id=base_tokenizer.eos_token_id,
+    )
+    return tiny_llama.save(LlamaForCausalLM(config), base_tokenizer, tmp_path_factory.mktemp("twenty"))
+
+
+def took(code: str, *arguments: str) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", START + code + END, *arguments], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return float(done.stdout.rpartition("TOOK ")[2])
+
+
+def test_the_shape_of_a_model_is_read_from_its_files(folder: str) -> None:
+    shape = model_shape(folder)
+    assert shape is not None
+    assert shape == ModelShape(shape.parameters, 384, 8, 384, 384, 1024, 8192)
+    # Embeddings, head and norms are all that is not in linear layers.
+    assert shape.parameters == 8 * shape.linear_weights + 2 * 8192 * 384 + 17 * 384
+    assert model_shape("nobody/has-this-model") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_training_takes_about_what_the_plan_says(folder: str, checkpointing: bool) -> None:
+    shape = model_shape(folder)
+    assert shape is not None
+    weights = stored(shape, 4, None)
+    expected = training(shape, weights, shape.parameters, 4, 128 + 4 * 128, checkpointing=checkpointing).total
+    assert 0.5 * expected < took(TRAIN, folder, str(checkpointing)) < 1.5 * expected
+
+
+@pytest.mark.slow
+def test_sampling_takes_about_what_the_plan_says(folder: str) -> None:
+    shape = model_shape(folder)
+    assert shape is not None
+    expected = sampling(shape, stored(shape, 4, None), 4, 48, 256).total
+    assert 0.5 * expected < took(SAMPLE, folder) < 1.5 * expected
+
+
+SEVEN = ModelShape(7_000_000_000, 4096, 32, 4096, 1024, 14336, 128_256)
+
+
+def config(**trainer: Any) -> dict[str, Any]:
+    return {
+        "trainer": {"max_length": 1024, "bf16": True, "per_device_train_batch_size": 1, **trainer},
+        "sampler": {"transformers": {"_target_": "x", "n": 8, "batch_size": 32, "max_new_tokens": 512}},
+        "evaluation": {"max_new_tokens": 512, "max_sequences": 256, "measurements": {"greedy": {"n": 1}}},
+        "adapter": None,
+        "quantization": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "free", "line"),
+    [
+        ({}, 200, None),
+        ({}, 24, r"training may not fit: 117.* GiB for weights, gradients and AdamW, .*adapter=lora"),
+        ({"adapter": {"r": 16}}, 10, r"training may not fit: .* quantization=bnb_4bit"),
+        ({}, 20, r"sampling may not fit: 13.0 GiB for weights, .* \+sampler.transformers.max_sequences=\d+"),
+        ({}, 14, r"evaluation may not fit: .* evaluation.max_sequences=\d+"),
+        ({"adapter": {"r": 16}}, 20, r"training may not fit: .* trainer.gradient_checkpointing=true"),
+    ],
+)
+def test_what_is_more_than_is_free_is_told_with_what_to_change(
+    changes: dict[str, Any], free: int, line: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_plan_module, "_device", lambda config: ("the GPU", free * 2.0**30))
+    first, *others = memory_plan({**config(), **changes}, SEVEN, "BF16")
+    assert f"{free:.1f} GiB are free on the GPU" in first
+    text = "\n".join(others)
+    assert not text if line is None else re.search(line, text), text
