@@ -35,6 +35,7 @@ from .types import check_types
 
 _TRAINING = ("train", "evaluate", "report")
 _OF_TRAINING = ("trainer", "quantization", "adapter")
+_OF_LOADING = ("revision", "attn_implementation", "device_map")
 
 EXTRAS = {"peft": "peft", "bitsandbytes": "bnb"}
 """Packages that only some configurations need, and the extra of rrtf-trl that brings each."""
@@ -48,6 +49,8 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
     check_choices(config)
     check_types(config, leave_out=() if until in _TRAINING else _OF_TRAINING)
     decisive = [plain["trainer"], plain["quantization"], plain["adapter"], model_identity(policy)]
+    if options := {name: plain["model"][name] for name in _OF_LOADING if plain["model"].get(name) is not None}:
+        decisive.append(options)
     if helper_processes.processes() > 1:
         decisive.append(helper_processes.processes())  # each has its own batches
     feedback = chosen(config, "feedback")
@@ -100,12 +103,14 @@ def train_callable(
     config: DictConfig, plain: dict[str, Any], policy: str, folder: RunFolder, console: Console
 ) -> Callable[[RunFolder], list[dict[str, float]]]:
     """Build the training function of one process; imports torch and TRL."""
-    precision: dict[str, Any] = {}
+    options = {name: value for name, value in plain["model"].items() if name in _OF_LOADING and value is not None}
+    options |= plain["trainer"].get("model_init_kwargs") or {}
+    precision: dict[str, Any] = {"model_init_kwargs": options} if options else {}
     if config.trainer.get("bf16") and not config.trainer.get("use_cpu") and not has_accelerator():
         console.print("train: in float32, because there is no GPU", highlight=False)
-        precision = {"bf16": False}
+        precision["bf16"] = False
         if config.adapter is not None:  # the base too
-            precision["model_init_kwargs"] = {"dtype": "float32", **(plain["trainer"].get("model_init_kwargs") or {})}
+            precision["model_init_kwargs"] = {"dtype": "float32", **options}
     args = instantiate(
         config.trainer, output_dir=str(folder / "checkpoints"), disable_tqdm=True, _convert_="all", **precision
     )
@@ -163,14 +168,27 @@ def chosen(config: DictConfig, group: str) -> dict[str, Any]:
 
 
 def build_evaluation(config: DictConfig) -> Evaluation:
-    """Build the evaluation: its sampler and measurements."""
+    """Build the evaluation: its sampler, which is the policy's where the run has one, and its measurements."""
     node = config.evaluation
     return Evaluation(
-        sampler=instantiate(node.sampler, _convert_="all"),
+        sampler=instantiate(_of_policy(config) or node.sampler, _convert_="all"),
         measurements=instantiate(node.measurements, _convert_="all"),
         seed=node.seed,
         prompt_form=node.prompt_form,
     )
+
+
+_DECODING = ("n", "temperatures", "top_ps", "seed", "max_new_tokens")
+
+
+def _of_policy(config: DictConfig) -> DictConfig | None:
+    """Return what builds the sampler of the policy for evaluation, if another than transformers' draws in the run."""
+    chosen_nodes = {name: node for name, node in (config.get("sampler") or {}).items() if "_target_" in node}
+    of_policy = [name for name, node in chosen_nodes.items() if node.get("source") == "student" and "model" in node]
+    if not of_policy or of_policy[0] == "transformers":
+        return None
+    options = {name: value for name, value in chosen_nodes[of_policy[0]].items() if name not in (*_DECODING, "model")}
+    return OmegaConf.create({**options, "max_new_tokens": config.evaluation.max_new_tokens, "_partial_": True})
 
 
 def check_choices(config: DictConfig) -> None:

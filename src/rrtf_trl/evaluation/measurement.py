@@ -15,7 +15,7 @@ from .failures import Failure, base_passed, count_failures
 Counts = dict[str, list[int]]
 """For each ``task_id``: the number of samples, and how many of them pass."""
 
-_DECODING = ("temperatures", "top_ps", "max_new_tokens", "seed", "dtype", "quantization")
+_DECODING = ("sampler", "temperatures", "top_ps", "max_new_tokens", "seed", "dtype", "quantization")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Evaluation:
     """How a model is measured.
 
     Args:
-        sampler: Builds a sampler from ``model``, ``n``, ``temperatures``, ``top_ps`` and ``seed``.
+        sampler: Builds a sampler from ``model``, ``n``, ``temperatures``, ``top_ps`` and ``seed``; in a run it is the
+            one that the policy is sampled with.
         measurements: The measurements by name.
         seed: Of the draws.
         prompt_form: The form of the prompts, noted in the results.
@@ -81,7 +82,7 @@ class Measured:
         n: Samples that were asked for, per problem.
         counts: Samples and passes of each problem; one that could not be sampled has no pass.
         base_counts: The same by the base tests alone, where the benchmark has others too.
-        decoding: How the samples were drawn, from the sampler's identity: temperatures, seed, data type, ...
+        decoding: How the samples were drawn, from the sampler's identity: its name, temperatures, seed, ...
         model_hash: Hash of the model's content, or the hub's commit.
         failures: Rows of :func:`~.failures.count_failures`.
         worked: Whether anything was drawn or judged that was not in the store before.

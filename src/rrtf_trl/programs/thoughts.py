@@ -100,8 +100,8 @@ def _answers(marks: str) -> list[tuple[int, int]]:
         elif within in ("", name):
             if not within:
                 answers = []  # the template opened them
-            position, within = found.end(), ""
-            position = _SPACE.match(marks, position).end()
+            blank = _SPACE.match(marks, found.end())
+            position, within = found.end() if blank is None else blank.end(), ""
     if not within:
         answers.append((position, len(marks)))
     return answers

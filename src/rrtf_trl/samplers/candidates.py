@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from rrtf_trl.models.tokenize import encode_prompt
+from rrtf_trl.models.tokenize import decode_response, encode_prompt
 from rrtf_trl.programs.extract import extract_code
 from rrtf_trl.records import Candidate, Problem, Source
 
 from .base import Samples
+from .stops import cut_at_stop
 
 
 def encode_prompts(
-    problems: list[Problem], tokenizer: Any, model: str, window: int | None
+    problems: list[Problem],
+    tokenizer: Any,
+    model: str,
+    window: int | None,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> tuple[Samples, list[tuple[Problem, list[int]]]]:
     """Return samples in which the problems that fill the model's window are skipped, and the others with token ids.
 
@@ -22,11 +27,12 @@ def encode_prompts(
         tokenizer: A tokenizer of transformers.
         model: Its model's name, for messages.
         window: The most tokens of prompt and response; ``None`` for no limit.
+        chat_template_kwargs: Variables of the chat template.
     """
     samples = Samples()
     encoded = []
     for problem in problems:
-        ids = encode_prompt(problem, tokenizer, model)
+        ids = encode_prompt(problem, tokenizer, model, chat_template_kwargs)
         if window is not None and len(ids) >= window:
             samples.skipped[problem.task_id] = f"the prompt has {len(ids)} tokens, the model's window {window}"
         else:
@@ -40,6 +46,46 @@ def until_end(ids: list[int], ends: Collection[int]) -> tuple[list[int], bool]:
         if token in ends:
             return ids[:position], True
     return ids, False
+
+
+def sampled_candidate(
+    problem: Problem,
+    prompt_ids: list[int],
+    ids: list[int],
+    tokenizer: Any,
+    *,
+    stopped: bool,
+    stops: Sequence[str],
+    source: Source,
+    model: str,
+    sampling: dict[str, Any],
+    logprobs: list[float] | None = None,
+) -> Candidate:
+    """Return the candidate of a response that was drawn as tokens, which the candidate keeps.
+
+    Args:
+        problem: The problem.
+        prompt_ids: The ids of the prompt's tokens.
+        ids: Those of the response, without the one that ended it.
+        tokenizer: A tokenizer of transformers.
+        stopped: Whether the response ended, by a token or one of ``stops``.
+        stops: Texts of which the first ends the response; tokens are kept only where there is none.
+        source: Who wrote it.
+        model: The model's name.
+        sampling: How it was drawn.
+        logprobs: See :class:`~rrtf_trl.records.Candidate`.
+    """
+    response, is_cut = cut_at_stop(decode_response(prompt_ids, ids, tokenizer), stops)
+    return make_candidate(
+        problem,
+        response,
+        stopped=stopped or is_cut,
+        source=source,
+        model=model,
+        sampling=sampling,
+        token_ids=None if is_cut else ids,
+        logprobs=None if is_cut else logprobs,
+    )
 
 
 def make_candidate(

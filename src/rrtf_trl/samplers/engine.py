@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rrtf_trl.models.engine import Generate
-from rrtf_trl.models.tokenize import decode_response, end_tokens
+from rrtf_trl.models.tokenize import end_tokens
 from rrtf_trl.records import Problem
 
 from .base import Samples
-from .candidates import encode_prompts, make_candidate, until_end
+from .candidates import encode_prompts, sampled_candidate, until_end
+from .stops import stops_of
 
 
 class EngineSampler:
@@ -52,7 +53,7 @@ class EngineSampler:
             "model": self.model_identity,
             "temperatures": [0.0],
             "max_new_tokens": self.max_new_tokens,
-            "rules": 2,  # responses are decoded after their prompt
+            "rules": 3,  # as those of the transformers sampler
         }
 
     def sample(self, problems: list[Problem]) -> Samples:
@@ -64,10 +65,13 @@ class EngineSampler:
             new_tokens = self.max_new_tokens if window is None else min(self.max_new_tokens, window - len(prompt_ids))
             drawn = generate(prompt_ids, new_tokens, False)
             ids, ended = until_end(drawn, ends)
-            candidate = make_candidate(
+            candidate = sampled_candidate(
                 problem,
-                decode_response(prompt_ids, ids, tokenizer),
+                prompt_ids,
+                ids,
+                tokenizer,
                 stopped=ended or len(drawn) < new_tokens,
+                stops=stops_of(problem, "auto"),
                 source="student",
                 model=self.source.name,
                 sampling={"temperature": 0.0, "max_new_tokens": new_tokens, "index": 0},
