@@ -50,7 +50,7 @@ def proxy_of(address: str) -> tuple[str, str] | None:
     """
     parts = urlsplit(address)
     found = urllib.request.getproxies_environment()
-    if urllib.request.proxy_bypass_environment(parts.hostname or "", found):
+    if urllib.request.proxy_bypass(parts.hostname or ""):
         return None
     for scheme in (parts.scheme, "all"):
         if found.get(scheme):
@@ -91,8 +91,8 @@ def explain_connection(fault: str, address: str) -> str:
             f"{address}: its certificate is not trusted ({fault}); set SSL_CERT_FILE to the file of the authority "
             "that signed it"
         )
-    if "WRONG_VERSION_NUMBER" in fault or "record layer failure" in fault:
-        return f"{address}: it does not speak https ({fault}); is it {address.replace('https://', 'http://', 1)}?"
+    if "[SSL" in fault:
+        return f"{address}: no https is spoken there ({fault}); is it {address.replace('https://', 'http://', 1)}?"
     if proxy := proxy_of(address):
         name, where = proxy
         return (

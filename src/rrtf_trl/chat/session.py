@@ -161,7 +161,9 @@ class ChatSession:
                 fault, wait_asked = str(error), None
             except self._openai.APIConnectionError as error:
                 fault, wait_asked = _describe_connection_error(error), None
-                if self._answered == 0 and (_is_ssl(error) or (tries + 1 >= _TRIES_TO_CONNECT and _is_refused(error))):
+                most = min(_TRIES_TO_CONNECT, self._client.retries + 1)
+                given_up = _cannot_connect(error) and tries + 1 >= most
+                if self._answered == 0 and (given_up or _is_untrusted(error)):
                     raise ChatError(explain_connection(fault, self._client.base_url)) from None
             except self._openai.APIStatusError as error:
                 message = self._without_key(describe_error(error.body, error.message))
@@ -287,9 +289,9 @@ def _describe_connection_error(error: BaseException) -> str:
     return next((str(cause) for cause in reversed(_causes(error)) if str(cause)), "no connection")
 
 
-def _is_refused(error: BaseException) -> bool:
+def _cannot_connect(error: BaseException) -> bool:
     return any(type(cause).__name__ in ("ConnectError", "ProxyError") for cause in _causes(error))
 
 
-def _is_ssl(error: BaseException) -> bool:
-    return any(isinstance(cause, ssl.SSLError) for cause in _causes(error))
+def _is_untrusted(error: BaseException) -> bool:
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
