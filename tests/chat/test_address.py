@@ -183,7 +183,7 @@ def test_certificates_that_are_not_trusted_and_https_where_there_is_none(
     monkeypatch.setattr(asyncio, "start_server", start)
     with ScriptedServer(echo) as server:
         told = fault(ChatClient(model="m", base_url=server.url.replace("http://", "https://")))
-        assert "it does not speak https" in told
+        assert "no https is spoken there" in told
         assert told.endswith(f"is it {server.url}?")
 
 

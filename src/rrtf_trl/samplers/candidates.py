@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from rrtf_trl.models.refusals import refusals_told
 from rrtf_trl.models.tokenize import encode_prompt
 from rrtf_trl.programs.extract import extract_code
 from rrtf_trl.records import Candidate, Problem, Source
@@ -22,11 +23,18 @@ def encode_prompts(
         tokenizer: A tokenizer of transformers.
         model: Its model's name, for messages.
         window: The most tokens of prompt and response; ``None`` for no limit.
+
+    Raises:
+        UserError: If the model's chat template refuses a prompt, or there is none.
     """
     samples = Samples()
     encoded = []
     for problem in problems:
-        ids = encode_prompt(problem, tokenizer, model)
+        if isinstance(problem.prompt, str):
+            ids = encode_prompt(problem, tokenizer, model)
+        else:
+            with refusals_told(f"problem {problem.task_id}"):
+                ids = encode_prompt(problem, tokenizer, model)
         if window is not None and len(ids) >= window:
             samples.skipped[problem.task_id] = f"the prompt has {len(ids)} tokens, the model's window {window}"
         else:

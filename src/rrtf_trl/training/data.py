@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from trl.data_utils import common_prefix_length, extract_prompt
 from trl.trainer.utils import pad
 
+from rrtf_trl.models.refusals import refusals_told
 from rrtf_trl.models.tokenize import encode
 
 TOKENIZED_COLUMNS = ["prompt_ids", "response_ids", "scores", "from_teacher"]
@@ -123,7 +124,8 @@ def tokenize_row(
     if is_tokenized:
         prompt_ids, response_ids = ranked["prompt"], ranked["responses"]
     elif isinstance(ranked["prompt"], list):
-        prompt_ids, response_ids = _tokenize_chat(ranked, row, tokenizer)
+        with refusals_told(f"Row {index}"):
+            prompt_ids, response_ids = _tokenize_chat(ranked, row, tokenizer)
     else:
         prompt_ids, response_ids = _tokenize_text(ranked, tokenizer)
     return {
