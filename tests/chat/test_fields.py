@@ -9,6 +9,8 @@ import pytest
 from rrtf_trl.chat import ChatClient, ChatError, ChatRequest, ChatSession, Reply, ask_concurrently
 from rrtf_trl.chat.fields import in_users_turn
 from rrtf_trl.chat.request import text_and_reasoning
+from rrtf_trl.feedback import Teacher
+from rrtf_trl.records import Candidate, CaseTests, Problem
 from support.chat_requests import client
 from support.scripted_server import Answer, Body, ScriptedServer
 
@@ -74,6 +76,9 @@ REFUSALS: list[tuple[str, int, Any]] = [
     ("system", 400, vllm("System role not supported")),
     ("system", 500, openai("System role not supported")),
     ("system", 400, openai("role 'system' is not supported on this model")),
+    ("system", 400, {"message": "A conversation must start with a user message."}),
+    ("system", 400, openai("messages[0].role: unknown variant `system`, expected `user` or `assistant`")),
+    ("n", 400, openai("The number of completions that can be asked for is 1")),
     ("system", 422, {"errors": [{"loc": ["body", "messages", 0, "role"], "msg": "Input should be 'user'"}]}),
     ("max_tokens", 400, openai(f"Unsupported parameter: 'max_tokens' {WITH_MODEL} Use 'max_completion_tokens'")),
     ("max_tokens", 400, openai("Unrecognized request argument supplied: max_tokens")),
@@ -136,6 +141,22 @@ def test_of_a_temperature_the_value_is_refused_and_another_is_sent() -> None:
         assert ask(asker)[0].left_out == ["temperature"]
         assert ask(asker, temperature=1.0)[0].left_out == []
         assert server.bodies[-1]["temperature"] == 1
+
+
+def test_a_judge_and_its_spending_tell_what_was_left_out() -> None:
+    def script(asked: Body, before: int) -> Answer:
+        if "temperature" in asked:
+            return Answer(status=400, body=openai("Unsupported parameter: 'temperature'"))
+        return Answer('{"reason": "fine", "score": 7}')
+
+    problem = Problem("a/0", "Write f.", CaseTests([{"args": [1], "expected": 2}]), "f")
+    candidate = Candidate.create(task_id="a/0", response="x", code="x = 1\n", source="student", model="m", sampling={})
+    with ScriptedServer(script) as server:
+        teacher = Teacher(client(server), mode="grade")
+        (judgement,) = teacher.judge([(problem, candidate)])
+    assert judgement.detail["left_out"] == ["temperature"]
+    assert judgement.score == pytest.approx(6 / 9)
+    assert teacher.describe_spending().endswith("without temperature")
 
 
 def test_a_server_that_refuses_nearly_everything_answers_in_the_end() -> None:

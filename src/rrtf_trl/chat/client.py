@@ -80,6 +80,7 @@ class ChatClient:
         self.spent = Spending()  # by this object; the cache has the total of all processes
         self.reused = 0
         self.faults = 0
+        self.left_out: set[str] = set()  # of the requests that were answered, from the cache too
         self.fields = Fields(leave_out)
         self._leave_out = sorted(leave_out)
         self._other_model: str | None = None
@@ -98,6 +99,8 @@ class ChatClient:
             parts.append(f"{self.reused:,} replies re-used")
         if self.faults:
             parts.append(f"{self.faults:,} faults overcome")
+        if self.left_out:
+            parts.append(f"without {', '.join(sorted(self.left_out))}")
         return f"{self.model}: " + ", ".join(parts)
 
     def describe_exhausted(self, total: Spending) -> str:

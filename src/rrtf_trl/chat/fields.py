@@ -36,7 +36,7 @@ _NAMED = {
     "n": re.compile(
         rf"{_QUOTE}n{_QUOTE}|\bn *(?:[=<>:]|must|is|should|not|param|value|equal)|(?:parameter|argument|field|the) n\b"
         r"|\bchoices?\b|candidate.?count|(?:multiple|several) (?:candidates|completions|generations|responses|outputs)"
-        r"|num_?(?:return_sequences|completions|generations)",
+        r"|num(?:ber of |_)?(?:return_sequences|completions|choices|generations)",
         re.IGNORECASE,
     ),
     "response_format": re.compile(
@@ -46,7 +46,8 @@ _NAMED = {
     ),
     "seed": re.compile(r"\bseed\b", re.IGNORECASE),
     SYSTEM: re.compile(
-        r"\broles?\b|(?:system|developer).{0,3}(?:role|message|prompt|instruction)|support\w* .{0,6}system",
+        r"\broles?\b|(?:system|developer).{0,3}(?:role|message|prompt|instruction)|support\w* .{0,6}system"
+        r"|(?:start|begin)s? with .{0,6}user|first message",
         re.IGNORECASE,
     ),
     "top_p": re.compile(r"top[_ -]?p\b|nucleus", re.IGNORECASE),

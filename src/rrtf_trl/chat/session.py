@@ -106,7 +106,9 @@ class ChatSession:
                 parts = [[draw] for draw in missing] if self._client.fields.one_at_a_time else [missing]
                 for part in await gather_all(*(self._fetch(key, request, part) for part in parts)):
                     replies |= part
-            return [replies[draw] for draw in range(draws)]
+            result = [replies[draw] for draw in range(draws)]
+            self._client.left_out.update(*(reply.left_out for reply in result))
+            return result
 
     # -- One request ---------------------------------------------------------------------------------------
 
