@@ -150,7 +150,7 @@ def test_a_judge_and_its_spending_tell_what_was_left_out() -> None:
         return Answer('{"reason": "fine", "score": 7}')
 
     problem = Problem("a/0", "Write f.", CaseTests([{"args": [1], "expected": 2}]), "f")
-    candidate = Candidate.create(task_id="a/0", response="x", code="x = 1\n", source="student", model="m", sampling={})
+    candidate = Candidate("c", "a/0", "x = 1\n", "x = 1\n", "student", "m", {}, "stop")
     with ScriptedServer(script) as server:
         teacher = Teacher(client(server), mode="grade")
         (judgement,) = teacher.judge([(problem, candidate)])
