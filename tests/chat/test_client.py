@@ -255,7 +255,7 @@ def test_a_wait_beyond_all_patience_is_told() -> None:
         (Answer(status=400, body={"detail": "Server is pinned to 'x'"}), "400: Server is pinned to 'x' .model 'm'"),
         (Answer(status=429, body={"error": {"message": "no", "code": "insufficient_quota"}}), "429: no .insufficient"),
         (Answer(status=403, body={"error": "forbidden"}), "403: forbidden"),
-        (Answer(status=422, body={"message": "temperature?"}), "422: temperature"),
+        (Answer(status=422, body={"message": "temporary?"}), "422: temporary"),
     ],
 )
 def test_what_no_retry_cures_is_told_at_once(answer: Answer, message: str) -> None:

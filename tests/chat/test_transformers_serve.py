@@ -93,7 +93,7 @@ def test_load_with_draws_that_the_server_gives_one_at_a_time(url: str, model: st
         return index, len(await session.ask(request, draws=2))
 
     assert sorted(ask_concurrently(client, work, range(100))) == [(index, 2) for index in range(100)]
-    assert client.one_at_a_time
+    assert client.fields.one_at_a_time
     assert client.spent.requests == 200
     assert client.spent.estimated == 0
     assert 200 <= client.spent.completion_tokens <= 800

@@ -76,6 +76,19 @@ def test_base_models_continue_the_prompt() -> None:
     assert (answer.code, answer.finish_reason) == (f"{PROBLEMS[0].prompt}{CODE}", "length")
 
 
+def test_what_was_left_out_is_recorded_with_each_candidate() -> None:
+    def script(body: Body, before: int) -> Answer:
+        if "temperature" in body:
+            return Answer(status=400, body={"error": {"message": "`temperature` is deprecated for this model."}})
+        return Answer(CODE)
+
+    with ScriptedServer(script) as server:
+        (answer,) = sampler(server, n=1, temperatures=[0.2]).sample(PROBLEMS[:1]).candidates
+    assert answer.sampling["left_out"] == ["temperature"]
+    assert answer.sampling["temperature"] is None
+    assert answer.sampling["top_p"] == 1.0
+
+
 def test_another_model_that_answers_is_noted() -> None:
     with ScriptedServer(lambda body, before: Answer(CODE, model="other")) as server:
         (answer,) = sampler(server, n=1).sample(PROBLEMS[:1]).candidates

@@ -46,7 +46,8 @@ class ReplyCache:
     def __init__(self, path: str | Path | None) -> None:
         self._keeps_replies = path is not None
         if path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            path = Path(path).expanduser()
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             # Used by one thread at a time: the one that runs the requests.
             self._db = sqlite3.connect(path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False)

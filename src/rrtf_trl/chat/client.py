@@ -6,24 +6,18 @@ import importlib.util
 import logging
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from rrtf_trl.errors import UserError
 
+from .address import OPENAI, server_address
 from .budget import Budget, Spending
+from .fields import Fields
 from .request import ChatRequest
 
 logger = logging.getLogger(__name__)
-
-_FIELD_REFUSED = {
-    "response_format": re.compile("response_format|json_schema|structured|grammar", re.IGNORECASE),
-    "seed": re.compile(r"\bseed\b", re.IGNORECASE),
-}
-_N_REFUSED = re.compile(r"""\bn\b *(?:=|>|must|is|should|:|param)|['"`]n['"`]""")
-
-_OPENAI = "https://api.openai.com/v1"
 
 
 class ChatClient:
@@ -43,6 +37,8 @@ class ChatClient:
         budget: The most that may be spent.
         extra_body: Further fields of each request, for instance ``{"top_k": 20}`` or vLLM's
             ``chat_template_kwargs``.
+        leave_out: Fields that are not sent, of :data:`.fields.OPTIONAL`; those that the server refuses are left out
+            without it.
 
     Raises:
         UserError: If the openai client is not installed, or the address or the key's variable cannot be used.
@@ -60,6 +56,7 @@ class ChatClient:
         cache: str | Path | None = None,
         budget: Budget | None = None,
         extra_body: dict[str, Any] | None = None,
+        leave_out: Sequence[str] = (),
     ) -> None:
         if importlib.util.find_spec("openai") is None:
             raise UserError("the openai client is not installed: pip install 'rrtf-trl[openai]'")
@@ -69,12 +66,7 @@ class ChatClient:
             # The value is not repeated: it may be a key, and many keys would pass for a name in small letters.
             raise UserError("api_key_env must be the name of an environment variable, in capitals, not the key itself")
         self.model = model
-        self.base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI).rstrip("/")
-        address = urlsplit(self.base_url)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise UserError(f"base_url must be as http://localhost:8000/v1, got {self.base_url!r}")
-        if address.username or address.password or address.query:
-            raise UserError("base_url must hold no user, password or query: keys come from the environment only")
+        self.base_url = server_address(base_url)
         self.api_key_env = api_key_env
         self.concurrency = concurrency
         self.timeout = timeout
@@ -88,15 +80,15 @@ class ChatClient:
         self.spent = Spending()  # by this object; the cache has the total of all processes
         self.reused = 0
         self.faults = 0
-        # What the server turned out not to support:
-        self.one_at_a_time = False
-        self._unsupported: set[str] = set()
-        self._max_tokens_field = "max_tokens"
+        self.left_out: set[str] = set()  # of the requests that were answered, from the cache too
+        self.fields = Fields(leave_out)
+        self._leave_out = sorted(leave_out)
         self._other_model: str | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return, as plain JSON, what determines a reply on the server's side."""
-        return {"base_url": self.base_url, "model": self.model, "extra_body": self.extra_body}
+        left_out = {"leave_out": self._leave_out} if self._leave_out else {}
+        return {"base_url": self.base_url, "model": self.model, "extra_body": self.extra_body, **left_out}
 
     def describe_spending(self) -> str:
         """Return as text what this object has spent and re-used; empty if it sent no request."""
@@ -107,6 +99,8 @@ class ChatClient:
             parts.append(f"{self.reused:,} replies re-used")
         if self.faults:
             parts.append(f"{self.faults:,} faults overcome")
+        if self.left_out:
+            parts.append(f"without {', '.join(sorted(self.left_out))}")
         return f"{self.model}: " + ", ".join(parts)
 
     def describe_exhausted(self, total: Spending) -> str:
@@ -119,45 +113,16 @@ class ChatClient:
     # -- For the session -----------------------------------------------------------------------------------
 
     def options(self, request: ChatRequest, draws: list[int]) -> dict[str, Any]:
-        """Return the fields of a request for some draws, without those that the server does not support."""
-        options: dict[str, Any] = {"model": self.model, "temperature": request.temperature}
-        options["prompt" if isinstance(request.prompt, str) else "messages"] = request.prompt
-        options[self._max_tokens_field] = request.max_tokens
-        if request.top_p != 1:
-            options["top_p"] = request.top_p
-        if request.seed is not None:
-            options["seed"] = request.seed + draws[0]
-        if len(draws) > 1 and not self.one_at_a_time:
-            options["n"] = len(draws)
-        if request.schema is not None:
-            schema = {"name": "answer", "schema": request.schema, "strict": True}
-            options["response_format"] = {"type": "json_schema", "json_schema": schema}
-        for name in self._unsupported:
-            options.pop(name, None)
-        if self.extra_body:
-            options["extra_body"] = self.extra_body
-        return options
+        """Return the arguments of the openai client for some draws of a request."""
+        options = {"model": self.model, **self.fields.options(request, draws)}
+        return {**options, "extra_body": self.extra_body} if self.extra_body else options
 
-    def drop_refused_field(self, options: dict[str, Any], status: int, message: str) -> bool:
-        """Note an optional field of ``options`` that the server refuses, and return whether there is one.
+    def drop_refused_field(self, options: dict[str, Any], status: int, body: Any, message: str) -> bool:
+        """Note a field of ``options`` that the server refuses, and return whether there is one.
 
         Later requests are sent without it.
         """
-        if status not in (400, 422, 500, 501):
-            return False
-        if "max_tokens" in options and "max_completion_tokens" in message:
-            self._max_tokens_field = "max_completion_tokens"
-            return True
-        if "n" in options and _N_REFUSED.search(message):
-            self.one_at_a_time = True
-            return True
-        for name, pattern in _FIELD_REFUSED.items():
-            if name in options and pattern.search(message):
-                if name not in self._unsupported:
-                    logger.warning("%s does not support %s, which is left out: %s", self.base_url, name, message)
-                self._unsupported.add(name)
-                return True
-        return False
+        return self.fields.refuse(options, status, body, message, f"{self.base_url}: {self.model}")
 
     def check_model(self, model: str) -> None:
         """Warn once if another model answers than the requested one."""
@@ -173,6 +138,10 @@ class ChatClient:
             UserError: If OpenAI's own server is asked without one.
         """
         key = os.environ.get(self.api_key_env, "").strip()
-        if not key and self.base_url == _OPENAI:
+        if not key and self.base_url == OPENAI:
             raise UserError(f"the environment variable {self.api_key_env} is not set: it should hold the API key")
+        if fault := next((char for char in key if not "!" <= char <= "~"), None):
+            # The key itself is not repeated.
+            kind = "a space" if fault.isspace() else "a sign that no HTTP header can hold"
+            raise UserError(f"the environment variable {self.api_key_env} holds no API key: there is {kind} in it")
         return key or "none"

@@ -34,9 +34,20 @@ _ABOUT_THIS_REQUEST = re.compile(
 )
 
 
+_TOO_MANY_TOKENS = re.compile(
+    r"\bmax_(?:completion_|new_|output_)?tokens\b.*(?:large|at most|maximum|less than|exceed|between|range|[<>])",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
 def is_about_this_request(status: int, message: str) -> bool:
     """Whether a refusal is due to this request's length or content, rather than to its form or the client."""
     return status == 413 or (status in (400, 422) and _ABOUT_THIS_REQUEST.search(message) is not None)
+
+
+def is_too_many_tokens(message: str) -> bool:
+    """Whether a refusal is due to the most tokens that are asked for, whatever the prompt."""
+    return bool(_TOO_MANY_TOKENS.search(message)) and not re.search(r"context|input|prompt", message, re.IGNORECASE)
 
 
 def is_retryable(status: int, message: str) -> bool:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rrtf_trl.records import Prompt
+
+from .errors import MalformedReply
+
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Where servers put thoughts, in a message and in a part of its content."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,15 @@ class Reply:
         finish_reason: ``stop`` where the model ended by itself, ``length`` where it was cut off, or another
             reason of the server's.
         model: The model that the server reports.
+        reasoning: A reasoning model's thoughts, where the server has them apart from the text.
+        left_out: What the request asked for and was not sent, because the server does not support it.
     """
 
     text: str
     finish_reason: str
     model: str
+    reasoning: str = ""
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def answer(self) -> str:
@@ -67,3 +76,50 @@ def text_bytes(prompt: Prompt) -> int:
     if isinstance(prompt, str):
         return len(prompt.encode("utf-8", "surrogatepass"))
     return sum(16 + len(str(message["content"]).encode("utf-8", "surrogatepass")) for message in prompt)
+
+
+def text_and_reasoning(choice: Any) -> tuple[str, str]:
+    """Return the text of one of a reply's choices, and thoughts that stand apart from it.
+
+    The content may be a text, or parts of which some are thoughts; an empty one is a text too.
+
+    Raises:
+        MalformedReply: If it is no choice.
+    """
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if isinstance(choice, dict) and isinstance(choice.get("text"), str):
+        text, reasoning = choice["text"], ""
+    elif isinstance(message, dict):
+        text, reasoning = _content(message.get("content"))
+        reasoning = next((t for name in _THOUGHTS if (t := _content(message.get(name))[0])), reasoning)
+        refusal = message.get("refusal")
+        text = text or (refusal if isinstance(refusal, str) else "")
+    else:
+        raise MalformedReply("a reply without a text")
+    # JSON may hold a lone surrogate.
+    return tuple(part.encode("utf-8", "replace").decode("utf-8") for part in (text, reasoning))  # type: ignore[return-value]
+
+
+def _content(content: Any) -> tuple[str, str]:
+    """Return the text and the thoughts of a message's content."""
+    if content is None:
+        return "", ""
+    if isinstance(content, str):
+        return content, ""
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list):
+        raise MalformedReply("a reply without a text")
+    text, thoughts = "", ""
+    for part in content:
+        if isinstance(part, str):
+            text += part
+        elif isinstance(part, dict):
+            kind = str(part.get("type", "text"))
+            inner = next((part[name] for name in ("text", *_THOUGHTS, "content", "summary") if part.get(name)), None)
+            found = "".join(_content(inner))
+            if "think" in kind or "reason" in kind:
+                thoughts += found
+            elif "text" in kind:
+                text += found
+    return text, thoughts

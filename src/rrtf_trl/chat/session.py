@@ -9,6 +9,8 @@ import asyncio
 import json
 import logging
 import random
+import re
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from weakref import WeakValueDictionary
 
 from rrtf_trl.records import content_hash
 
+from .address import explain_connection, refuse_client
 from .budget import Spending
 from .cache import ReplyCache
 from .client import ChatClient
@@ -28,9 +31,10 @@ from .errors import (
     describe_error,
     is_about_this_request,
     is_retryable,
+    is_too_many_tokens,
     retry_after,
 )
-from .request import ChatRequest, Reply, text_bytes
+from .request import ChatRequest, Reply, text_and_reasoning, text_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,8 @@ _LONGEST_RETRY_AFTER = 600.0
 """Seconds; a server that asks for a longer wait is given up."""
 _SHORTEST_SECRET = 8
 """Characters; a shorter key, such as EMPTY for a server that checks none, may occur in a reply by chance."""
+_ENDED = ("eos", "eos_token", "end_turn", "stop_sequence", "completed")
+"""Other servers' words for ``stop``."""
 _TRIES_TO_CONNECT = 3
 """Before the first reply, an address that refuses connections is given up after this many tries."""
 
@@ -63,9 +69,12 @@ class ChatSession:
         self._cache = cache
         self._key = key
         # Retries are done here: a 429 delays all requests, and a malformed reply is retried too.
-        self._server = openai.AsyncOpenAI(
-            api_key=key, base_url=client.base_url, max_retries=0, timeout=openai.Timeout(client.timeout)
-        )
+        try:
+            self._server = openai.AsyncOpenAI(
+                api_key=key, base_url=client.base_url, max_retries=0, timeout=openai.Timeout(client.timeout)
+            )
+        except Exception as error:  # the HTTP client reads the environment: proxies, certificates
+            raise refuse_client(error, client.base_url) from None
         self._slots = asyncio.Semaphore(client.concurrency)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._total = cache.spent(client.account)
@@ -94,10 +103,12 @@ class ChatSession:
             self._answered += len(replies)  # a server that replied before accepts our kind of request
             self._client.reused += len(replies)
             while missing := [draw for draw in range(draws) if draw not in replies]:
-                parts = [[draw] for draw in missing] if self._client.one_at_a_time else [missing]
+                parts = [[draw] for draw in missing] if self._client.fields.one_at_a_time else [missing]
                 for part in await gather_all(*(self._fetch(key, request, part) for part in parts)):
                     replies |= part
-            return [replies[draw] for draw in range(draws)]
+            result = [replies[draw] for draw in range(draws)]
+            self._client.left_out.update(*(reply.left_out for reply in result))
+            return result
 
     # -- One request ---------------------------------------------------------------------------------------
 
@@ -106,7 +117,7 @@ class ChatSession:
         async with self._slots, self._reservation(request, len(draws)):
             received, spent = await self._with_retries(request, draws)
             if len(received) < len(draws):
-                self._client.one_at_a_time = True
+                self._client.fields.one_at_a_time = True
             replies = dict(zip(draws, received, strict=False))
             self._total = self._cache.add(key, replies, self._client.account, spent)
             self._client.spent += spent
@@ -138,25 +149,27 @@ class ChatSession:
     async def _with_retries(self, request: ChatRequest, draws: list[int]) -> tuple[list[Reply], Spending]:
         tries = 0
         while True:
-            options = self._client.options(request, draws)
+            options, left_out = self._client.options(request, draws), self._client.fields.left_out(request)
             while (wait := self._not_before - time.monotonic()) > 0:
                 await self._sleep(wait + random.uniform(0, 0.1))
             self._raise_if_stopped()
             answered = self._answered
             try:
                 async with asyncio.timeout(self._client.timeout):
-                    return await self._send(request, options, len(draws))
+                    return await self._send(request, options, left_out, len(draws))
             except (TimeoutError, self._openai.APITimeoutError):
                 fault, wait_asked = f"no whole reply within {self._client.timeout:g} s", None
             except MalformedReply as error:
                 fault, wait_asked = str(error), None
             except self._openai.APIConnectionError as error:
                 fault, wait_asked = _describe_connection_error(error), None
-                if self._answered == 0 and tries + 1 >= _TRIES_TO_CONNECT and _is_connection_refused(error):
-                    raise ChatError(f"{self._client.base_url}: {fault}; is the server running?") from None
+                most = min(_TRIES_TO_CONNECT, self._client.retries + 1)
+                given_up = _cannot_connect(error) and tries + 1 >= most
+                if self._answered == 0 and (given_up or _is_untrusted(error)):
+                    raise ChatError(explain_connection(fault, self._client.base_url)) from None
             except self._openai.APIStatusError as error:
                 message = self._without_key(describe_error(error.body, error.message))
-                if self._client.drop_refused_field(options, error.status_code, message):
+                if self._client.drop_refused_field(options, error.status_code, error.body, message):
                     continue
                 if not is_retryable(error.status_code, message):
                     raise await self._refusal(error.status_code, message) from None
@@ -173,7 +186,9 @@ class ChatSession:
             if not wait_asked:
                 await self._sleep(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.75, 1.0))
 
-    async def _send(self, request: ChatRequest, options: dict[str, Any], draws: int) -> tuple[list[Reply], Spending]:
+    async def _send(
+        self, request: ChatRequest, options: dict[str, Any], left_out: list[str], draws: int
+    ) -> tuple[list[Reply], Spending]:
         """Send a request once; return its replies and what they cost."""
         resource: Any = self._server.completions if isinstance(request.prompt, str) else self._server.chat.completions
         response = await resource.with_raw_response.create(**options)
@@ -181,25 +196,19 @@ class ChatSession:
             body = json.loads(response.http_response.content)
         except (ValueError, RecursionError) as error:
             raise MalformedReply(f"a reply that is not JSON: {error}") from None
-        replies = [self._reply(choice, body) for choice in _choices(body)][:draws]
+        replies = [self._reply(choice, body, left_out) for choice in _choices(body)][:draws]
         self._client.check_model(replies[0].model)
         return replies, _spending(body.get("usage"), request, replies)
 
-    def _reply(self, choice: Any, body: dict[str, Any]) -> Reply:
-        message = choice.get("message") if isinstance(choice, dict) else None
-        text = message.get("content") if isinstance(message, dict) else None
-        if isinstance(choice, dict) and isinstance(choice.get("text"), str):
-            text = choice["text"]
-        elif isinstance(message, dict) and text is None:
-            text = message.get("refusal") or ""
-        if not isinstance(text, str):
-            raise MalformedReply("a reply without a text")
-        text = text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold a lone surrogate
+    def _reply(self, choice: Any, body: dict[str, Any], left_out: list[str]) -> Reply:
+        text, reasoning = text_and_reasoning(choice)
         reason = choice.get("finish_reason")
         return Reply(
             text=self._without_key(text),
-            finish_reason=reason if isinstance(reason, str) else "stop",
+            finish_reason="stop" if reason in _ENDED or not isinstance(reason, str) else reason,
             model=self._without_key(str(body.get("model") or self._client.model)),
+            reasoning=self._without_key(reasoning),
+            left_out=left_out,
         )
 
     # -- Faults ----------------------------------------------------------------------------------------------
@@ -230,6 +239,10 @@ class ChatSession:
             return ChatError(f"{where}; the key is read from the environment variable {self._client.api_key_env}")
         if status == 404:
             return ChatError(f"{where}; {await self._describe_models()}")
+        if is_too_many_tokens(message):
+            return ChatError(f"{where}; lower max_new_tokens (of a sampler) or max_tokens (of a judge)")
+        if named := [name for name in self._client.extra_body if re.search(rf"\b{re.escape(name)}\b", message)]:
+            return ChatError(f"{where}; extra_body sends {', '.join(named)}: leave it out there")
         if is_about_this_request(status, message) or (status in (400, 422) and self._answered):
             return RequestRefused(f"the server refuses it: {message}")
         return ChatError(f"{where} (model {self._client.model!r})")
@@ -278,5 +291,9 @@ def _describe_connection_error(error: BaseException) -> str:
     return next((str(cause) for cause in reversed(_causes(error)) if str(cause)), "no connection")
 
 
-def _is_connection_refused(error: BaseException) -> bool:
-    return any(type(cause).__name__ == "ConnectError" for cause in _causes(error))
+def _cannot_connect(error: BaseException) -> bool:
+    return any(type(cause).__name__ in ("ConnectError", "ProxyError") for cause in _causes(error))
+
+
+def _is_untrusted(error: BaseException) -> bool:
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))

@@ -42,6 +42,7 @@ class Templates:
     def __init__(self, builtin: Path, folder: str | Path | None = None) -> None:
         loaders: list[BaseLoader] = [FileSystemLoader(builtin)]
         if folder is not None:
+            folder = Path(folder).expanduser()
             if not Path(folder).is_dir():
                 raise UserError(f"templates: {folder} is not a folder")
             loaders.insert(0, FileSystemLoader(folder))

@@ -14,9 +14,10 @@ from rich.table import Table
 
 from rrtf_trl.config import search_path
 from rrtf_trl.config.diff import differences
+from rrtf_trl.config.home import at_home
 from rrtf_trl.config.instantiate import quiet_libraries
 from rrtf_trl.config.options import choices
-from rrtf_trl.config.overrides import spelled_out, with_quickstart
+from rrtf_trl.config.overrides import settings
 from rrtf_trl.config.show import as_markdown, as_text
 from rrtf_trl.plugins import plugins
 from rrtf_trl.plugins.folders import config_dir
@@ -50,14 +51,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _show(arguments: list[str], name: str, user_dir: str | None) -> int:
-    overrides = [value for argument in arguments for value in spelled_out(argument, _folders(user_dir))]
-    if name == "config":
-        overrides = with_quickstart(overrides)
+    overrides = settings(arguments, _folders(user_dir), name)
     if user_dir:
         overrides.append(f"hydra.searchpath=[file://{Path(user_dir).resolve()}]")
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose(name, overrides)
-    print(OmegaConf.to_yaml(OmegaConf.create(OmegaConf.to_container(config, resolve=True))), end="")
+    print(OmegaConf.to_yaml(OmegaConf.create(OmegaConf.to_container(at_home(config), resolve=True))), end="")
     return 0
 
 

@@ -10,8 +10,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from rrtf_trl.config.home import at_home
+from rrtf_trl.config.overrides import settings
 from rrtf_trl.errors import UserError
 from rrtf_trl.monitoring.progress import meter
+from rrtf_trl.plugins import plugins
 from rrtf_trl.plugins.folders import config_dir
 from rrtf_trl.problems.evolution.evolve import Evolution
 from rrtf_trl.problems.evolution.generations import Summary, eliminated_file, evolve
@@ -30,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if flags:
         raise UserError(f"rrtf evolve takes KEY=VALUE, not {shlex.join(flags)}; usage: {_USAGE}")
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("evolve", arguments)
+        config = at_home(compose("evolve", settings(arguments, plugins().config_folders(), "evolve")))
     required = {"tasks": config, "out": config, "client.model": config.client}
     missing = [key for key, node in required.items() if OmegaConf.is_missing(node, key.rpartition(".")[2])]
     if missing:

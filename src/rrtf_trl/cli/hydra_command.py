@@ -16,12 +16,14 @@ from omegaconf import DictConfig
 from rrtf_trl.config import completion, search_path
 from rrtf_trl.config import helper_processes as distributed
 from rrtf_trl.config.error_messages import error_message
-from rrtf_trl.config.overrides import spelled_out, user_config_dirs, with_quickstart
+from rrtf_trl.config.groups import refuse_never_used
+from rrtf_trl.config.home import at_home
+from rrtf_trl.config.overrides import settings, user_config_dirs
 from rrtf_trl.errors import UserError
 from rrtf_trl.plugins import plugins
 from rrtf_trl.plugins.folders import config_dir
 from rrtf_trl.sweeps.job import FolderOf, Work
-from rrtf_trl.sweeps.launch import Sweep, launcher_error
+from rrtf_trl.sweeps.launch import Sweep, is_sweep, launcher_error
 
 # No dated folder and log files of Hydra: a run has its own folder.
 _ONE_RUN = ["hydra.run.dir=.", "hydra.output_subdir=null"]
@@ -59,10 +61,11 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
     if chosen.experimental_rerun is not None:
         raise UserError("--experimental-rerun is not supported; to continue a run, use the command in its run.json")
     folders = [*plugins().config_folders(), *user_config_dirs(chosen)]
-    values = [value for override in chosen.overrides for value in spelled_out(override, folders)]
-    if config_name == "config":
-        values = with_quickstart(values, flags)
-    sweep = Sweep.of(command, values, flags, folder_of, work)
+    sweeps = is_sweep(chosen.overrides, flags)
+    values = settings(chosen.overrides, folders, config_name, flags, sweeps)
+    if sweeps:
+        refuse_never_used(values, folders)
+    sweep = Sweep.of(command, values, flags, folder_of, work) if sweeps else None
     if distributed.processes() > 1:
         if sweep is not None:
             raise UserError(
@@ -77,6 +80,7 @@ def hydra_application(command: str, arguments: list[str], config_name: str, fold
 
     def alone(config: DictConfig) -> None:
         try:
+            config = at_home(config)
             work(config, folder_of(config), shlex.join(["rrtf", command, *arguments]))
         except Exception as error:
             message = error_message(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+import shlex
 from collections.abc import Iterable
 
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
@@ -14,6 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rrtf_trl.plugins import plugins
 from rrtf_trl.storage.failure import failure_message
 
+from .grammar import quoted
+from .options import choices_with
+
 
 def error_message(error: BaseException) -> str | None:
     """Return the message of an error that the user can correct, or ``None`` for a bug."""
@@ -21,7 +25,7 @@ def error_message(error: BaseException) -> str | None:
         return _instantiation_message(error)
     if isinstance(error, ConfigCompositionException | HydraException):
         if isinstance(error, OverrideParseException):
-            return f"{error.override}: not valid in Hydra's grammar: {str(error).splitlines()[0]}"
+            return _grammar_message(error)
         cause = f": {error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
         return _composition_message(f"{error}{cause}".strip())
     if isinstance(error, OmegaConfBaseException):
@@ -40,9 +44,28 @@ def _instantiation_message(error: BaseException) -> str:
     return f"{where}{error.__cause__ or text}"
 
 
+def _grammar_message(error: OverrideParseException) -> str:
+    reason = str(error).splitlines()[0].removesuffix(f": {error.override}")
+    if reason.startswith("Lexer"):
+        reason = "it has a sign that is none there"
+    as_text = quoted(error.override)
+    remedy = f"; quote the value if it is a text: {shlex.quote(as_text)}" if as_text else ""
+    return f"{error.override}: not valid in Hydra's grammar: {reason}{remedy}"
+
+
 def _composition_message(text: str) -> str:
     """Return the message for a wrong setting, with the nearest valid name for a mistyped key, group or choice."""
+    if several := re.match(r"Ambiguous value for argument '(.+?)'$", text, re.MULTILINE):
+        key, _, value = several[1].partition("=")
+        as_list, as_text = shlex.quote(f"{key}=[{value}]"), shlex.quote(quoted(several[1]) or "")
+        return (
+            f"{several[1]}: several values: add --multirun to run each, or write a list {as_list} or a text {as_text}"
+        )
+    if there := re.match(r"Could not append to config\. An item is already at '([^']+)'", text):
+        return f"{there[1]} is an option already: set it without +"
     if key := re.match(r"Could not (override|delete) '([\w.@/]+)'", text):
+        if owners := choices_with(plugins().config_folders(), key[2]):
+            return f"no option {key[2]!r} here; {owners} {'have' if ', ' in owners else 'has'} it"
         hint = "" if key[1] == "delete" else f" (+{key[2]}=... adds one that is not there)"
         return f"no option {key[2]!r}{_nearest_key(key[2])}{hint}"
     if choice := re.match(r"(?:In '[^']*': )?Could not (?:find|load) '([\w@]+(?:/\w+)*)/([\w-]+)'", text):

@@ -29,7 +29,7 @@ from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
 
 from . import helper_processes
-from .overrides import override_key
+from .groups import refuse_unused
 from .plan import plan
 from .types import check_types
 
@@ -159,11 +159,8 @@ def chosen(config: DictConfig, group: str) -> dict[str, Any]:
     built = {name: thing for name, node in config[group].items() if (thing := _built(node)) is not None}
     if not built:
         raise UserError(f"{group}: choose at least one, as {group}=[NAME,...]")
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    for key in map(override_key, overrides):
-        name = key.removeprefix(f"{group}.").partition(".")[0]
-        if key.startswith(f"{group}.") and name not in built and (group, name) != ("feedback", "unit_tests"):
-            raise UserError(f"{key}: {name} is not chosen; add it: {group}=[{','.join([*built, name])}]")
+    if HydraConfig.initialized():
+        refuse_unused(config, HydraConfig.get().overrides.task)
     return built
 
 

@@ -109,6 +109,20 @@ def keys(folders: Sequence[Path]) -> list[str]:
     return list(found)
 
 
+def choices_with(folders: Sequence[Path], key: str) -> str:
+    """Return the choices whose files have an option, as ``group=one, other``; empty for an option of none."""
+    found: dict[str, list[str]] = {}
+    for (group, name), file in sorted(_files(folders).items()):
+        package, _, text = _head(file, group)
+        try:
+            node: Any = yaml.safe_load(text) or {}
+        except yaml.YAMLError:
+            continue
+        if group and package and key in (f"{package}.{part}" for part in dotted(node)):
+            found.setdefault(group, []).append(name)
+    return ", ".join(f"{group}={', '.join(names)}" for group, names in found.items())
+
+
 def _files(folders: Sequence[Path]) -> dict[tuple[str, str], Path]:
     """Return the files by group and name; of two with the same name, the first."""
     files: dict[tuple[str, str], Path] = {}

@@ -1,4 +1,4 @@
-"""Overrides of the command line."""
+"""Overrides of the command line: what people may write, and what Hydra gets."""
 
 from __future__ import annotations
 
@@ -7,21 +7,49 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from rrtf_trl.files.paths import user_path
+
+from .grammar import as_it_is, override_key
+from .groups import for_any_choice, without_null
+
 QUICKSTART = "experiment=quickstart"
+_PROBLEM_FILES = (".jsonl", ".json", ".gz", ".parquet", ".csv", ".tsv", ".arrow")
 _CHOOSES = re.compile(r"model(\.path)?|problems(\..*path)?|experiment")
 _CONFIG_FLAGS = ("--config-name", "-cn", "--config-path", "-cp")
 
 
-def override_key(override: str) -> str:
-    """Return the key that an override sets: ``+trainer.x=1`` sets ``trainer.x``."""
-    return override.partition("=")[0].lstrip("+~")
+def settings(
+    arguments: Sequence[str],
+    folders: Sequence[Path],
+    config_name: str,
+    flags: Sequence[str] = (),
+    sweeps: bool = False,
+) -> list[str]:
+    """Return the overrides that Hydra gets for those of the command line.
+
+    Args:
+        arguments: Overrides of the command line.
+        folders: Folders of configuration, in Hydra's order.
+        config_name: The configuration to start from.
+        flags: Hydra's flags.
+        sweeps: Whether a comma separates the values of a sweep.
+
+    Raises:
+        UserError: If a group has not the choice that it is set to.
+    """
+    values = [value for argument in arguments for value in spelled_out(argument, folders)]
+    values = [without_null(as_it_is(value, sweeps), folders) for value in values]
+    if config_name != "config":
+        return values
+    return with_quickstart([for_any_choice(value, folders) for value in values], flags)
 
 
-def spelled_out(override: str, folders: list[Path]) -> list[str]:
+def spelled_out(override: str, folders: Sequence[Path]) -> list[str]:
     """Expand ``model=PATH_OR_HUB_ID`` and ``benchmark=FILE``, unless a choice has this name."""
     group, equals, value = override.partition("=")
     choice = {"model": "hub", "benchmark": "files"}.get(group) if equals else None
-    is_path = "/" in value or Path(value).exists() or Path(value).suffix in (".jsonl", ".json", ".gz", ".parquet")
+    path = user_path(value.strip("'\""))
+    is_path = "/" in value or (value != "" and path.exists()) or path.suffix in _PROBLEM_FILES
     if choice is None or not is_path or any((folder / group / f"{value}.yaml").is_file() for folder in folders):
         return [override]
     return [f"{group}={choice}", f"{group}.path={value}"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .atomic import write_whole
+from .paths import user_path
 
 
 class Folder:
@@ -20,7 +21,7 @@ class Folder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = user_path(path)
 
     def __truediv__(self, name: str) -> Path:
         """Return the path of a file in the folder."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rrtf_trl.files.paths import user_path
 from rrtf_trl.records import Candidate, Judged, Judgement, Problem, code_after_prompt, content_hash
 
 from .aggregate import METHODS, CandidateScore, Method, aggregate
@@ -36,7 +37,7 @@ class HumanLabels:
     def __init__(self, labels: str | Path, aggregation: Method = "borda") -> None:
         if aggregation not in METHODS:
             raise ValueError(f"aggregation must be one of {', '.join(METHODS)}, got {aggregation!r}")
-        self.labels = Path(labels)
+        self.labels = user_path(labels)
         self.aggregation = aggregation
         self._ledger = read_labels(self.labels)
         labelled = self._ledger.labels()

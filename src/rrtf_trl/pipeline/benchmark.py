@@ -20,6 +20,7 @@ from rich.markup import escape
 from rrtf_trl.errors import InputError
 from rrtf_trl.evaluation import Evaluation, Measured, estimate, figures
 from rrtf_trl.feedback.base import Feedback
+from rrtf_trl.models.refusals import check_prompts
 from rrtf_trl.problems import ProblemFile
 from rrtf_trl.problems.decontamination.leakage import find_leaks
 from rrtf_trl.records import Problem, to_json
@@ -65,9 +66,11 @@ class Benchmark:
 
         Raises:
             InputError: If the problems, or the training problems, cannot be used.
+            UserError: If the model's chat template refuses a prompt.
         """
         start = time.monotonic()
         facts = self._read_problems()
+        check_prompts(self.folder.problems("problems.jsonl"), self.model)
         leakage = self._look_for_leaks()
         found = measure(
             "",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -23,11 +23,12 @@ from rrtf_trl.errors import InputError
 from rrtf_trl.evaluation import Evaluation, Measured, before_and_after
 from rrtf_trl.feedback import Feedback, SummarizesJudgements, UnitTests
 from rrtf_trl.files.folder import json_line
+from rrtf_trl.models.refusals import check_prompts
 from rrtf_trl.monitoring.status_file import current_status
 from rrtf_trl.problems import Decontaminator
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.records import Judged, Judgement, Problem, content_hash, to_json
-from rrtf_trl.samplers import Sampler
+from rrtf_trl.samplers import Sampler, TransformersSampler
 from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
 
@@ -124,6 +125,16 @@ class Pipeline:
                 if stage == "problems":
                     for line in self.plan:
                         self.console.print(line, highlight=False, markup=False)
+                    self._check_prompts(stages_until(until))
+
+    def _check_prompts(self, stages: Collection[str]) -> None:
+        """Raise :class:`UserError` if a chat template refuses a prompt, before any model is loaded."""
+        policy = {self.model} if {"train", "evaluate_base", "evaluate_trained"} & set(stages) else set()
+        drawing = {one.model for one in self.samplers.values() if isinstance(one, TransformersSampler)}
+        for model in sorted(policy | drawing):
+            check_prompts(self.folder.problems("problems.jsonl"), model)
+        for model in policy:
+            check_prompts(self.folder.problems("heldout.jsonl"), model)
 
     def _stage(self, name: str, work: Callable[[], dict[str, Any]]) -> None:
         """Do a stage's work and note what it did; where there was nothing to do, keep its earlier note."""

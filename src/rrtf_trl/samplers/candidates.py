@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from rrtf_trl.models.refusals import naming_refusals
 from rrtf_trl.models.tokenize import decode_response, encode_prompt
 from rrtf_trl.programs.extract import extract_code
 from rrtf_trl.records import Candidate, Problem, Source
@@ -28,11 +29,15 @@ def encode_prompts(
         model: Its model's name, for messages.
         window: The most tokens of prompt and response; ``None`` for no limit.
         chat_template_kwargs: Variables of the chat template.
+
+    Raises:
+        UserError: If the model's chat template refuses a prompt, or there is none.
     """
     samples = Samples()
     encoded = []
     for problem in problems:
-        ids = encode_prompt(problem, tokenizer, model, chat_template_kwargs)
+        with naming_refusals(f"problem {problem.task_id}"):
+            ids = encode_prompt(problem, tokenizer, model, chat_template_kwargs)
         if window is not None and len(ids) >= window:
             samples.skipped[problem.task_id] = f"the prompt has {len(ids)} tokens, the model's window {window}"
         else:

@@ -123,6 +123,9 @@ class OpenAISampler:
 
     def _candidate(self, problem: Problem, reply: Reply, sampling: dict[str, Any]) -> Candidate:
         sampling |= {"seed": self.decoding.seed, "max_new_tokens": self.decoding.max_new_tokens}
+        if reply.left_out:
+            sampling["left_out"] = reply.left_out
+            sampling |= {name: None for name in ("temperature", "top_p", "seed") if name in reply.left_out}
         if reply.model != self.client.model:
             sampling["served_model"] = reply.model
         return make_candidate(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.files.paths import user_path
 from rrtf_trl.forms import Open, check
 from rrtf_trl.programs.extract import extract_code
 from rrtf_trl.records import SOURCES, Candidate, Problem, Source
@@ -45,7 +46,7 @@ class ReplaySampler:
             raise ValueError("n and batch_size must be at least 1")
         if source not in SOURCES:
             raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {source!r}")
-        self.path = Path(path)
+        self.path = user_path(path)
         self.n = self.draws = n
         self.source: Source = source
         self.model = model or self.path.name

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from rrtf_trl.errors import StoreError
+from rrtf_trl.files.paths import user_path
 from rrtf_trl.records import Candidate, Judgement, Problem, content_hash, to_json
 
 from .work_locks import Presence, is_on_network, process_name
@@ -98,7 +99,7 @@ class Store:
     """
 
     def __init__(self, path: str | Path | None) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else user_path(path)
         self._presence: Presence | None = None
         try:
             if self.path is None:

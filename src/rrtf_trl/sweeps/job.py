@@ -17,7 +17,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from rrtf_trl.config.error_messages import error_message
-from rrtf_trl.config.overrides import override_key
+from rrtf_trl.config.grammar import override_key
+from rrtf_trl.config.groups import SEVERAL, drop_unused
+from rrtf_trl.config.home import at_home
 from rrtf_trl.errors import Pruned
 from rrtf_trl.storage.run_folder import RunFolder
 
@@ -72,7 +74,9 @@ class SweepJob:
         hydra = HydraConfig.get()
         overrides = [str(override) for override in hydra.overrides.task]
         varied = [override for override in overrides if override_key(override) not in self.shared]
-        command = shlex.join(["rrtf", self.command, *self.flags, *overrides])
+        config = at_home(config)
+        used = drop_unused(config, overrides) if self._chooses(varied) else overrides
+        command = shlex.join(["rrtf", self.command, *self.flags, *used])
         folder = JobFolder(Path(hydra.sweep.dir) / job_name(varied))
         note = JobNote(overrides, varied, command, self.launch)
         with _labelled(folder.path.name, "BasicLauncher" not in str(hydra.launcher.get("_target_"))):
@@ -94,6 +98,11 @@ class SweepJob:
                 (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
                 print(f"rrtf: {message}", file=sys.stderr, flush=True)
                 return JobResult("failed", {})
+
+    @staticmethod
+    def _chooses(varied: list[str]) -> bool:
+        """Whether the sweep's jobs differ in what they choose; one that all of them lack is refused as in a run."""
+        return any(override_key(override) in (*SEVERAL, "experiment") for override in varied)
 
 
 def figures(run: RunFolder) -> dict[str, float]:

@@ -8,17 +8,16 @@ import re
 import secrets
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.console import Console
 
-from rrtf_trl.config.overrides import override_key
+from rrtf_trl.config.grammar import override_key, parsed
 from rrtf_trl.errors import UserError
 
 from .folder import sweep_jobs
@@ -54,8 +53,8 @@ class Sweep:
     settings: list[str]
 
     @classmethod
-    def of(cls, command: str, values: list[str], flags: list[str], folder_of: FolderOf, work: Work) -> Sweep | None:
-        """Return the sweep that a command line asks for, or ``None`` if it asks for one run.
+    def of(cls, command: str, values: list[str], flags: list[str], folder_of: FolderOf, work: Work) -> Sweep:
+        """Return the sweep that a command line asks for, see :func:`is_sweep`.
 
         Args:
             command: The sub-command of ``rrtf``.
@@ -64,12 +63,10 @@ class Sweep:
             folder_of: Returns the folder of a job's run for its configuration.
             work: Does a job's work.
         """
-        if not _FLAGS & set(flags) and "hydra.mode=MULTIRUN" not in values:
-            return None
         decisive = [command, *sorted(value for value in values if not _NOT_PART_OF_NAME.match(value)), *flags]
         name = hashlib.sha256("\0".join(decisive).encode()).hexdigest()[:8]
         settings = [
-            "hydra.sweep.dir=${runs_dir}/sweeps/" + f"{command}-{name}",
+            'hydra.sweep.dir="${at_home:${runs_dir}}/sweeps/' + f'{command}-{name}"',
             "hydra.sweep.subdir=.",
             "hydra.output_subdir=null",
             "+hydra.callbacks.rrtf._target_=rrtf_trl.sweeps.launch.NoteFolder",
@@ -111,11 +108,14 @@ class Sweep:
         return [error or state for _, state, error in failed]
 
 
+def is_sweep(values: Sequence[str], flags: Sequence[str]) -> bool:
+    """Whether a command line asks for a sweep, by Hydra's overrides and flags."""
+    return bool(_FLAGS & set(flags)) or "hydra.mode=MULTIRUN" in values
+
+
 def _is_swept(value: str) -> bool:
-    try:
-        return bool(OverridesParser.create().parse_override(value).is_sweep_override())
-    except OverrideParseException:
-        return False
+    read = parsed(value)
+    return read is not None and bool(read.is_sweep_override())
 
 
 def launcher_error(error: Exception) -> UserError | None:

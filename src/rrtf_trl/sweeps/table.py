@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rrtf_trl.config.overrides import override_key
+from rrtf_trl.config.grammar import override_key
 from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation import paired_gain
 from rrtf_trl.evaluation.measurement import pass_at_ks

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from trl.data_utils import common_prefix_length
 
+from rrtf_trl.models.refusals import naming_refusals
 from rrtf_trl.models.tokenize import decode_response, encode, encode_rendered, render_chat, turn_end
 from rrtf_trl.programs.thoughts import continued, without_thoughts
 
@@ -122,18 +123,20 @@ def _split_chat(
         **options,
         **(row.get("chat_template_kwargs") or {}),
     }
-    opening = render_chat(prompt, tokenizer, **options)
+    with naming_refusals(f"Row {index}"):
+        opening = render_chat(prompt, tokenizer, **options)
+        texts = {
+            number: tokenizer.apply_chat_template(prompt + response, tokenize=False, **options)
+            for number, response in enumerate(responses)
+            if isinstance(response, list)
+        }
     prompt_ids = encode_rendered(opening, tokenizer)
-    rendered = {
-        number: encode_rendered(tokenizer.apply_chat_template(prompt + response, tokenize=False, **options), tokenizer)
-        for number, response in enumerate(responses)
-        if isinstance(response, list)
-    }
+    rendered = {number: encode_rendered(text, tokenizer) for number, text in texts.items()}
     if any(ids[: len(prompt_ids)] != prompt_ids for ids in rendered.values()):
         # The template opens a turn to be answered in another way than one with its answer, as with thoughts.
-        texts = [_single_text(response) for response in responses]
-        if None not in texts:
-            responses, rendered = [str(text) for text in texts], {}
+        single = [_single_text(response) for response in responses]
+        if None not in single:
+            responses, rendered = [str(text) for text in single], {}
         else:
             prompt_ids = _common_opening(prompt, prompt_ids, list(rendered.values()), tokenizer, index)
     end = turn_end(tokenizer)

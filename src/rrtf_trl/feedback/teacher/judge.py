@@ -160,9 +160,11 @@ class Teacher:
             results = await MODES[self.mode](self, session, problem, distinct)
         by_code = {candidate.code: result for candidate, result in zip(distinct, results, strict=True)}
         too_long = abstain(f"the candidate has more than {_MAX_CODE} characters")
+        left_out = {"left_out": sorted(self.client.left_out)} if self.client.left_out else {}
+        found = [(candidate, *by_code.get(candidate.code, too_long)) for candidate in candidates]
         return [
-            Judgement(candidate.candidate_id, self.name, None, *by_code.get(candidate.code, too_long))
-            for candidate in candidates
+            Judgement(candidate.candidate_id, self.name, None, score, {**detail, **left_out})
+            for candidate, score, detail in found
         ]
 
 
