@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
@@ -45,7 +46,8 @@ def load_for_generation(
     import torch
 
     free_memory()
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device is None:  # of several processes on a machine, each has a GPU of its own
+        device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
     load = partial(
         _load,
         dtype=dtype,

@@ -2,13 +2,14 @@
 
 from rrtf_trl.programs.extract import Extracted, extract_code
 
-from .base import Sampler, Samples
+from .base import DrawsInEachProcess, Sampler, Samples
 from .openai import OpenAISampler
 from .reference import ReferenceSampler
 from .replay import ReplaySampler
 from .transformers import TransformersSampler
 
 __all__ = [
+    "DrawsInEachProcess",
     "Extracted",
     "OpenAISampler",
     "ReferenceSampler",

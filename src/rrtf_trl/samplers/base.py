@@ -22,6 +22,13 @@ class Samples:
 
 
 @runtime_checkable
+class DrawsInEachProcess(Protocol):
+    """A sampler that the processes of a launch may use at the same time, each on a device of its own."""
+
+    in_each_process: bool
+
+
+@runtime_checkable
 class Sampler(Protocol):
     """A source of candidates.
 

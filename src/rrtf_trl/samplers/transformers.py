@@ -57,6 +57,8 @@ class TransformersSampler:
         UserError: On sampling, if a prompt is chat messages and the model has no chat template, or memory runs out.
     """
 
+    in_each_process = True
+
     def __init__(
         self,
         model: str,
