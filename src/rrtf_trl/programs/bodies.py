@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .lines import chunks, continued, dedented, indent_of, indented, kind
-from .syntax import Entry, is_idle, is_stub, parsed
+from .syntax import LONGEST, Entry, is_idle, is_stub, parsed
 
 _FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -90,7 +90,7 @@ def continue_body(head: Head, text: str) -> tuple[str, str] | None:
         head: A prompt that ends within a function.
         text: What follows it.
     """
-    if not head.path:
+    if not head.path or len(text) > LONGEST:
         return None
     for before, body, rest in _candidates(head, text):
         if before + body != head.text and _is_body(head, before + body):
@@ -106,7 +106,8 @@ def plain_body(head: Head, text: str) -> tuple[str, str]:
 
 def _candidates(head: Head, text: str) -> Iterator[tuple[str, str, str]]:
     lines = text.split("\n")
-    code = [number for number, line in enumerate(lines) if line.strip() and not line.startswith("#")]
+    states = continued(text)
+    code = [i for i, line in enumerate(lines) if line.strip() and not states[i] and not line.startswith("#")]
     if not head.text.endswith("\n"):
         yield head.text, *_cut(lines)
     if not code:
@@ -152,13 +153,13 @@ def _flat(text: str, indent: str) -> tuple[str, str]:
     parts = chunks(text)
     end = 0
     for number, part in enumerate(parts):
-        what = kind(part)
-        if what == "prose" or (what == "code" and _STARTS.match(part.lstrip()) and part.startswith("if")):
+        what, starts = kind(part), _STARTS.match(part)
+        if what == "prose" or (what == "code" and starts and part.startswith("if")):
             break
-        if what == "code":
+        if what == "code" and not starts:  # a definition is part of the body if more of the body follows
             end = number + 1
-        if what == "code" and _LEAVES.match(part.lstrip()):
-            break
+            if _LEAVES.match(part):
+                break
     return indented("\n".join(parts[:end]).rstrip(), indent) + "\n", "\n".join(parts[end:])
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .bodies import Head, continue_body, plain_body
-from .choose import Piece, choose, from_blocks, from_runs, is_program, pieces_of, with_needed
+from .choose import Piece, choose, from_blocks, from_runs, in_blocks, is_program, pieces_of, with_needed
 from .fences import Block, find_blocks
 from .lines import chunks, dedented, indent_of, indented, kind, runs
 from .syntax import Entry, after_future_imports, is_text, parsed
 
-_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+_BEGINNING = 10_000  # characters
 
 
 def continuation(text: str, head: Head, entry: Entry | None) -> Piece:
@@ -63,8 +63,9 @@ def _in_blocks(text: str, blocks: Sequence[Block], head: Head, entry: Entry) -> 
     before = text if is_body else "\n".join(text.split("\n")[: blocks[0].start])
     if body := _body(before, head):
         return replace(body, ended=True)
-    pieces = pieces_of(text, entry)
-    if any(_restates(piece, entry) and piece.strength(entry) > 1 for piece in pieces):
+    pieces = in_blocks(text, blocks, entry)
+    repeats = [piece.text.startswith(head.text.rstrip()) for piece in pieces]
+    if any(repeats) or any(_restates(piece, entry) and piece.strength(entry) > 1 for piece in pieces):
         program = choose([_as_method(piece, head, entry) for piece in pieces], entry)
         return replace(program, raw=_with_head(program.text, head, entry))
     marked = from_blocks(blocks)
@@ -111,8 +112,8 @@ def _finished(piece: Piece) -> Piece:
 
 
 def _begins_with_code(text: str) -> bool:
-    what = next((what for what in map(kind, chunks(text)) if what != "comment"), "")
-    return what == "code"
+    parts = (kind(chunk) for chunk in chunks(text[:_BEGINNING]))
+    return next((what for what in parts if what != "comment"), "") == "code"
 
 
 def _as_method(piece: Piece, head: Head, entry: Entry) -> Piece:

@@ -10,11 +10,12 @@ it has one. Candidates are checked by parsing (``ast.parse``), never run. These 
 - a function that repeats its prompt gets the imports and helpers of the prompt;
 - without fences, prose is cut, and what a body is followed by, but for the helpers that it needs.
 
-Nothing else is added, completed or cut. If nothing parses, the text is taken by the same rules, and fails when it is judged.
+Of an answer of more than 100,000 characters only the part about its last fence is looked at. Nothing else is added, completed or cut. If nothing parses, the text is taken by the same rules, and fails when it is judged.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from rrtf_trl.records import Prompt
@@ -23,7 +24,7 @@ from .assemble import is_code
 from .bodies import read_head
 from .choose import Piece, choose, pieces_of
 from .continuation import continuation
-from .syntax import Entry
+from .syntax import LONGEST, Entry
 from .thoughts import without_thoughts
 
 
@@ -50,7 +51,7 @@ def extract_code(response: str, prompt: Prompt, entry_point: str | None) -> Extr
         entry_point: The function that the program should define, or a method of the class that it should, as
             ``Solution.two_sum``; ``None`` for whole programs.
     """
-    text = without_thoughts(_normal(response))
+    text = _window(without_thoughts(_normal(response)))
     entry = Entry(entry_point) if entry_point else None
     if isinstance(prompt, str) and is_code(prompt):
         program = continuation(text, read_head(_normal(prompt), entry), entry)
@@ -58,6 +59,24 @@ def extract_code(response: str, prompt: Prompt, entry_point: str | None) -> Extr
         pieces = pieces_of(text, entry)
         program = choose(pieces, entry) if pieces else Piece(text, False)
     return Extracted(program.text.strip("\n").rstrip() + "\n", program.ended)
+
+
+def _window(text: str) -> str:
+    """Return the part of an overlong answer that is looked at: about its last fence, or its beginning.
+
+    Time would be linear in its length without this too, but a million characters of junk took ten seconds.
+    """
+    if len(text) <= LONGEST:
+        return text
+    last = max(text.rfind("```"), text.rfind("~~~"))
+    if last < 0:
+        return text[: text.rfind("\n", 0, LONGEST) + 1 or LONGEST]
+    text = text[: last + LONGEST]
+    opening = re.compile(r"^[ \t]*(?:```+|~~~+)[ \t]*[{\w]", re.MULTILINE)
+    if found := opening.search(text, max(0, last - LONGEST)):
+        return text[found.start() :]
+    earlier = [found.start() for found in opening.finditer(text)]  # one block that is longer than any program
+    return text[earlier[-1] if earlier else 0 :]
 
 
 def _normal(text: str) -> str:

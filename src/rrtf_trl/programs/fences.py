@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, replace
 
-from .lines import continued, dedented, indent_of, open_quote
+from .lines import continued, dedented, indent_of, is_python, open_quote
 from .syntax import is_idle, parsed
 
 PYTHON = ("python", "python3", "py", "py3", "python2", "ipython", "pycon", "sage")
@@ -14,6 +15,7 @@ _FENCE = re.compile(
     r"^(?P<lead>[ \t]*(?:>[ \t]?|[-*+][ \t]+|\d+[.)][ \t]+)*)(?P<words>(?:[^`~]|~(?!~~)|`[^`]+`)*?)"
     r"(?P<mark>`{3,}|~{3,})(?P<info>[^`]*)$"
 )
+_LANGUAGE = re.compile(r"[ \t]*[\w+#.{}-]*[ \t]*")
 _LONGEST_LINE = 1_000  # of prose before a fence
 _TAGS = "pre|code|answer|solution|python"
 _OPENING = re.compile(rf"^[ \t]*(?:(?P<names>(?:<(?:{_TAGS})(?:[ \t][^>\n]*)?>[ \t]*)+)|\[PYTHON\])", re.IGNORECASE)
@@ -46,7 +48,7 @@ class Block:
 
 
 def find_blocks(text: str, nested: int = 0) -> list[Block]:
-    """Return the blocks of a text in order, none that is blank.
+    """Return the blocks of a text in order; those that are blank only where all are.
 
     A fence ends at the next line that closes it, or where another one opens, but not within a string in triple quotes
     where the code that ends at a later fence is Python. What a block of another language than Python holds in fences of
@@ -73,14 +75,14 @@ def find_blocks(text: str, nested: int = 0) -> list[Block]:
             spare -= used
         inner = []
         if nested < _MOST_NESTED and not block.is_python and ("```" in block.text or "~~~" in block.text):
-            inner = [] if parsed(dedented(block.text)) else find_blocks(block.text, nested + 1)
+            inner = [] if is_python(block.text) else find_blocks(block.text, nested + 1)
         if inner:
             blocks += [
                 replace(each, start=block.start, stop=block.stop, closed=each.closed or block.closed) for each in inner
             ]
-        elif block.text.strip():
+        else:
             blocks.append(block)
-    return blocks
+    return [block for block in blocks if block.text.strip()] or blocks[-1:]
 
 
 def _opens(line: str) -> re.Match[str] | None:
@@ -88,7 +90,7 @@ def _opens(line: str) -> re.Match[str] | None:
     if len(line) > _LONGEST_LINE or ("```" not in line and "~~~" not in line):
         return None
     fence = _FENCE.match(line)
-    if fence is None or (fence["words"] and (len(fence["info"].split()) > 1 or fence["mark"][0] == "~")):
+    if fence and fence["words"] and (fence["mark"][0] == "~" or not _LANGUAGE.fullmatch(fence["info"])):
         return None
     return fence
 
@@ -137,7 +139,7 @@ def _fenced(lines: list[str], start: int, fence: re.Match[str], spare: int) -> t
         quote, part, used = open_quote(segment, quote), line, used + len(segment)
         if quote is None:
             ended = block(line, rest)
-            if found == first or parsed(dedented(ended.text)) is not None:
+            if found == first or is_python(ended.text):
                 return ended, found[2], used
         if quote is None or used > spare:
             break
@@ -150,7 +152,7 @@ def _end(line: str, mark: str) -> tuple[str, bool] | None:
     """Return how a line ends a fence: the code before the mark, and whether it opens the next one; ``None`` if not."""
     if mark[0] * 3 not in line:
         return None
-    own = re.match(rf"^[ \t>]*(?:[-*+][ \t]+)?{mark[0]}{{{len(mark)},}}(?P<info>[^{mark[0]}]*)$", line)
+    own = _own(mark).match(line)
     if own:
         return "", _says_language(own["info"])
     code = line.rstrip().rstrip(mark[0])
@@ -158,6 +160,12 @@ def _end(line: str, mark: str) -> tuple[str, bool] | None:
         return code, False
     after = _opens(line)
     return ("", True) if after and after["words"] and after["info"].strip() else None
+
+
+@functools.lru_cache(64)
+def _own(mark: str) -> re.Pattern[str]:
+    """Return the pattern of a line that begins with a fence which ends that of ``mark``."""
+    return re.compile(rf"^[ \t>]*(?:[-*+][ \t]+)?{mark[0]}{{{len(mark)},}}(?P<info>[^{mark[0]}]*)$")
 
 
 def _says_language(info: str) -> bool:

@@ -8,7 +8,6 @@ import symtable
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 # No model writes a program as long as this; parsing takes about a second a million characters.
 LONGEST = 100_000

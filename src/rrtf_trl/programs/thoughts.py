@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 
 from .fences import find_blocks
-from .lines import dedented
-from .syntax import parsed
+from .lines import is_python
 
 _NAMES = "think|thinking|thought|thoughts|reasoning|reflection|scratchpad|seed:think"
 # Opening and closing marks, as models and their chat templates write them. One that opens begins a line; one that closes
@@ -48,10 +47,13 @@ _END = re.compile(
     r"<(?:file_sep|fim_prefix|fim_pad|jupyter_start|issue_start|commit_before)>",
     re.MULTILINE,
 )
+# What is looked for before anything else: most responses have none of it.
 _ANY = re.compile(
-    rf"{_MARK.pattern}|{_END.pattern}|<\||<｜|<bos>|<s>|\[/INST\]|\A\s*analysis|\A\s*Here is my", _MARK.flags
+    rf"<[|｜]|</?(?:{_NAMES}|s|bos|eos|\w+_of_turn|seed:eos|file_sep|fim_\w+|jupyter_start|issue_start|commit_before)>"
+    r"|\[/?(?:THINK|INST)\]|◁|\A\s*(?:analysis|Here is my)",
+    re.IGNORECASE,
 )
-_SPACE = re.compile(r"[ \t]*(?=\S)|")
+_SPACE = re.compile(r"[ \t]*(?=\S)")
 _STRING = re.compile(r"""(?<!\w)[rbfuRBFU]{0,2}(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]+`)""")
 
 
@@ -64,7 +66,7 @@ def without_thoughts(response: str) -> str:
     Args:
         response: The response, with ``\\n`` for line ends.
     """
-    if not _ANY.search(response) or parsed(dedented(response)) is not None:
+    if not _ANY.search(response) or is_python(response):
         return response
     marks = _without_strings(response)
     kept = []
@@ -100,8 +102,8 @@ def _answers(marks: str) -> list[tuple[int, int]]:
         elif within in ("", name):
             if not within:
                 answers = []  # the template opened them
-            position, within = found.end(), ""
-            position = _SPACE.match(marks, position).end()
+            space = _SPACE.match(marks, found.end())
+            position, within = space.end() if space else found.end(), ""
     if not within:
         answers.append((position, len(marks)))
     return answers
@@ -112,7 +114,7 @@ def _without_strings(response: str) -> str:
     marks = _STRING.sub(lambda found: "·" * len(found[0]), response)
     lines = marks.split("\n")
     for block in find_blocks(response):
-        if block.closed and parsed(dedented(block.text)) is not None:
+        if block.closed and is_python(block.text):
             for number in range(block.start + 1, block.stop):
                 lines[number] = "·" * len(lines[number])
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .tasks import BODY, CHAT, HEAD, RIGHT, STDIO_CHAT, WRONG, ADD, ADD_WRONG, Case
+from .tasks import ADD, ADD_WRONG, BODY, CHAT, HEAD, RIGHT, STDIO_CHAT, WRONG, Case
 
 DRAFT = f"Perhaps\n```python\n{WRONG}```\nNo, that is wrong. It's `max` so far.\n"
 OPEN_DRAFT = f"Perhaps\n```python\n{WRONG}\nNo, that is wrong.\n"
