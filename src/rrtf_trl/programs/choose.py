@@ -105,7 +105,7 @@ def pieces_of(text: str, entry: Entry | None) -> list[Piece]:
 
 
 def in_blocks(text: str, blocks: Sequence[Block], entry: Entry | None) -> list[Piece]:
-    """Return the pieces of a response with blocks; what is code before them too, where only that has the entry point."""
+    """Return the pieces of a response with blocks; and the code before them, where only that has the entry point."""
     pieces = from_blocks(blocks)
     if entry is not None and not any(piece.strength(entry) for piece in reversed(pieces)):
         before = from_runs(runs("\n".join(text.split("\n")[: blocks[0].start])))
@@ -126,9 +126,9 @@ def _is_word(statement: ast.stmt) -> bool:
 def choose(pieces: Sequence[Piece], entry: Entry | None) -> Piece:
     """Return the piece that is the program, with the imports, definitions and constants that only others hold.
 
-    With an entry point it is the last that defines it in full, even if wrongly; then the last that defines it in part.
-    Without one it is the last that is a whole program: it acts, reads its input, prints, and needs nothing but helpers.
-    An excerpt of another is none. If none is whole, it is the longest that is Python.
+    With an entry point it is the last that defines it in full, even if wrongly; then the last stub of it. Without one
+    it is the last that is a whole program: it acts, reads its input, prints, and needs nothing but helpers; an excerpt
+    of another is none. If none is whole, it is the longest that is Python.
     """
     last_first = range(len(pieces))[::-1]
     if entry is not None:
@@ -181,7 +181,7 @@ def _needed(pieces: Sequence[Piece], index: int) -> list[Helper]:
 
 
 def _wholeness(pieces: Sequence[Piece], index: int) -> int:
-    """Return 3 for a program that reads and prints, 2 for one that prints, 1 for code with such words, 0 for others."""
+    """Return 3 for a program that reads its input and prints, 2 for one that prints, 0 for others."""
     piece = pieces[index]
     if piece.tree is None:
         return _by_words(piece)
@@ -199,7 +199,7 @@ def _wholeness(pieces: Sequence[Piece], index: int) -> int:
 
 
 def _by_words(piece: Piece) -> int:
-    """Return the wholeness of what is no Python: an error, Python 2, or cut off; then it is the answer all the same."""
+    """Return the wholeness of what is no Python: with an error, of Python 2, or cut off, it is an answer as well."""
     if piece.language not in PYTHON or _SHELL.search(piece.text):
         return 0
     reads, writes = _READS.search(piece.text), _WRITES.search(piece.text)

@@ -93,7 +93,7 @@ def _answers(piece: Piece) -> bool:
 
 
 def _body(text: str, head: Head) -> Piece | None:
-    """Return the prompt with the body that text starts with, and the helpers that the body needs of what follows it."""
+    """Return the prompt with the body that text starts with, and the helpers that it needs of what follows."""
     if (found := continue_body(head, text)) is None:
         return None
     program, rest = found
@@ -133,8 +133,8 @@ def _with_head(code: str, head: Head, entry: Entry | None) -> str:
     code = _as_method(Piece(code, True), head, entry).text if entry else code
     before = head.before if head.path else head.text
     tree, known = parsed(before), parsed(code)
-    if tree is None:
-        return code if before.strip() in code else before + code
+    if tree is None:  # prose with some code in it, or code that only the response completes
+        return code if known else before + code
     statements = [node for node in tree.body if not is_text(node)]
     written = {ast.dump(node) for node in known.body} if known else set()
     if all(ast.dump(node) in written or (known is None and _source(before, node) in code) for node in statements):

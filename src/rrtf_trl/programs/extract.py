@@ -1,16 +1,18 @@
-"""Extracts the program from a model's response: a body, a function or a whole program, in fences, in prose or alone.
+r"""Extracts the program from a model's response: a body, a function or a whole program, in fences, in prose or alone.
 
-What is extracted is what the response gives as its answer, right or wrong: of several drafts the last, with an error where
-it has one. Candidates are checked by parsing (``ast.parse``), never run. These are the only changes to what the model wrote:
+What is extracted is what the response gives as its answer, right or wrong: of several drafts the last, with an error
+where it has one. Candidates are checked by parsing (``ast.parse``), never run. The only changes to the model's text:
 
-- line ends become ``\\n``, and a byte order mark, thoughts and the tokens of chat templates go;
+- line ends become ``\n``, and a byte order mark, thoughts and the tokens of chat templates go;
 - a block loses the indent that its fence has, or that all of its lines have;
-- imports, definitions and constants that the program needs come from the response's other blocks, if only they have them;
+- imports, definitions and constants that the program needs come from other blocks, if only they have them;
 - a body gets its prompt, and its indent back where its first line, or every line, has another one;
 - a function that repeats its prompt gets the imports and helpers of the prompt;
-- without fences, prose is cut, and what a body is followed by, but for the helpers that it needs.
+- without fences, or behind a last fence that is not closed, prose is cut; so is what follows a body, but for the
+  helpers that it needs.
 
-Of an answer of more than 100,000 characters only the part about its last fence is looked at. Nothing else is added, completed or cut. If nothing parses, the text is taken by the same rules, and fails when it is judged.
+Nothing else is added, completed or cut. Where nothing parses, the text is taken by the same rules, and fails when it is
+judged. Of an answer of more than 100,000 characters only the part about its last fence is looked at.
 """
 
 from __future__ import annotations

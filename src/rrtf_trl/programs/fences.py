@@ -48,15 +48,15 @@ class Block:
 
 
 def find_blocks(text: str, nested: int = 0) -> list[Block]:
-    """Return the blocks of a text in order; those that are blank only where all are.
+    r"""Return the blocks of a text in order; those that are blank only where all are.
 
     A fence ends at the next line that closes it, or where another one opens, but not within a string in triple quotes
-    where the code that ends at a later fence is Python. What a block of another language than Python holds in fences of
-    its own are blocks as well. If code stands before a first fence that says nothing, that fence ends it: its opening
-    is in the prompt.
+    where the code that ends at a later fence is Python. What a block of another language holds in fences of its own are
+    blocks as well. If code stands before a first fence that says nothing, that fence ends it: its opening is in the
+    prompt.
 
     Args:
-        text: A response, with ``\\n`` for line ends.
+        text: A response, with ``\n`` for line ends.
         nested: In how many blocks it is.
     """
     lines = text.split("\n")

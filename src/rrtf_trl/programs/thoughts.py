@@ -1,4 +1,4 @@
-"""Removes a reasoning model's thoughts from its response, and the tokens of its chat template: what is left is its answer.
+"""Removes thoughts of reasoning models and tokens of chat templates from a response: what is left is its answer.
 
 Thoughts hold drafts of programs, which must be neither judged nor trained on in place of the answer.
 """
@@ -11,8 +11,8 @@ from .fences import find_blocks
 from .lines import is_python
 
 _NAMES = "think|thinking|thought|thoughts|reasoning|reflection|scratchpad|seed:think"
-# Opening and closing marks, as models and their chat templates write them. One that opens begins a line; one that closes
-# begins a line, or ends one, or stands where no space is, as in "I am sure.</think>This is it".
+# Opening and closing marks, as models and their chat templates write them. One that opens begins a line; one that
+# closes begins a line, or ends one, or stands where no space is, as in "I am sure.</think>This is it".
 _MARKS = (
     *((f"<{name}>", f"</{name}>") for name in _NAMES.split("|")),
     (r"\[THINK\]", r"\[/THINK\]"),  # Magistral
@@ -58,13 +58,13 @@ _STRING = re.compile(r"""(?<!\w)[rbfuRBFU]{0,2}(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]+`)
 
 
 def without_thoughts(response: str) -> str:
-    """Return a response without its thoughts and its template's tokens; empty where the thoughts were not ended.
+    r"""Return a response without its thoughts and its template's tokens; empty where the thoughts were not ended.
 
     A response that only ends thoughts began them in its prompt, as some chat templates do. What is in a string is no
     mark: within quotes on its line, or anywhere in a block that is Python.
 
     Args:
-        response: The response, with ``\\n`` for line ends.
+        response: The response, with ``\n`` for line ends.
     """
     if not _ANY.search(response) or is_python(response):
         return response
