@@ -11,8 +11,8 @@ where it has one. Candidates are checked by parsing (``ast.parse``), never run. 
 - without fences, or behind a last fence that is not closed, prose is cut; so is what follows a body, but for the
   helpers that it needs.
 
-Nothing else is added, completed or cut. Where nothing parses, the text is taken by the same rules, and fails when it is
-judged. Of an answer of more than 100,000 characters only the part about its last fence is looked at.
+Nothing else is added, completed or cut. Where nothing parses, the text is taken by the same rules, and fails when it
+is judged. Of an answer of more than 100,000 characters only the part about its last fence is looked at.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ def find_blocks(text: str, nested: int = 0) -> list[Block]:
     r"""Return the blocks of a text in order; those that are blank only where all are.
 
     A fence ends at the next line that closes it, or where another one opens, but not within a string in triple quotes
-    where the code that ends at a later fence is Python. What a block of another language holds in fences of its own are
-    blocks as well. If code stands before a first fence that says nothing, that fence ends it: its opening is in the
+    where the code that ends at a later fence is Python. Blocks within a block of another language are found as well. If
+    code stands before a first fence that says nothing, that fence ends it: its opening is in the
     prompt.
 
     Args:
