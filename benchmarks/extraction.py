@@ -1,7 +1,7 @@
-"""Where our extraction of programs agrees with EvalPlus' `sanitize` and with LiveCodeBench's last fence, and where not.
+"""Our extraction of programs beside EvalPlus' `sanitize` and LiveCodeBench's last fence.
 
-Runs the corpus of `tests/programs/responses` through each, and judges what comes out by the tests of its tasks, in this
-process: the programs were written for the corpus.
+Runs the corpus of `tests/programs/responses` through each, and judges what comes out by the tests of its tasks, in
+this process: the programs were written for the corpus.
 
     pip install -e '.[dev]' && pip install --no-deps evalplus==0.3.1 && pip install tree_sitter tree_sitter_python
     python benchmarks/extraction.py
@@ -18,10 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from programs.responses import CASES, Case, solves  # noqa: E402
-
-from rrtf_trl.programs.extract import extract_code  # noqa: E402
-from rrtf_trl.programs.thoughts import without_thoughts  # noqa: E402
+from programs.responses import CASES, Case, solves  # type: ignore[import-not-found]
+from rrtf_trl.programs.extract import extract_code
+from rrtf_trl.programs.thoughts import without_thoughts
 
 GROUPS = ["fences", "blocks", "stdio", "bodies", "plain", "thoughts"]
 
@@ -31,9 +30,9 @@ def ours(case: Case) -> str:
 
 
 def last_fence(case: Case) -> str:
-    """What LiveCodeBench's `extract_code` does for chat models, and for base models: what is between the last two lines
-    with a fence; of a base model all that it wrote, which follows the prompt. Thoughts are cut first, which its runners
-    leave to the server.
+    """Do what LiveCodeBench's `extract_code` does: return what is between the last two lines with a fence.
+
+    Of a base model's response it is all, which follows the prompt. Thoughts are cut first, as its servers do.
     """
     text = without_thoughts(case.response)
     if isinstance(case.prompt, str) and "```" not in text:

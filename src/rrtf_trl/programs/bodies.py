@@ -119,12 +119,21 @@ def _candidates(head: Head, text: str) -> Iterator[tuple[str, str, str]]:
         yield head.lines, body, rest
         yield head.lines, *_cut(fixed)
         yield head.lines, indented(dedented(body), head.indent), rest
+        yield head.lines, *_cut(_apart(lines, first, head.indent))
     else:
         flat = _flat(text, head.indent)
         lost = _cut(fixed)
         at_margin = len(code) > 1 and lines[code[1]][0] not in " \t" and not _LEAVES.match(lines[first])
         for body, rest in (flat, lost) if at_margin else (lost, flat):
             yield head.lines, body, rest
+        yield head.lines, *_cut(_apart(lines, first, head.indent))
+
+
+def _apart(lines: list[str], first: int, indent: str) -> list[str]:
+    """Return lines of which the first, and the others of the body together, get an indent of their own."""
+    body, rest = _cut(["    " + lines[first].lstrip(), *lines[first + 1 :]])
+    others = indented(dedented(body.partition("\n")[2].rstrip("\n")), indent)
+    return [*lines[:first], indent + lines[first].lstrip(), *others.split("\n"), *rest.split("\n")]
 
 
 def _cut(lines: list[str]) -> tuple[str, str]:

@@ -170,6 +170,8 @@ def _needed(pieces: Sequence[Piece], index: int) -> list[Helper]:
     found: set[tuple[int, Helper]] = set()
     while wanted:
         name = wanted.pop()
+        if name not in known and name not in seen:
+            name = "*"  # perhaps from there
         if name in seen or name not in known:
             continue
         seen.add(name)
@@ -190,7 +192,7 @@ def _wholeness(pieces: Sequence[Piece], index: int) -> int:
     added = _needed(pieces, index)
     trees = [piece.tree, *filter(None, (parsed(helper.text) for helper in added))]
     known = {name for helper in added for name in helper.names}
-    missing = free_names(piece.text) - known
+    missing = set() if "*" in known else free_names(piece.text) - known
     state = [helper for helper in added if isinstance(ast.parse(helper.text).body[0], ast.Assign | ast.AnnAssign)]
     fragment = missing or any(not name.isupper() for helper in state for name in helper.names)
     if fragment or not any(map(writes_output, trees)):

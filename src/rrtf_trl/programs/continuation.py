@@ -52,6 +52,8 @@ def _in_text(text: str, head: Head, entry: Entry) -> Piece:
         return replace(program, raw=_with_head(program.text, head, entry))
     if not head.path and (pieces := from_runs(runs(text))):
         return replace(pieces[0], raw=_with_head(pieces[0].text, head, entry))
+    if not head.path and parsed(head.text) is None and parsed(head.text + text) is None:
+        return Piece(text, False)  # a prompt of prose with some code in it
     program_text, rest = plain_body(head, text)
     return Piece(program_text, bool(rest.strip()))
 

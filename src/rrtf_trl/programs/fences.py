@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import re
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ _FENCE = re.compile(
     r"^(?P<lead>[ \t]*(?:>[ \t]?|[-*+][ \t]+|\d+[.)][ \t]+)*)(?P<words>(?:[^`~]|~(?!~~)|`[^`]+`)*?)"
     r"(?P<mark>`{3,}|~{3,})(?P<info>[^`]*)$"
 )
+_CODE = re.compile(r"(?:\w+[ \t]+)??(?P<code>(?:(?:async[ \t]+)?(?:def|class)|import|from)[ \t]+\w.*)")  # on its line
+_ONE_LINE = re.compile(r"^[ \t]*```(?:python[ \t]+)?(?P<code>[^`]+)```[ \t]*$")
 _LANGUAGE = re.compile(r"[ \t]*[\w+#.{}-]*[ \t]*")
 _LONGEST_LINE = 1_000  # of prose before a fence
 _TAGS = "pre|code|answer|solution|python"
@@ -51,9 +54,8 @@ def find_blocks(text: str, nested: int = 0) -> list[Block]:
     r"""Return the blocks of a text in order; those that are blank only where all are.
 
     A fence ends at the next line that closes it, or where another one opens, but not within a string in triple quotes
-    where the code that ends at a later fence is Python. Blocks within a block of another language are found as well. If
-    code stands before a first fence that says nothing, that fence ends it: its opening is in the
-    prompt.
+    where the code that ends at a later fence is Python. Blocks within a block of another language are found as well.
+    If code stands before a first fence that says nothing, that fence ends it: its opening is in the prompt.
 
     Args:
         text: A response, with ``\n`` for line ends.
@@ -65,6 +67,8 @@ def find_blocks(text: str, nested: int = 0) -> list[Block]:
     while line < len(lines):
         if opening := _OPENING.match(lines[line]):
             block, line = _tagged(lines, line, opening)
+        elif (one := _ONE_LINE.match(lines[line])) and _is_code(one["code"]):
+            block, line = Block(one["code"], "", True, line, line), line + 1
         elif (fence := _opens(lines[line])) is None:
             line += 1
             continue
@@ -118,15 +122,17 @@ def _fenced(lines: list[str], start: int, fence: re.Match[str], spare: int) -> t
         spare: How many characters may be read beyond a first end, within strings.
     """
     info = fence["info"].strip()
-    language = re.sub(r"^\{?[ \t]*\.?", "", info.lower())
+    code = _CODE.match(info)
+    first_line = [code["code"]] if code else []
+    language = "python" if code else re.sub(r"^\{?[ \t]*\.?", "", info.lower())
     language = re.split(r"[\s:,;{}=]", language, maxsplit=1)[0]
     quoted = ">" in fence["lead"]
     column = "" if fence["words"] else re.sub(r"[^ \t]", " ", fence["lead"])
     first: tuple[int, str, int] | None = None
-    quote, part, used = None, start + 1, 0
+    quote, part, offset, used = None, start + 1, 0, 0
 
     def block(line: int, rest: str) -> Block:
-        inside = _inside([*lines[start + 1 : line], *([rest] if rest else [])], column, quoted)
+        inside = _inside([*first_line, *lines[start + 1 : line], *([rest] if rest else [])], column, quoted)
         return Block(inside, language, True, start, line)
 
     for line in range(start + 1, len(lines)):
@@ -135,8 +141,8 @@ def _fenced(lines: list[str], start: int, fence: re.Match[str], spare: int) -> t
         rest, opens_next = end
         found = line, rest, line + (not opens_next)
         first = first or found
-        segment = "\n".join([*lines[part:line], rest])
-        quote, part, used = open_quote(segment, quote), line, used + len(segment)
+        segment = "\n".join([*lines[part:line], rest])[offset:]
+        quote, part, offset, used = open_quote(segment, quote), line, len(rest), used + len(segment)
         if quote is None:
             ended = block(line, rest)
             if found == first or is_python(ended.text):
@@ -145,7 +151,8 @@ def _fenced(lines: list[str], start: int, fence: re.Match[str], spare: int) -> t
             break
     if first is not None:
         return block(first[0], first[1]), first[2], used
-    return Block(_inside(lines[start + 1 :], column, quoted), language, False, start, len(lines)), len(lines), used
+    inside = _inside([*first_line, *lines[start + 1 :]], column, quoted)
+    return Block(inside, language, False, start, len(lines)), len(lines), used
 
 
 def _end(line: str, mark: str) -> tuple[str, bool] | None:
@@ -159,7 +166,9 @@ def _end(line: str, mark: str) -> tuple[str, bool] | None:
     if len(line.rstrip()) - len(code) >= len(mark) and "#" not in line:
         return code, False
     after = _opens(line)
-    return ("", True) if after and after["words"] and after["info"].strip() else None
+    return (
+        ("", True) if after and after["words"] and after["info"].strip() and after["mark"].startswith(mark) else None
+    )
 
 
 @functools.lru_cache(64)
@@ -201,6 +210,8 @@ def _tagged(lines: list[str], start: int, opening: re.Match[str]) -> tuple[Block
             continue
         found = end.match(line)
         if found and not (states and states[number] == "string"):
-            inside = [*rest[:number], found["code"]]
-            return Block("\n".join(inside).lstrip("\n"), language, True, start, start + number), start + number + 1
+            inside = "\n".join([*rest[:number], found["code"]]).lstrip("\n")
+            if "&" in inside and not is_python(inside) and is_python(html.unescape(inside)):
+                inside = html.unescape(inside)
+            return Block(inside, language, True, start, start + number), start + number + 1
     return Block("\n".join(rest).lstrip("\n"), language, False, start, len(lines)), len(lines)

@@ -68,7 +68,7 @@ def top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def bound_names(statement: ast.stmt) -> set[str]:
-    """Return the names that one statement defines, imports or assigns to, in part (``a[0] = 1``) or whole."""
+    """Return the names that a statement defines, imports (``*`` too) or assigns to, in part or whole."""
     if isinstance(statement, _DEFINITIONS):
         return {statement.name}
     if isinstance(statement, _IMPORTS):

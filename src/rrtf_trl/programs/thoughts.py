@@ -80,33 +80,38 @@ def without_thoughts(response: str) -> str:
 
 def _answers(marks: str) -> list[tuple[int, int]]:
     """Return the parts of a response that are no thoughts."""
-    if finals := list(_FINAL.finditer(marks)):
-        return [(finals[-1].end(), len(marks))]
-    if analysis := _ANALYSIS.search(marks):
-        return [(0, analysis.start())]
-    if _BARE_ANALYSIS.match(marks):
-        final = marks.rfind(_BARE_FINAL)
-        return [(final + len(_BARE_FINAL) if final >= 0 else len(marks), len(marks))]
-    if process := _PROCESS.match(marks):
-        return [(process.end(), len(marks))]
+    start, stop = _channels(marks)
+    if began := _START.match(marks[start:stop]):
+        start += began.end()
     answers: list[tuple[int, int]] = []
-    position, within = 0, ""
-    began = _START.match(marks)
-    start = began.end() if began else 0
-    for found in _MARK.finditer(marks, start):
+    position, within = start, ""
+    for found in _MARK.finditer(marks[start:stop]):
         name = re.sub(r"end|begin|start|\W|_", "", (found["opening"] or found["closing"] or found["glued"]).lower())
         if found["opening"]:
             if not within:
-                answers.append((position, found.start()))
+                answers.append((position, start + found.start()))
                 within = name
         elif within in ("", name):
             if not within:
                 answers = []  # the template opened them
-            space = _SPACE.match(marks, found.end())
-            position, within = space.end() if space else found.end(), ""
+            space = _SPACE.match(marks, start + found.end())
+            position, within = space.end() if space else start + found.end(), ""
     if not within:
-        answers.append((position, len(marks)))
+        answers.append((position, stop))
     return answers
+
+
+def _channels(marks: str) -> tuple[int, int]:
+    """Return where the answer begins and ends, by what models write that name the parts of a response in words."""
+    if finals := list(_FINAL.finditer(marks)):
+        return finals[-1].end(), len(marks)
+    if analysis := _ANALYSIS.search(marks):
+        return 0, analysis.start()
+    if _BARE_ANALYSIS.match(marks):
+        final = marks.rfind(_BARE_FINAL)
+        return final + len(_BARE_FINAL) if final >= 0 else len(marks), len(marks)
+    process = _PROCESS.match(marks)
+    return process.end() if process else 0, len(marks)
 
 
 def _without_strings(response: str) -> str:

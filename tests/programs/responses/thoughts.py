@@ -103,4 +103,10 @@ THOUGHTS = [
         STDIO_CHAT,
         None,
     ),
+    _chat("Mistral", "<s>, then thoughts", f"<s><think>\n{DRAFT}</think>\n{ANSWER}</s>"),
+    _chat(
+        "Qwen3",
+        "a turn's start, then thoughts",
+        f"<|im_start|>assistant\n<think>\n{DRAFT}</think>\n{ANSWER}<|im_end|>",
+    ),
 ]
