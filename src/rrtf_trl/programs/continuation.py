@@ -136,7 +136,7 @@ def _with_head(code: str, head: Head, entry: Entry | None) -> str:
     before = head.before if head.path else head.text
     tree, known = parsed(before), parsed(code)
     if tree is None:  # prose with some code in it, or code that only the response completes
-        return code if known else before + code
+        return before + code if known is None and parsed(before + code) else code
     statements = [node for node in tree.body if not is_text(node)]
     written = {ast.dump(node) for node in known.body} if known else set()
     if all(ast.dump(node) in written or (known is None and _source(before, node) in code) for node in statements):

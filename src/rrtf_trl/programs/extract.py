@@ -77,8 +77,9 @@ def _window(text: str) -> str:
     opening = re.compile(r"^[ \t]*(?:```+|~~~+)[ \t]*[{\w]", re.MULTILINE)
     if found := opening.search(text, max(0, last - LONGEST)):
         return text[found.start() :]
-    earlier = [found.start() for found in opening.finditer(text)]  # one block that is longer than any program
-    return text[earlier[-1] if earlier else 0 :]
+    # One block that is longer than any program, or fences that say nothing.
+    start = max((found.start() for found in opening.finditer(text)), default=max(0, last - LONGEST))
+    return text[start : start + 2 * LONGEST]
 
 
 def _normal(text: str) -> str:
