@@ -33,7 +33,7 @@ _sys.meta_path.insert(0, _Files({files!r}))
 del _Files, _sys
 """
 
-# By regular expression: code of a model is never parsed in this process.
+# By regular expression: the code may be no Python.
 _FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE)
 
 # A line of prose may start with "from" or "import" too.

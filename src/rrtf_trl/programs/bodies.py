@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .lines import chunks, continued, dedented, indent_of, indented, kind
-from .syntax import Entry, is_idle, is_stub, parsed
+from .syntax import LONGEST, Entry, is_idle, is_stub, parsed
 
 _FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -90,7 +90,7 @@ def continue_body(head: Head, text: str) -> tuple[str, str] | None:
         head: A prompt that ends within a function.
         text: What follows it.
     """
-    if not head.path:
+    if not head.path or len(text) > LONGEST:
         return None
     for before, body, rest in _candidates(head, text):
         if before + body != head.text and _is_body(head, before + body):
@@ -106,7 +106,8 @@ def plain_body(head: Head, text: str) -> tuple[str, str]:
 
 def _candidates(head: Head, text: str) -> Iterator[tuple[str, str, str]]:
     lines = text.split("\n")
-    code = [number for number, line in enumerate(lines) if line.strip() and not line.startswith("#")]
+    states = continued(text)
+    code = [i for i, line in enumerate(lines) if line.strip() and not states[i] and not line.startswith("#")]
     if not head.text.endswith("\n"):
         yield head.text, *_cut(lines)
     if not code:
@@ -118,12 +119,21 @@ def _candidates(head: Head, text: str) -> Iterator[tuple[str, str, str]]:
         yield head.lines, body, rest
         yield head.lines, *_cut(fixed)
         yield head.lines, indented(dedented(body), head.indent), rest
+        yield head.lines, *_cut(_apart(lines, first, head.indent))
     else:
         flat = _flat(text, head.indent)
         lost = _cut(fixed)
         at_margin = len(code) > 1 and lines[code[1]][0] not in " \t" and not _LEAVES.match(lines[first])
         for body, rest in (flat, lost) if at_margin else (lost, flat):
             yield head.lines, body, rest
+        yield head.lines, *_cut(_apart(lines, first, head.indent))
+
+
+def _apart(lines: list[str], first: int, indent: str) -> list[str]:
+    """Return lines of which the first, and the others of the body together, get an indent of their own."""
+    body, rest = _cut(["    " + lines[first].lstrip(), *lines[first + 1 :]])
+    others = indented(dedented(body.partition("\n")[2].rstrip("\n")), indent)
+    return [*lines[:first], indent + lines[first].lstrip(), *others.split("\n"), *rest.split("\n")]
 
 
 def _cut(lines: list[str]) -> tuple[str, str]:
@@ -152,13 +162,13 @@ def _flat(text: str, indent: str) -> tuple[str, str]:
     parts = chunks(text)
     end = 0
     for number, part in enumerate(parts):
-        what = kind(part)
-        if what == "prose" or (what == "code" and _STARTS.match(part.lstrip()) and part.startswith("if")):
+        what, starts = kind(part), _STARTS.match(part)
+        if what == "prose" or (what == "code" and starts and part.startswith("if")):
             break
-        if what == "code":
+        if what == "code" and not starts:  # a definition is part of the body if more of the body follows
             end = number + 1
-        if what == "code" and _LEAVES.match(part.lstrip()):
-            break
+            if _LEAVES.match(part):
+                break
     return indented("\n".join(parts[:end]).rstrip(), indent) + "\n", "\n".join(parts[end:])
 
 

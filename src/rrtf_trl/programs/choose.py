@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .fences import PYTHON, Block, find_blocks
 from .lines import Run, dedented, runs
 from .syntax import (
+    LONGEST,
     Entry,
     Helper,
     after_future_imports,
@@ -25,6 +26,7 @@ from .syntax import (
     writes_output,
 )
 
+_MOST = 200  # pieces that are looked at, so that time does not grow with their square
 _SHELL = re.compile(r"^[ \t]*(?:\$|>>>|%|!|In \[\d*\]:)[ \t]*\S", re.MULTILINE)
 _READS = re.compile(r"\b(?:raw_input|input|stdin|open)\b")
 _WRITES = re.compile(r"\b(?:print|stdout)\b")
@@ -47,10 +49,10 @@ class Piece:
     @cached_property
     def text(self) -> str:
         """The text, without the indent of all of it where only that makes it Python."""
-        if parsed(self.raw) is not None:
+        if not self.raw.lstrip("\n").startswith((" ", "\t")):
             return self.raw
         flat = dedented(self.raw)
-        return flat if parsed(flat) is not None or not self.raw.lstrip("\n").startswith((" ", "\t")) else self.raw
+        return flat if parsed(flat) is not None else self.raw
 
     @cached_property
     def tree(self) -> ast.Module | None:
@@ -74,33 +76,38 @@ class Piece:
 
 
 def from_blocks(blocks: Sequence[Block]) -> list[Piece]:
-    """Return the pieces that blocks hold: those of Python or of no language, or all where there are none of these.
+    """Return the pieces that the last blocks hold: those of Python or of no language, or all where there are none.
 
     What was not closed and is no Python may go on in prose, and is taken as text without fences.
     """
     of_python = [block for block in blocks if block.is_python or not block.language] or blocks
+    of_python = of_python[-_MOST:]
     pieces = []
     for block in of_python:
         piece = Piece(block.text, block.closed, block.language)
-        apart = runs(block.text) if not block.closed and piece.tree is None else []
+        apart = runs(block.text) if not block.closed and piece.tree is None and len(block.text) <= LONGEST else []
         pieces += [Piece(run.text, run.ended, block.language) for run in apart] or [piece]
     return pieces
 
 
 def from_runs(found: Sequence[Run]) -> list[Piece]:
     """Return the pieces of text without fences."""
-    return [Piece(run.text.strip("\n"), run.ended) for run in found]
+    return [Piece(run.text.strip("\n"), run.ended) for run in found[-_MOST:]]
 
 
 def pieces_of(text: str, entry: Entry | None) -> list[Piece]:
     """Return a response's pieces of code: its blocks, or what is code in a text without; all of it if all is code."""
     if is_program(text):
         return [Piece(text, False)]
-    blocks = find_blocks(text)
-    if not blocks:
-        return from_runs(runs(text))
+    if blocks := find_blocks(text):
+        return in_blocks(text, blocks, entry)
+    return from_runs(runs(text))
+
+
+def in_blocks(text: str, blocks: Sequence[Block], entry: Entry | None) -> list[Piece]:
+    """Return the pieces of a response with blocks; and the code before them, where only that has the entry point."""
     pieces = from_blocks(blocks)
-    if entry is not None and not any(piece.strength(entry) for piece in pieces):
+    if entry is not None and not any(piece.strength(entry) for piece in reversed(pieces)):
         before = from_runs(runs("\n".join(text.split("\n")[: blocks[0].start])))
         pieces += [replace(piece, ended=True) for piece in before if piece.strength(entry)]
     return pieces
@@ -119,21 +126,30 @@ def _is_word(statement: ast.stmt) -> bool:
 def choose(pieces: Sequence[Piece], entry: Entry | None) -> Piece:
     """Return the piece that is the program, with the imports, definitions and constants that only others hold.
 
-    With an entry point it is the last that defines it in full, even if wrongly; then the last that defines it in part.
-    Without one it is the last that is a whole program: it acts, reads its input, prints, and needs nothing but helpers.
-    An excerpt of another is none. If none is whole, it is the longest that is Python.
+    With an entry point it is the last that defines it in full, even if wrongly; then the last stub of it. Without one
+    it is the last that is a whole program: it acts, reads its input, prints, and needs nothing but helpers; an excerpt
+    of another is none. If none is whole, it is the longest that is Python.
     """
+    last_first = range(len(pieces))[::-1]
     if entry is not None:
-        index = max(range(len(pieces)), key=lambda index: (pieces[index].strength(entry), index))
+        index = _first_best(last_first, lambda index: pieces[index].strength(entry))
     else:
-        ranks = [_wholeness(pieces, index) for index in range(len(pieces))]
-        index = max(range(len(pieces)), key=lambda index: (ranks[index], index))
-        if not ranks[index]:
-            lengths = [(piece.tree is not None, len(piece.text)) for piece in pieces]
-            index = max(range(len(pieces)), key=lambda index: (lengths[index], index))
+        index = _first_best(last_first, lambda index: _wholeness(pieces, index))
+        if not _wholeness(pieces, index):
+            index = max(last_first, key=lambda index: (pieces[index].tree is not None, len(pieces[index].text)))
     added = _needed(pieces, index)
     text = after_future_imports(pieces[index].text, "\n".join(helper.text for helper in added))
     return replace(pieces[index], raw=text)
+
+
+def _first_best(order: Iterable[int], rank: Callable[[int], int]) -> int:
+    """Return the first of the highest rank; nothing is looked at behind a first 3, which is the highest there is."""
+    ranks: dict[int, int] = {}
+    for index in order:
+        ranks[index] = rank(index)
+        if ranks[index] == 3:
+            break
+    return max(ranks, key=lambda index: ranks[index])
 
 
 def with_needed(code: str, rest: Sequence[Piece]) -> str:
@@ -154,6 +170,8 @@ def _needed(pieces: Sequence[Piece], index: int) -> list[Helper]:
     found: set[tuple[int, Helper]] = set()
     while wanted:
         name = wanted.pop()
+        if name not in known and name not in seen:
+            name = "*"  # perhaps from there
         if name in seen or name not in known:
             continue
         seen.add(name)
@@ -165,7 +183,7 @@ def _needed(pieces: Sequence[Piece], index: int) -> list[Helper]:
 
 
 def _wholeness(pieces: Sequence[Piece], index: int) -> int:
-    """Return 3 for a program that reads and prints, 2 for one that prints, 1 for code with such words, 0 for others."""
+    """Return 3 for a program that reads its input and prints, 2 for one that prints, 0 for others."""
     piece = pieces[index]
     if piece.tree is None:
         return _by_words(piece)
@@ -174,7 +192,7 @@ def _wholeness(pieces: Sequence[Piece], index: int) -> int:
     added = _needed(pieces, index)
     trees = [piece.tree, *filter(None, (parsed(helper.text) for helper in added))]
     known = {name for helper in added for name in helper.names}
-    missing = free_names(piece.text) - known
+    missing = set() if "*" in known else free_names(piece.text) - known
     state = [helper for helper in added if isinstance(ast.parse(helper.text).body[0], ast.Assign | ast.AnnAssign)]
     fragment = missing or any(not name.isupper() for helper in state for name in helper.names)
     if fragment or not any(map(writes_output, trees)):
@@ -183,7 +201,7 @@ def _wholeness(pieces: Sequence[Piece], index: int) -> int:
 
 
 def _by_words(piece: Piece) -> int:
-    """Return the wholeness of what is no Python: an error, Python 2, or cut off; then it is the answer all the same."""
+    """Return the wholeness of what is no Python: with an error, of Python 2, or cut off, it is an answer as well."""
     if piece.language not in PYTHON or _SHELL.search(piece.text):
         return 0
     reads, writes = _READS.search(piece.text), _WRITES.search(piece.text)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .bodies import Head, continue_body, plain_body
-from .choose import Piece, choose, from_blocks, from_runs, is_program, pieces_of, with_needed
+from .choose import Piece, choose, from_blocks, from_runs, in_blocks, is_program, pieces_of, with_needed
 from .fences import Block, find_blocks
 from .lines import chunks, dedented, indent_of, indented, kind, runs
 from .syntax import Entry, after_future_imports, is_text, parsed
 
-_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+_BEGINNING = 10_000  # characters
 
 
 def continuation(text: str, head: Head, entry: Entry | None) -> Piece:
@@ -52,6 +52,8 @@ def _in_text(text: str, head: Head, entry: Entry) -> Piece:
         return replace(program, raw=_with_head(program.text, head, entry))
     if not head.path and (pieces := from_runs(runs(text))):
         return replace(pieces[0], raw=_with_head(pieces[0].text, head, entry))
+    if not head.path and parsed(head.text) is None and parsed(head.text + text) is None:
+        return Piece(text, False)  # a prompt of prose with some code in it
     program_text, rest = plain_body(head, text)
     return Piece(program_text, bool(rest.strip()))
 
@@ -63,8 +65,9 @@ def _in_blocks(text: str, blocks: Sequence[Block], head: Head, entry: Entry) -> 
     before = text if is_body else "\n".join(text.split("\n")[: blocks[0].start])
     if body := _body(before, head):
         return replace(body, ended=True)
-    pieces = pieces_of(text, entry)
-    if any(_restates(piece, entry) and piece.strength(entry) > 1 for piece in pieces):
+    pieces = in_blocks(text, blocks, entry)
+    repeats = [piece.text.startswith(head.text.rstrip()) for piece in pieces]
+    if any(repeats) or any(_restates(piece, entry) and piece.strength(entry) > 1 for piece in pieces):
         program = choose([_as_method(piece, head, entry) for piece in pieces], entry)
         return replace(program, raw=_with_head(program.text, head, entry))
     marked = from_blocks(blocks)
@@ -92,7 +95,7 @@ def _answers(piece: Piece) -> bool:
 
 
 def _body(text: str, head: Head) -> Piece | None:
-    """Return the prompt with the body that text starts with, and the helpers that the body needs of what follows it."""
+    """Return the prompt with the body that text starts with, and the helpers that it needs of what follows."""
     if (found := continue_body(head, text)) is None:
         return None
     program, rest = found
@@ -111,8 +114,8 @@ def _finished(piece: Piece) -> Piece:
 
 
 def _begins_with_code(text: str) -> bool:
-    what = next((what for what in map(kind, chunks(text)) if what != "comment"), "")
-    return what == "code"
+    parts = (kind(chunk) for chunk in chunks(text[:_BEGINNING]))
+    return next((what for what in parts if what != "comment"), "") == "code"
 
 
 def _as_method(piece: Piece, head: Head, entry: Entry) -> Piece:
@@ -132,8 +135,8 @@ def _with_head(code: str, head: Head, entry: Entry | None) -> str:
     code = _as_method(Piece(code, True), head, entry).text if entry else code
     before = head.before if head.path else head.text
     tree, known = parsed(before), parsed(code)
-    if tree is None:
-        return code if before.strip() in code else before + code
+    if tree is None:  # prose with some code in it, or code that only the response completes
+        return before + code if known is None and parsed(before + code) else code
     statements = [node for node in tree.body if not is_text(node)]
     written = {ast.dump(node) for node in known.body} if known else set()
     if all(ast.dump(node) in written or (known is None and _source(before, node) in code) for node in statements):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import html
 import re
 from dataclasses import dataclass, replace
 
-from .lines import continued, dedented, indent_of, open_quote
+from .lines import continued, dedented, indent_of, is_python, open_quote
 from .syntax import is_idle, parsed
 
 PYTHON = ("python", "python3", "py", "py3", "python2", "ipython", "pycon", "sage")
@@ -14,6 +16,9 @@ _FENCE = re.compile(
     r"^(?P<lead>[ \t]*(?:>[ \t]?|[-*+][ \t]+|\d+[.)][ \t]+)*)(?P<words>(?:[^`~]|~(?!~~)|`[^`]+`)*?)"
     r"(?P<mark>`{3,}|~{3,})(?P<info>[^`]*)$"
 )
+_CODE = re.compile(r"(?:\w+[ \t]+)??(?P<code>(?:(?:async[ \t]+)?(?:def|class)|import|from)[ \t]+\w.*)")  # on its line
+_ONE_LINE = re.compile(r"^[ \t]*```(?:python[ \t]+)?(?P<code>[^`]+)```[ \t]*$")
+_LANGUAGE = re.compile(r"[ \t]*[\w+#.{}-]*[ \t]*")
 _LONGEST_LINE = 1_000  # of prose before a fence
 _TAGS = "pre|code|answer|solution|python"
 _OPENING = re.compile(rf"^[ \t]*(?:(?P<names>(?:<(?:{_TAGS})(?:[ \t][^>\n]*)?>[ \t]*)+)|\[PYTHON\])", re.IGNORECASE)
@@ -46,15 +51,14 @@ class Block:
 
 
 def find_blocks(text: str, nested: int = 0) -> list[Block]:
-    """Return the blocks of a text in order, none that is blank.
+    r"""Return the blocks of a text in order; those that are blank only where all are.
 
     A fence ends at the next line that closes it, or where another one opens, but not within a string in triple quotes
-    where the code that ends at a later fence is Python. What a block of another language than Python holds in fences of
-    its own are blocks as well. If code stands before a first fence that says nothing, that fence ends it: its opening
-    is in the prompt.
+    where the code that ends at a later fence is Python. Blocks within a block of another language are found as well.
+    If code stands before a first fence that says nothing, that fence ends it: its opening is in the prompt.
 
     Args:
-        text: A response, with ``\\n`` for line ends.
+        text: A response, with ``\n`` for line ends.
         nested: In how many blocks it is.
     """
     lines = text.split("\n")
@@ -63,6 +67,8 @@ def find_blocks(text: str, nested: int = 0) -> list[Block]:
     while line < len(lines):
         if opening := _OPENING.match(lines[line]):
             block, line = _tagged(lines, line, opening)
+        elif (one := _ONE_LINE.match(lines[line])) and _is_code(one["code"]):
+            block, line = Block(one["code"], "", True, line, line), line + 1
         elif (fence := _opens(lines[line])) is None:
             line += 1
             continue
@@ -73,14 +79,14 @@ def find_blocks(text: str, nested: int = 0) -> list[Block]:
             spare -= used
         inner = []
         if nested < _MOST_NESTED and not block.is_python and ("```" in block.text or "~~~" in block.text):
-            inner = [] if parsed(dedented(block.text)) else find_blocks(block.text, nested + 1)
+            inner = [] if is_python(block.text) else find_blocks(block.text, nested + 1)
         if inner:
             blocks += [
                 replace(each, start=block.start, stop=block.stop, closed=each.closed or block.closed) for each in inner
             ]
-        elif block.text.strip():
+        else:
             blocks.append(block)
-    return blocks
+    return [block for block in blocks if block.text.strip()] or blocks[-1:]
 
 
 def _opens(line: str) -> re.Match[str] | None:
@@ -88,7 +94,7 @@ def _opens(line: str) -> re.Match[str] | None:
     if len(line) > _LONGEST_LINE or ("```" not in line and "~~~" not in line):
         return None
     fence = _FENCE.match(line)
-    if fence is None or (fence["words"] and (len(fence["info"].split()) > 1 or fence["mark"][0] == "~")):
+    if fence and fence["words"] and (fence["mark"][0] == "~" or not _LANGUAGE.fullmatch(fence["info"])):
         return None
     return fence
 
@@ -116,15 +122,17 @@ def _fenced(lines: list[str], start: int, fence: re.Match[str], spare: int) -> t
         spare: How many characters may be read beyond a first end, within strings.
     """
     info = fence["info"].strip()
-    language = re.sub(r"^\{?[ \t]*\.?", "", info.lower())
+    code = _CODE.match(info)
+    first_line = [code["code"]] if code else []
+    language = "python" if code else re.sub(r"^\{?[ \t]*\.?", "", info.lower())
     language = re.split(r"[\s:,;{}=]", language, maxsplit=1)[0]
     quoted = ">" in fence["lead"]
     column = "" if fence["words"] else re.sub(r"[^ \t]", " ", fence["lead"])
     first: tuple[int, str, int] | None = None
-    quote, part, used = None, start + 1, 0
+    quote, part, offset, used = None, start + 1, 0, 0
 
     def block(line: int, rest: str) -> Block:
-        inside = _inside([*lines[start + 1 : line], *([rest] if rest else [])], column, quoted)
+        inside = _inside([*first_line, *lines[start + 1 : line], *([rest] if rest else [])], column, quoted)
         return Block(inside, language, True, start, line)
 
     for line in range(start + 1, len(lines)):
@@ -133,31 +141,40 @@ def _fenced(lines: list[str], start: int, fence: re.Match[str], spare: int) -> t
         rest, opens_next = end
         found = line, rest, line + (not opens_next)
         first = first or found
-        segment = "\n".join([*lines[part:line], rest])
-        quote, part, used = open_quote(segment, quote), line, used + len(segment)
+        segment = "\n".join([*lines[part:line], rest])[offset:]
+        quote, part, offset, used = open_quote(segment, quote), line, len(rest), used + len(segment)
         if quote is None:
             ended = block(line, rest)
-            if found == first or parsed(dedented(ended.text)) is not None:
+            if found == first or is_python(ended.text):
                 return ended, found[2], used
         if quote is None or used > spare:
             break
     if first is not None:
         return block(first[0], first[1]), first[2], used
-    return Block(_inside(lines[start + 1 :], column, quoted), language, False, start, len(lines)), len(lines), used
+    inside = _inside([*first_line, *lines[start + 1 :]], column, quoted)
+    return Block(inside, language, False, start, len(lines)), len(lines), used
 
 
 def _end(line: str, mark: str) -> tuple[str, bool] | None:
     """Return how a line ends a fence: the code before the mark, and whether it opens the next one; ``None`` if not."""
     if mark[0] * 3 not in line:
         return None
-    own = re.match(rf"^[ \t>]*(?:[-*+][ \t]+)?{mark[0]}{{{len(mark)},}}(?P<info>[^{mark[0]}]*)$", line)
+    own = _own(mark).match(line)
     if own:
         return "", _says_language(own["info"])
     code = line.rstrip().rstrip(mark[0])
     if len(line.rstrip()) - len(code) >= len(mark) and "#" not in line:
         return code, False
     after = _opens(line)
-    return ("", True) if after and after["words"] and after["info"].strip() else None
+    return (
+        ("", True) if after and after["words"] and after["info"].strip() and after["mark"].startswith(mark) else None
+    )
+
+
+@functools.lru_cache(64)
+def _own(mark: str) -> re.Pattern[str]:
+    """Return the pattern of a line that begins with a fence which ends that of ``mark``."""
+    return re.compile(rf"^[ \t>]*(?:[-*+][ \t]+)?{mark[0]}{{{len(mark)},}}(?P<info>[^{mark[0]}]*)$")
 
 
 def _says_language(info: str) -> bool:
@@ -193,6 +210,8 @@ def _tagged(lines: list[str], start: int, opening: re.Match[str]) -> tuple[Block
             continue
         found = end.match(line)
         if found and not (states and states[number] == "string"):
-            inside = [*rest[:number], found["code"]]
-            return Block("\n".join(inside).lstrip("\n"), language, True, start, start + number), start + number + 1
+            inside = "\n".join([*rest[:number], found["code"]]).lstrip("\n")
+            if "&" in inside and not is_python(inside) and is_python(html.unescape(inside)):
+                inside = html.unescape(inside)
+            return Block(inside, language, True, start, start + number), start + number + 1
     return Block("\n".join(rest).lstrip("\n"), language, False, start, len(lines)), len(lines)

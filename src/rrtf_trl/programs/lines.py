@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .syntax import is_idle, is_text, parsed
+from .syntax import LONGEST, is_idle, is_text, parsed
 
 _TOKEN = re.compile(r"""#[^\n]*|"{3}|'{3}|"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|[()\[\]{}]|\\\n|\n""")
 _ENDS = {quote: re.compile(rf"(?:[^\\]|\\.)*?{quote}", re.DOTALL) for quote in ('"""', "'''")}
@@ -41,6 +41,8 @@ class Run:
 def open_quote(text: str, quote: str | None = None) -> str | None:
     """Return the triple quote that is open after ``text``, if ``quote`` was before it."""
     position = 0
+    if quote is None and '"""' not in text and "'''" not in text:
+        return None
     while True:
         if quote is not None:
             end = _ENDS[quote].match(text, position)
@@ -81,6 +83,11 @@ def indent_of(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
+def is_python(text: str) -> bool:
+    """Return whether text is Python as a whole, at column 0 or all of it indented."""
+    return len(text) <= LONGEST and (parsed(text) is not None or parsed(dedented(text)) is not None)
+
+
 def dedented(text: str) -> str:
     """Return text without the indent that all lines of code have in common; strings lose it where they have it."""
     lines, states = text.split("\n"), continued(text)
@@ -116,12 +123,17 @@ def chunks(text: str) -> list[str]:
     return ["\n".join(lines) for lines in found]
 
 
-def kind(chunk: str) -> str:
-    """Return what a chunk is: ``"code"``, ``"comment"`` (or blank), ``"text"`` (a string alone) or ``"prose"``."""
+def kind(chunk: str, by_words: bool = False) -> str:
+    """Return what a chunk is: ``"code"``, ``"comment"`` (or blank), ``"text"`` (a string alone) or ``"prose"``.
+
+    Args:
+        chunk: A chunk.
+        by_words: Whether to go by its first words alone, as for what is no Python.
+    """
     first = chunk.lstrip("\n")
     if not first.strip() or all(line.startswith("#") or not line.strip() for line in first.split("\n")):
         return "comment"
-    tree = parsed(chunk)
+    tree = None if by_words else parsed(chunk)
     if tree is None:
         return "code" if _CODE.match(first) else "prose"
     if all(map(is_text, tree.body)):
@@ -137,28 +149,29 @@ def runs(text: str, within: bool = True) -> list[Run]:
         within: Whether to look at what is indented below a line of prose, too.
     """
     found: list[Run] = []
-    kept: list[str] = []
-    has_code = False
+    kept: list[tuple[str, str]] = []
 
     def end(ended: bool) -> None:
-        nonlocal kept, has_code
-        while has_code and kept and kind(kept[-1]) != "code":
+        while kept and kept[-1][1] != "code":
             kept.pop()
             ended = True
-        if has_code:
-            found.append(Run("\n".join(kept), ended))
-        kept, has_code = [], False
+        if kept:
+            found.append(Run("\n".join(chunk for chunk, _ in kept), ended))
+        kept.clear()
 
+    read, kept_code = 0, False
     for chunk in chunks(text):
-        what = kind(chunk)
-        if what == "prose" or (what == "text" and has_code):
+        what = kind(chunk, read > LONGEST)
+        read += len(chunk)
+        if what == "prose" or (what == "text" and kept_code):
             end(True)
-        if what == "prose":
-            below = chunk.partition("\n")[2]
-            if within and below.strip():
-                found.extend(Run(run.text, True) for run in runs(dedented(below.strip("\n")), within=False))
+            kept_code = False
+        if what != "prose":
+            kept.append((chunk, what))
+            kept_code |= what == "code"
             continue
-        kept.append(chunk)
-        has_code |= what == "code"
+        below = chunk.partition("\n")[2]
+        if within and below.strip():
+            found.extend(Run(run.text, True) for run in runs(dedented(below.strip("\n")), within=False))
     end(False)
     return found

@@ -8,7 +8,6 @@ import symtable
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 # No model writes a program as long as this; parsing takes about a second a million characters.
 LONGEST = 100_000
@@ -69,7 +68,7 @@ def top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def bound_names(statement: ast.stmt) -> set[str]:
-    """Return the names that one statement defines, imports or assigns to, in part (``a[0] = 1``) or whole."""
+    """Return the names that a statement defines, imports (``*`` too) or assigns to, in part or whole."""
     if isinstance(statement, _DEFINITIONS):
         return {statement.name}
     if isinstance(statement, _IMPORTS):

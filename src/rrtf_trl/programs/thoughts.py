@@ -1,4 +1,4 @@
-"""Removes a reasoning model's thoughts from its response, and the tokens of its chat template: what is left is its answer.
+"""Removes thoughts of reasoning models and tokens of chat templates from a response: what is left is its answer.
 
 Thoughts hold drafts of programs, which must be neither judged nor trained on in place of the answer.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 
 from .fences import find_blocks
-from .lines import dedented
-from .syntax import parsed
+from .lines import is_python
 
 _NAMES = "think|thinking|thought|thoughts|reasoning|reflection|scratchpad|seed:think"
-# Opening and closing marks, as models and their chat templates write them. One that opens begins a line; one that closes
-# begins a line, or ends one, or stands where no space is, as in "I am sure.</think>This is it".
+# Opening and closing marks, as models and their chat templates write them. One that opens begins a line; one that
+# closes begins a line, or ends one, or stands where no space is, as in "I am sure.</think>This is it".
 _MARKS = (
     *((f"<{name}>", f"</{name}>") for name in _NAMES.split("|")),
     (r"\[THINK\]", r"\[/THINK\]"),  # Magistral
@@ -48,23 +47,26 @@ _END = re.compile(
     r"<(?:file_sep|fim_prefix|fim_pad|jupyter_start|issue_start|commit_before)>",
     re.MULTILINE,
 )
+# What is looked for before anything else: most responses have none of it.
 _ANY = re.compile(
-    rf"{_MARK.pattern}|{_END.pattern}|<\||<｜|<bos>|<s>|\[/INST\]|\A\s*analysis|\A\s*Here is my", _MARK.flags
+    rf"<[|｜]|</?(?:{_NAMES}|s|bos|eos|\w+_of_turn|seed:eos|file_sep|fim_\w+|jupyter_start|issue_start|commit_before)>"
+    r"|\[/?(?:THINK|INST)\]|◁|\A\s*(?:analysis|Here is my)",
+    re.IGNORECASE,
 )
-_SPACE = re.compile(r"[ \t]*(?=\S)|")
+_SPACE = re.compile(r"[ \t]*(?=\S)")
 _STRING = re.compile(r"""(?<!\w)[rbfuRBFU]{0,2}(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]+`)""")
 
 
 def without_thoughts(response: str) -> str:
-    """Return a response without its thoughts and its template's tokens; empty where the thoughts were not ended.
+    r"""Return a response without its thoughts and its template's tokens; empty where the thoughts were not ended.
 
     A response that only ends thoughts began them in its prompt, as some chat templates do. What is in a string is no
     mark: within quotes on its line, or anywhere in a block that is Python.
 
     Args:
-        response: The response, with ``\\n`` for line ends.
+        response: The response, with ``\n`` for line ends.
     """
-    if not _ANY.search(response) or parsed(dedented(response)) is not None:
+    if not _ANY.search(response) or is_python(response):
         return response
     marks = _without_strings(response)
     kept = []
@@ -78,33 +80,38 @@ def without_thoughts(response: str) -> str:
 
 def _answers(marks: str) -> list[tuple[int, int]]:
     """Return the parts of a response that are no thoughts."""
-    if finals := list(_FINAL.finditer(marks)):
-        return [(finals[-1].end(), len(marks))]
-    if analysis := _ANALYSIS.search(marks):
-        return [(0, analysis.start())]
-    if _BARE_ANALYSIS.match(marks):
-        final = marks.rfind(_BARE_FINAL)
-        return [(final + len(_BARE_FINAL) if final >= 0 else len(marks), len(marks))]
-    if process := _PROCESS.match(marks):
-        return [(process.end(), len(marks))]
+    start, stop = _channels(marks)
+    if began := _START.match(marks[start:stop]):
+        start += began.end()
     answers: list[tuple[int, int]] = []
-    position, within = 0, ""
-    began = _START.match(marks)
-    start = began.end() if began else 0
-    for found in _MARK.finditer(marks, start):
+    position, within = start, ""
+    for found in _MARK.finditer(marks[start:stop]):
         name = re.sub(r"end|begin|start|\W|_", "", (found["opening"] or found["closing"] or found["glued"]).lower())
         if found["opening"]:
             if not within:
-                answers.append((position, found.start()))
+                answers.append((position, start + found.start()))
                 within = name
         elif within in ("", name):
             if not within:
                 answers = []  # the template opened them
-            blank = _SPACE.match(marks, found.end())
-            position, within = found.end() if blank is None else blank.end(), ""
+            space = _SPACE.match(marks, start + found.end())
+            position, within = space.end() if space else start + found.end(), ""
     if not within:
-        answers.append((position, len(marks)))
+        answers.append((position, stop))
     return answers
+
+
+def _channels(marks: str) -> tuple[int, int]:
+    """Return where the answer begins and ends, by what models write that name the parts of a response in words."""
+    if finals := list(_FINAL.finditer(marks)):
+        return finals[-1].end(), len(marks)
+    if analysis := _ANALYSIS.search(marks):
+        return 0, analysis.start()
+    if _BARE_ANALYSIS.match(marks):
+        final = marks.rfind(_BARE_FINAL)
+        return final + len(_BARE_FINAL) if final >= 0 else len(marks), len(marks)
+    process = _PROCESS.match(marks)
+    return process.end() if process else 0, len(marks)
 
 
 def _without_strings(response: str) -> str:
@@ -112,7 +119,7 @@ def _without_strings(response: str) -> str:
     marks = _STRING.sub(lambda found: "·" * len(found[0]), response)
     lines = marks.split("\n")
     for block in find_blocks(response):
-        if block.closed and parsed(dedented(block.text)) is not None:
+        if block.closed and is_python(block.text):
             for number in range(block.start + 1, block.stop):
                 lines[number] = "·" * len(lines[number])
     return "\n".join(lines)

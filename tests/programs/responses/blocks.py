@@ -23,6 +23,7 @@ RAISES = "def top(xs):\n    raise NotImplementedError('yours')\n"
 HELPER = "def larger(a, b):\n    return a if a > b else b\n"
 USES_HELPER = "def top(xs):\n    return [larger(x, max(xs[: i + 1])) for i, x in enumerate(xs)]\n"
 NEEDS_IMPORT = "def top(xs):\n    return list(accumulate(xs, max))\n"
+TRIED = "try:\n    from itertools import accumulate\nexcept ImportError:\n    accumulate = None\n"
 LAMBDA = "top = lambda xs: list(accumulate(xs, max))\n"
 GUARDED = "try:\n    from itertools import accumulate\n\n    def top(xs):\n        return list(accumulate(xs, max))\nexcept ImportError:\n    def top(xs):\n        return []\n"
 TEST = "import unittest\nfrom solution import top\n\nclass Test(unittest.TestCase):\n    def test(self):\n        self.assertEqual(top([]), [])\n"
@@ -306,4 +307,14 @@ BLOCKS = [
         TWO_SUM,
     ),
     _method("Gemma 3", "a function by the method's name", _blocks("def two_sum(xs, t):\n    return [0, 1]\n"), None),
+    _chat(
+        "Kimi",
+        "an import of all",
+        _blocks("from itertools import *\n", NEEDS_IMPORT),
+        "from itertools import *\n" + NEEDS_IMPORT,
+    ),
+    _chat("Kimi", "an import in a try", _blocks(TRIED, NEEDS_IMPORT), TRIED + NEEDS_IMPORT),
+    _chat("GPT", "the name set to nothing after", _blocks(RIGHT, "top = None\n")),
+    _chat("GPT", "a call under __main__ after", _blocks(RIGHT, "if __name__ == '__main__':\n    print(top([1]))\n")),
+    _chat("GPT", "a wrong lambda after", _blocks(RIGHT, "top = lambda xs: xs[:1]\n"), None),
 ]

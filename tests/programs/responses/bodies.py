@@ -11,6 +11,11 @@ FLAT = textwrap.dedent(BODY)
 TABS = BODY.replace("    ", "\t")
 COMMENTED = BODY.replace("    for", "# walk\n    for")
 CALLS = "    return [larger(x, max(xs[: i + 1])) for i, x in enumerate(xs)]\n"
+CLASS = (
+    "class Tops(list):\n    def __init__(self, xs):\n        self.extend(max(xs[: i + 1]) for i in range(len(xs)))\n"
+)
+CLASS_CALL = "    return list(Tops(xs))\n"
+LOST_INNER = "def best(ys):\n        return max(ys)\n\n    return [best(xs[: i + 1]) for i in range(len(xs))]\n"
 LARGER = "def larger(a, b):\n    return a if a > b else b\n"
 HELPED = HEAD.replace("\n\ndef top", f"\n{LARGER}\n\ndef top")
 STRING = '    text = """\ndef top():\nprint(1)\n"""\n    assert text\n' + BODY
@@ -285,5 +290,38 @@ BODIES = [
         "the method in a fence, without indent",
         "```python\n" + textwrap.dedent("    def two_sum(self, xs, t):\n" + TWO_SUM_BODY) + "```\n",
         TWO_SUM,
+    ),
+    _base("Granite", "first line lost its indent, tabs behind", TABS.lstrip()),
+    _base("StarCoder2", "then a helper that is a class", CLASS_CALL + "\n\n" + CLASS, HEAD + CLASS_CALL + CLASS, True),
+    _base("Code Llama", "first line lost its indent, an inner function", LOST_INNER, HEAD + "    " + LOST_INNER),
+    _base(
+        "Llama 3",
+        "the signature again, then one that is cut off",
+        TYPED + "\n\ndef other(x) -> Li",
+        TYPING + TYPED,
+        True,
+    ),
+    _base("Llama 3", "two bodies in fences", f"```python\n    return xs[:1]\n```\nNo:\n```python\n{BODY}```"),
+    _base(
+        "Llama 3",
+        "two bodies in fences, the last is wrong",
+        f"```python\n{BODY}```\nOr:\n```python\n    return xs[:1]\n```",
+        None,
+    ),
+    _base(
+        "GPT",
+        "a prompt of prose that looks like a comment",
+        f"```python\n{RIGHT}```",
+        RIGHT,
+        True,
+        "# Task\n\nWrite `top`.\n",
+    ),
+    _base(
+        "GPT",
+        "a prompt of prose with a function",
+        RIGHT,
+        RIGHT,
+        None,
+        "Complete:\n\n```python\ndef top(xs):\n    pass\n```\n",
     ),
 ]

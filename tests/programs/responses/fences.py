@@ -29,6 +29,9 @@ top([])
     """
 {BODY}'''
 README = f'def top(xs):\n    readme = """\n```\ntop([1])\n```\n"""\n    assert "top" in readme\n{BODY}'
+FORMATTED = f'def top(xs):\n    text = f"""```\n{{xs}}\n```"""\n    assert text\n{BODY}'
+COMPARES = "def top(xs):\n    return [x if x > max(xs[: i + 1]) else max(xs[: i + 1]) for i, x in enumerate(xs)]\n"
+LAMBDA = "top = lambda xs: [max(xs[: i + 1]) for i in range(len(xs))]\n"
 COMMENTED = f"# ```\n# top([1, 3, 2])\n# ```\n{RIGHT}"
 
 
@@ -148,4 +151,17 @@ FENCES = [
     _chat("Qwen2.5-Coder", "end token in an unclosed fence", f"```python\n{RIGHT.rstrip()}<|im_end|>\n", RIGHT, None),
     _chat("Llama 3", "start tokens", f"<|start_header_id|>assistant<|end_header_id|>\n\n```python\n{RIGHT}```"),
     _chat("Llama 3", "<|python_tag|>", f"<|python_tag|>{RIGHT}<|eom_id|>", RIGHT, None),
+    _chat("SmolLM2", "code on the fence's line", "```python def top(xs):\n" + BODY + "```"),
+    _chat(
+        "SmolLM2",
+        "a fence on one line",
+        "```python top = lambda xs: [max(xs[: i + 1]) for i in range(len(xs))]```",
+        LAMBDA,
+    ),
+    _chat("SmolLM2", "an inline name before the fence", f"Use `top`: ```python\n{RIGHT}```"),
+    _chat(
+        "Granite", "<pre><code> with entities", f"<pre><code>{COMPARES.replace('>', '&gt;')}</code></pre>", COMPARES
+    ),
+    _chat("Kimi", "a fence in an f-string", f"```python\n{FORMATTED}```", FORMATTED),
+    _chat("Kimi", "a longer closing fence", f"```python\n{RIGHT}`````\n"),
 ]

@@ -90,7 +90,7 @@ STDIO = [
     _chat(
         "Claude",
         "the import apart",
-        f"```python\nimport sys\n```\n```python\nprint(sum(map(int, sys.stdin.read().split()[1:])))\n```\n",
+        "```python\nimport sys\n```\n```python\nprint(sum(map(int, sys.stdin.read().split()[1:])))\n```\n",
         "import sys\nprint(sum(map(int, sys.stdin.read().split()[1:])))\n",
     ),
     _chat(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .tasks import BODY, CHAT, HEAD, RIGHT, STDIO_CHAT, WRONG, ADD, ADD_WRONG, Case
+from .tasks import ADD, ADD_WRONG, BODY, CHAT, HEAD, RIGHT, STDIO_CHAT, WRONG, Case
 
 DRAFT = f"Perhaps\n```python\n{WRONG}```\nNo, that is wrong. It's `max` so far.\n"
 OPEN_DRAFT = f"Perhaps\n```python\n{WRONG}\nNo, that is wrong.\n"
@@ -102,5 +102,11 @@ THOUGHTS = [
         ADD,
         STDIO_CHAT,
         None,
+    ),
+    _chat("Mistral", "<s>, then thoughts", f"<s><think>\n{DRAFT}</think>\n{ANSWER}</s>"),
+    _chat(
+        "Qwen3",
+        "a turn's start, then thoughts",
+        f"<|im_start|>assistant\n<think>\n{DRAFT}</think>\n{ANSWER}<|im_end|>",
     ),
 ]
