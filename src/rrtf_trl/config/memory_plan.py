@@ -93,7 +93,7 @@ def _drawing(
 def _training(config: Mapping[str, Any], shape: ModelShape, dtype: str, on_gpu: bool) -> Parts:
     trainer, adapter = config["trainer"], config["adapter"]
     is_half = bool(trainer.get("bf16")) and (on_gpu or bool(trainer.get("use_cpu")))
-    asked = (trainer.get("model_init_kwargs") or {}).get("dtype")
+    asked = str((trainer.get("model_init_kwargs") or {}).get("dtype"))
     if adapter is None:
         weights, trained = stored(shape, _WIDTHS.get(asked, 4), None), shape.parameters
     else:
