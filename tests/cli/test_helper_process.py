@@ -1,7 +1,8 @@
-"""A run in two real processes under `accelerate launch`: one goes through the stages, both train."""
+"""A run in two real processes under `accelerate launch`: one goes through the stages, both draw and train."""
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,7 @@ SMALL = [
     "problems.heldout.limit=2",
     "decontamination=none",
     "sampler.transformers.n=3",
+    "sampler.transformers.batch_size=2",
     "trainer.num_train_epochs=1",
     "trainer.per_device_train_batch_size=4",
     "trainer.logging_steps=1",
@@ -55,12 +57,16 @@ def launch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_one_process_composes_and_runs_and_both_train(tmp_path: Path) -> None:
+def test_one_process_composes_and_runs_and_both_draw_and_train(tmp_path: Path) -> None:
     found = launch(tmp_path, "train", *SMALL, "+trainer.use_cpu=true")
     assert found.returncode == 0, found.stdout + found.stderr
     assert set((tmp_path / "watched").read_text().split()) == {"0"}
     assert found.stdout.count("run: ") == found.stdout.count("train: step 1/") == 1
     (run,) = (tmp_path / "runs").glob("quickstart-*")
+    drawn = re.search(r"^sample transformers: (\d+) drawn by process 1$", found.stdout, re.MULTILINE)
+    assert drawn and int(drawn[1]) % 6 == 0, "units of two problems, each with three draws"
+    candidates = [json.loads(line) for line in (run / "candidates.jsonl").read_text().splitlines()]
+    assert len(candidates) == 48 > int(drawn[1])
     trained = len((run / "pairs.jsonl").read_text().splitlines())
     assert f"train: step 1/{-(-trained // 8)}" in found.stdout, "each step has a batch of four in each process"
     assert (run / "policy" / "model.safetensors").stat().st_size > 0

@@ -95,9 +95,7 @@ def test_the_base_under_an_adapter_stays_as_it_is(half_path: str, trainer: Build
 
 
 @pytest.mark.parametrize(("bf16", "base"), [(True, BF16), (False, F32)])
-@pytest.mark.parametrize(
-    "options", [{"modules_to_save": ["embed_tokens", "lm_head"]}, {"trainable_token_indices": [5]}]
-)
+@pytest.mark.parametrize("more", [{"modules_to_save": ["embed_tokens", "lm_head"]}, {"trainable_token_indices": [5]}])
 def test_whole_modules_and_tokens_beside_an_adapter_are_trained_in_float32(
     half_path: str, trainer: Build, bf16: bool, base: torch.dtype, more: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -1,30 +1,41 @@
-"""The helper processes of a run under `accelerate launch` or `torchrun`, which train together with the first one."""
+"""The helper processes of a run under `accelerate launch` or `torchrun`: they draw, judge and train with the first."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from rrtf_trl.config.helper_processes import messages
-from rrtf_trl.config.instantiate import quiet_libraries, train_callable
+from rrtf_trl.config.helper_processes import judges, messages
+from rrtf_trl.config.instantiate import build_pipeline
+from rrtf_trl.pipeline.pipeline import Pipeline
 from rrtf_trl.storage.run_folder import RunFolder
 
 
-def help_train() -> int:
+def help_run() -> int:
     """Do what the messages of the first process ask for until it ends; return the exit status."""
-    train, folder = None, RunFolder(".")
+    pipeline: Pipeline | None = None
+    console = Console(soft_wrap=True)
     with Path(os.devnull).open("w") as devnull:
         for message in messages():
             if message["do"] == "end":
                 break
             if message["do"] == "build":
-                quiet_libraries()
-                config, folder = OmegaConf.create(message["config"]), RunFolder(message["folder"])
-                train = train_callable(config, message["config"], message["policy"], folder, Console(file=devnull))
-            else:
-                assert train is not None, "asked to train before it was built"
-                train(folder)
+                config = cast(DictConfig, OmegaConf.create(message["config"]))
+                quiet = Console(file=devnull)
+                pipeline = build_pipeline(config, RunFolder(message["folder"]), quiet, message["until"])
+                continue
+            assert pipeline is not None, "asked for work before it was built"
+            if message["do"] == "train":
+                pipeline.train(pipeline.folder)
+                continue
+            for name, number in pipeline.help(message["stage"], judges()).items():
+                if number:
+                    done = "judged" if message["stage"] == "feedback" else "drawn"
+                    console.print(
+                        f"{message['stage']} {name}: {number} {done} by process {os.environ['RANK']}", highlight=False
+                    )
     return 0

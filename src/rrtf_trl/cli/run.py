@@ -24,7 +24,7 @@ from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.versions import versions
 
 from .evaluate import main as evaluate_benchmark
-from .helper_process import help_train
+from .helper_process import help_run
 from .hydra_command import hydra_application
 
 
@@ -93,7 +93,7 @@ def _stage(command: str, overrides: list[str]) -> int:
     if command == "evaluate" and any(value.lstrip("+").startswith("benchmark") for value in settings):
         return evaluate_benchmark(overrides)
     if helper_processes.processes() > 1 and not helper_processes.is_first():
-        return help_train()
+        return help_run()
     return run_application(command, overrides)
 
 

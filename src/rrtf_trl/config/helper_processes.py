@@ -1,8 +1,8 @@
-"""A run under `accelerate launch` or `torchrun`: one process runs the stages, all of them train.
+"""A run under `accelerate launch` or `torchrun`: one process runs the stages, all of them draw and train.
 
 The first process composes the configuration and runs the stages. The others are its helpers: they receive the resolved
-configuration, wait until it trains, train with it, and end with the run. Messages go through the key-value store
-of torch.distributed's rendezvous.
+configuration, draw and judge a part of each stage, train with the first process, and end with the run. Messages go
+through the key-value store of torch.distributed's rendezvous.
 """
 
 from __future__ import annotations
@@ -28,13 +28,18 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def judges() -> bool:
+    """Return whether this helper judges: the first one on a further machine, since a sandbox uses a whole machine."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
 def send(**message: Any) -> None:
-    """Send a message to the helper processes, if there are any.
+    """Send a message to the helper processes, if there are any, from the first one.
 
     Args:
-        message: ``do``, which is ``build``, ``train`` or ``end``, and its arguments.
+        message: ``do``, which is ``build``, ``help``, ``train`` or ``end``, and its arguments.
     """
-    if processes() > 1:
+    if processes() > 1 and is_first():
         number = _store().add("rrtf/messages", 1)
         _store().set(f"rrtf/{number}", json.dumps(message))
 

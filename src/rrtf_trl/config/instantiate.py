@@ -21,6 +21,7 @@ from rrtf_trl.errors import UserError
 from rrtf_trl.evaluation import Evaluation
 from rrtf_trl.feedback import Feedback
 from rrtf_trl.models.identity import model_identity
+from rrtf_trl.pipeline.executor import LocalExecutor
 from rrtf_trl.pipeline.pipeline import Pipeline
 from rrtf_trl.pipeline.train_stage import train_stage
 from rrtf_trl.plugins.hooks import PluginHooks
@@ -42,17 +43,23 @@ EXTRAS = {"peft": "peft", "bitsandbytes": "bnb"}
 
 
 def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, until: str = "report") -> Pipeline:
-    """Build the pipeline that a configuration describes, with what the stages up to ``until`` need."""
+    """Build the pipeline that a configuration describes, with what the stages up to ``until`` need.
+
+    It is built in the helper processes too, if there are any.
+    """
     quiet_libraries()
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     policy = model_path(config.model.path)
     check_choices(config)
     check_types(config, leave_out=() if until in _TRAINING else _OF_TRAINING)
+    # They must start before the trainer's options are built here, which waits for all processes.
+    helper_processes.send(do="build", config=plain, folder=str(folder.path), until=until)
     decisive = [plain["trainer"], plain["quantization"], plain["adapter"], model_identity(policy)]
     if options := {name: plain["model"][name] for name in _OF_LOADING if plain["model"].get(name) is not None}:
         decisive.append(options)
     if helper_processes.processes() > 1:
         decisive.append(helper_processes.processes())  # each has its own batches
+    executor = instantiate(config.executor, _convert_="all")
     feedback = chosen(config, "feedback")
     ranking = instantiate(config.ranking, _convert_="all")
     ranking.check(list(feedback))
@@ -69,12 +76,17 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
         evaluation=build_evaluation(config),
         console=console,
         decontaminator=_built(config.decontamination),
-        executor=instantiate(config.executor, _convert_="all"),
+        executor=executor,
+        call_helpers=_call_helpers if isinstance(executor, LocalExecutor) else lambda stage: None,
         config=plain,
         hooks=PluginHooks(),
         plan=list(plan(config)) if until in ("train", "report") else (),
         tests=feedback.get("unit_tests") or _tests_of_evaluation(config),
     )
+
+
+def _call_helpers(stage: str) -> None:
+    helper_processes.send(do="help", stage=stage)
 
 
 def _tests_of_evaluation(config: DictConfig) -> Feedback:
@@ -87,9 +99,7 @@ def _tests_of_evaluation(config: DictConfig) -> Feedback:
 def _train_stage(
     config: DictConfig, plain: dict[str, Any], policy: str, folder: RunFolder, console: Console
 ) -> Callable[[RunFolder], list[dict[str, float]]]:
-    """Build the training function, here and in the helper processes."""
-    # They must start before the trainer's options are built here, which waits for all processes.
-    helper_processes.send(do="build", config=plain, folder=str(folder.path), policy=policy)
+    """Build the training function, which the helper processes join."""
     train = train_callable(config, plain, policy, folder, console)
 
     def train_together(folder: RunFolder) -> list[dict[str, float]]:
@@ -103,8 +113,8 @@ def train_callable(
     config: DictConfig, plain: dict[str, Any], policy: str, folder: RunFolder, console: Console
 ) -> Callable[[RunFolder], list[dict[str, float]]]:
     """Build the training function of one process; imports torch and TRL."""
-    options = {name: value for name, value in plain["model"].items() if name in _OF_LOADING and value is not None}
-    options |= plain["trainer"].get("model_init_kwargs") or {}
+    options = {name: value for name in _OF_LOADING if (value := config.model.get(name)) is not None}
+    options |= config.trainer.get("model_init_kwargs") or {}
     precision: dict[str, Any] = {"model_init_kwargs": options} if options else {}
     if config.trainer.get("bf16") and not config.trainer.get("use_cpu") and not has_accelerator():
         console.print("train: in float32, because there is no GPU", highlight=False)

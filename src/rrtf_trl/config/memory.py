@@ -57,10 +57,10 @@ def sampling(shape: ModelShape, weights: float, width: int, sequences: int, toke
         tokens: The longest of them, with its prompt.
     """
     cache = 2 * shape.layers * shape.key_value_width * width * tokens
-    # The layer that reads the prompt, and float32 logits of one token with what is made of them to draw: a copy, their
-    # softmax, and both sorted for top_p.
+    # The layer that reads the prompt, and of one token float32 logits, a copy at the temperature, their softmax, and
+    # its cumulative sum in float64.
     layer = (4 * shape.hidden + 3 * shape.inner) * width * tokens
-    return Parts(weights, sequences * (cache + layer + 4 * 4 * shape.vocabulary))
+    return Parts(weights, sequences * (cache + layer + 24 * shape.vocabulary))
 
 
 def training(
@@ -82,11 +82,13 @@ def training(
         tokens: In a batch: prompts, and all of their responses.
         checkpointing: Whether activations are computed again in the backward pass.
     """
-    attention = 2 * shape.query_width + 2 * shape.key_value_width
+    # Each response attends to a copy of its prompt's keys and values.
+    attention = 2 * shape.query_width + 6 * shape.key_value_width
     layer = tokens * (6 * 4 * shape.hidden + width * (attention + 4 * shape.inner))
     kept = shape.layers * 4 * shape.hidden * tokens + 2 * layer if checkpointing else (shape.layers + 1) * layer
     tile = min(tokens, _HEAD_TOKENS) * min(shape.vocabulary, _HEAD_WIDTH)
-    head = 4 * (3 * tile + 2 * shape.hidden * tokens)
+    gradient = shape.vocabulary * shape.hidden if trained >= shape.parameters else 0
+    head = 4 * (3 * tile + 2 * shape.hidden * tokens + gradient)
     copies = 2 * trained if width == 2 else 0
     return Parts(weights + 12 * trained + copies, kept + head)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from rrtf_trl.models.memory import MOST_SEQUENCES, free_bytes
 from rrtf_trl.models.size import ModelShape
 
 from .memory import Parts, adapter_weights, sampling, stored, training
@@ -24,7 +26,7 @@ def memory_plan(config: Mapping[str, Any], shape: ModelShape, dtype: str) -> Ite
         dtype: The safetensors dtype of its weights, such as ``BF16``.
     """
     place, free = _device(config)
-    needs = dict(_parts(config, shape, dtype, place == "the GPU"))
+    needs = dict(_parts(config, shape, dtype, place == "the GPU", free))
     shown = ", ".join(f"{_rounded(part.total)} for {name}" for name, part in needs.items())
     yield f"memory: about {shown}, one after the other; {_rounded(free)} are free on {place}"
     for name, part in needs.items():
@@ -41,18 +43,19 @@ def memory_plan(config: Mapping[str, Any], shape: ModelShape, dtype: str) -> Ite
 
 def _device(config: Mapping[str, Any]) -> tuple[str, float]:
     """Return where the run computes, and the bytes that are free there."""
-    import psutil
     import torch  # heavy
 
     if torch.cuda.is_available() and not config["trainer"].get("use_cpu"):
-        return "the GPU", float(torch.cuda.mem_get_info()[0])
-    return "this machine", float(psutil.virtual_memory().available)
+        return "the GPU", float(free_bytes("cuda"))
+    return "this machine", float(free_bytes("cpu"))
 
 
-def _parts(config: Mapping[str, Any], shape: ModelShape, dtype: str, on_gpu: bool) -> Iterator[tuple[str, Parts]]:
+def _parts(
+    config: Mapping[str, Any], shape: ModelShape, dtype: str, on_gpu: bool, free: float
+) -> Iterator[tuple[str, Parts]]:
     nodes = {"sampling": config["sampler"].get("transformers") or {}, "evaluation": config["evaluation"]}
     drawing = {
-        name: _drawing(config, shape, dtype, node, _samples(name, node), on_gpu)
+        name: _drawing(config, shape, dtype, node, _samples(name, node), on_gpu, free)
         for name, node in nodes.items()
         if name == "evaluation" or "_target_" in node
     }
@@ -76,18 +79,28 @@ def _samples(name: str, node: Mapping[str, Any]) -> int:
 
 
 def _at_once(node: Mapping[str, Any], samples: int) -> int:
-    sequences = node.get("batch_size", 32) * samples
-    return int(min(sequences, node.get("max_sequences") or sequences))
+    return int(min(node.get("batch_size", 32) * samples, node.get("max_sequences") or MOST_SEQUENCES))
 
 
 def _drawing(
-    config: Mapping[str, Any], shape: ModelShape, dtype: str, node: Mapping[str, Any], samples: int, on_gpu: bool
+    config: Mapping[str, Any],
+    shape: ModelShape,
+    dtype: str,
+    node: Mapping[str, Any],
+    samples: int,
+    on_gpu: bool,
+    free: float,
 ) -> Parts:
     bits = _bits(config)
     is_half = dtype in ("BF16", "F16") and (on_gpu or bits is not None)
     width = _WIDTHS.get(node.get("dtype") or "auto", 2 if is_half else 4)
     tokens = max(config["trainer"]["max_length"] or _LONGEST, node.get("max_new_tokens", 0))
-    return sampling(shape, stored(shape, width, bits), width, _at_once(node, samples), tokens)
+    at_once = _at_once(node, samples)
+    part = sampling(shape, stored(shape, width, bits), width, at_once, tokens)
+    if node.get("max_sequences"):
+        return part
+    # The sampler draws as many at once as half of what is free has space for.
+    return replace(part, batch=min(part.batch, max(part.batch / at_once, (free - part.weights) / 2)))
 
 
 def _training(config: Mapping[str, Any], shape: ModelShape, dtype: str, on_gpu: bool) -> Parts:

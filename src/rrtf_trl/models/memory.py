@@ -7,6 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+MOST_SEQUENCES = 256
+"""More sequences at a time make no matrix product faster."""
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -43,9 +46,7 @@ def free_bytes(device: str) -> int:
 
 
 def sequences_that_fit(model: Any, tokens: int) -> int:
-    """Return how many sequences may be drawn at a time: half of the free memory, from 1 to 256.
-
-    More than that many makes no matrix product faster.
+    """Return how many sequences may be drawn at a time: half of the free memory, and at most ``MOST_SEQUENCES``.
 
     Args:
         model: A causal language model of transformers.
@@ -56,4 +57,4 @@ def sequences_that_fit(model: Any, tokens: int) -> int:
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     cache = 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize * tokens
     logits = 24 * config.vocab_size  # the model's, their softmax in float32, and its cumulative sum in float64
-    return max(1, min(256, free_bytes(str(model.device)) // int(2 * (cache + logits))))
+    return max(1, min(MOST_SEQUENCES, free_bytes(str(model.device)) // int(2 * (cache + logits))))

