@@ -64,7 +64,8 @@ def test_one_process_composes_and_runs_and_both_draw_and_train(tmp_path: Path) -
     assert found.stdout.count("run: ") == found.stdout.count("train: step 1/") == 1
     (run,) = (tmp_path / "runs").glob("quickstart-*")
     drawn = re.search(r"^sample transformers: (\d+) drawn by process 1$", found.stdout, re.MULTILINE)
-    assert drawn and int(drawn[1]) % 6 == 0, "units of two problems, each with three draws"
+    assert drawn is not None
+    assert int(drawn[1]) % 6 == 0, "units of two problems, each with three draws"
     candidates = [json.loads(line) for line in (run / "candidates.jsonl").read_text().splitlines()]
     assert len(candidates) == 48 > int(drawn[1])
     trained = len((run / "pairs.jsonl").read_text().splitlines())
