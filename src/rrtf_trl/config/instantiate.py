@@ -30,6 +30,7 @@ from rrtf_trl.storage.run_folder import RunFolder
 from rrtf_trl.storage.store import Store
 
 from . import helper_processes
+from .grammar import override_key
 from .groups import refuse_unused
 from .plan import plan
 from .types import check_types
@@ -54,7 +55,12 @@ def build_pipeline(config: DictConfig, folder: RunFolder, console: Console, unti
     check_types(config, leave_out=() if until in _TRAINING else _OF_TRAINING)
     # They must start before the trainer's options are built here, which waits for all processes.
     helper_processes.send(do="build", config=plain, folder=str(folder.path), until=until)
-    decisive = [plain["trainer"], plain["quantization"], plain["adapter"], model_identity(policy)]
+    decisive = [
+        plain["trainer"],
+        plain["quantization"],
+        plain["adapter"],
+        model_identity(policy, config.model.get("revision")),
+    ]
     if options := {name: plain["model"][name] for name in _OF_LOADING if plain["model"].get(name) is not None}:
         decisive.append(options)
     if helper_processes.processes() > 1:
@@ -189,7 +195,22 @@ _DECODING = ("n", "temperatures", "top_ps", "seed", "max_new_tokens")
 
 
 def _of_policy(config: DictConfig) -> DictConfig | None:
-    """Return what builds the sampler of the policy for evaluation, if another than transformers' draws in the run."""
+    """Return what builds the sampler of the policy for evaluation, if it is another than transformers'.
+
+    Raises:
+        UserError: If the command line sets an option of a sampler that only counts in a run.
+    """
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for key in map(override_key, overrides):
+        group, _, option = key.partition(".")
+        name, _, option = option.partition(".")
+        if (
+            group == "sampler"
+            and option
+            and "trainer" not in config
+            and (name == "transformers" or option in _DECODING)
+        ):
+            raise UserError(f"{key}: how an evaluation draws is set by evaluation.*, for instance evaluation.{option}")
     chosen_nodes = {name: node for name, node in (config.get("sampler") or {}).items() if "_target_" in node}
     of_policy = [name for name, node in chosen_nodes.items() if node.get("source") == "student" and "model" in node]
     if not of_policy or of_policy[0] == "transformers":

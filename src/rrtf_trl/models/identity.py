@@ -13,13 +13,14 @@ from .adapters import find_adapter
 _DECIDES_OUTPUT = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
 
 
-def model_identity(model: str) -> str:
+def model_identity(model: str, revision: str | None = None) -> str:
     """Return a hash of a local model's files, or a hub id with the commit that the local cache has of it.
 
     That of an adapter's folder is followed by its base's.
 
     Args:
         model: A folder with a model or an adapter, or a hub id.
+        revision: Of a hub id.
 
     Raises:
         UserError: If it is neither, or an adapter whose base is not there.
@@ -35,7 +36,7 @@ def model_identity(model: str) -> str:
     from transformers import AutoConfig
 
     try:
-        commit = getattr(AutoConfig.from_pretrained(model), "_commit_hash", None)
+        commit = getattr(AutoConfig.from_pretrained(model, revision=revision or "main"), "_commit_hash", None)
     except OSError as error:
         raise UserError(
             f"model {model!r} is no folder here, and no hub has it: {str(error).splitlines()[0]}"

@@ -22,6 +22,7 @@ def load_for_generation(
     attn_implementation: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    device_map: Any = None,
 ) -> tuple[Any, Any]:
     """Return a model in evaluation mode and its tokenizer, which pads on the left.
 
@@ -37,6 +38,7 @@ def load_for_generation(
         attn_implementation: As in ``from_pretrained``.
         revision: Of a hub id.
         trust_remote_code: Whether to run a checkpoint's own code.
+        device_map: As in ``from_pretrained``, in place of ``device``: ``auto`` spreads a model over several GPUs.
 
     Raises:
         UserError: If there is no such model, it has no tokenizer, or an adapter does not fit its base (see
@@ -55,6 +57,7 @@ def load_for_generation(
         quantization_config=quantization_config,
         attn_implementation=attn_implementation,
         trust_remote_code=trust_remote_code,
+        device_map=device_map,
     )
     adapter = find_adapter(model, revision)
     source = (model, revision) if adapter is None else adapter.tokenizer_source
@@ -88,6 +91,7 @@ def _load(
     quantization_config: Any,
     attn_implementation: str | None,
     trust_remote_code: bool,
+    device_map: Any,
 ) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -100,8 +104,8 @@ def _load(
     if quantization_config is not None:
         options["quantization_config"] = quantization_config
     with only_the_hub():
-        if is_quantized:
-            return AutoModelForCausalLM.from_pretrained(model, device_map=device, **options)
+        if is_quantized or device_map is not None:
+            return AutoModelForCausalLM.from_pretrained(model, device_map=device_map or device, **options)
         return AutoModelForCausalLM.from_pretrained(model, **options).to(device)
 
 

@@ -35,14 +35,18 @@ def results_table(results: dict[str, Any]) -> Table:
 
 
 def figure_label(name: str, row: dict[str, Any]) -> str:
-    """Return a figure's name with its decoding settings, for instance ``pass@1, n=8, T=0.8``."""
+    """Return a figure's name with its decoding settings, for instance ``pass@1, n=8, T=0.8``.
+
+    The sampler is named if it is another one than ``transformers``.
+    """
     decoding, figure = name.split(" ", 1)
     settings = row["decoding"]
+    by = "" if settings.get("sampler", "transformers") == "transformers" else f", {settings['sampler']}"
     if decoding == "greedy" or settings.get("temperatures") == [0.0]:
-        return f"{figure}, greedy"
+        return f"{figure}, greedy{by}"
     temperatures = ",".join(f"{value:g}" for value in settings.get("temperatures", []))
     nucleus = "".join(f", top_p={value:g}" for value in settings.get("top_ps", []) if value != 1)
-    return f"{figure}, n={row['n']}, T={temperatures}{nucleus}"
+    return f"{figure}, n={row['n']}, T={temperatures}{nucleus}{by}"
 
 
 def interval(estimate: dict[str, float], sign: bool = False) -> str:

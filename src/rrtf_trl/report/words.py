@@ -107,12 +107,14 @@ def interval(estimate: dict[str, float], sign: bool = False) -> str:
 
 
 def decoding(row: dict[str, Any]) -> str:
-    """Return how the candidates behind a figure were drawn, as ``200 problems, n = 8, temperature 0.8``."""
+    """Return how the candidates behind a figure were drawn, as ``200 problems, n = 8, temperature 0.8, by vllm``."""
     parts = [f"{row['problems']:,} problems", f"n = {row['n']}"]
     for key, name in (("temperatures", "temperature"), ("top_ps", "top_p")):
         values = row.get("decoding", {}).get(key)
         if values:
             parts.append(f"{name} {', '.join(f'{value:g}' for value in values)}")
+    if sampler := row.get("decoding", {}).get("sampler"):
+        parts.append(f"by {sampler}")
     return ", ".join(parts)
 
 

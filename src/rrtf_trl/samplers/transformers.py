@@ -106,7 +106,7 @@ class TransformersSampler:
         return {
             "sampler": "transformers",
             "rules": _RULES,
-            "model": model_identity(self.model),
+            "model": model_identity(self.model, self.model_init_kwargs.get("revision")),
             **self.decoding.identity(),
             "source": self.source,
             "dtype": self.dtype,
