@@ -111,8 +111,8 @@ def make(folder: Path) -> None:
 def tokenizer(where: dict[str, Any]) -> Any:
     """Return the tokenizer of the file, with the step that transformers leaves out of it.
 
-    SmolLM2 separates every digit before anything else (``pre`` is ``smollm`` in the file). Without that step, spaces in
-    front of a number are other tokens than those that the model was trained on.
+    SmolLM2 separates every digit before anything else (``pre`` is ``smollm`` in the file). Without that step, spaces
+    in front of a number are other tokens than those that the model was trained on.
     """
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer

@@ -30,8 +30,8 @@ class VLLMSampler:
     The random numbers of a draw depend on the seed and its problem, not on the batch.
 
     Args:
-        model: Path or hub id of a causal language model, or ``embedded``; the folder of a LoRA adapter is served on its
-            base model.
+        model: Path or hub id of a causal language model, or ``embedded``; a folder with a LoRA adapter is served on
+            its base model.
         n: Draws of a prompt at each temperature.
         temperatures: One or several; 0 is greedy decoding.
         top_ps: Nucleus sampling, one value for all temperatures or one for each.

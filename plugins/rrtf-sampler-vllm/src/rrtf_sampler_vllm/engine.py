@@ -1,9 +1,9 @@
 """vLLM's engine in a process of its own: the program that :mod:`.process` starts, perhaps with another interpreter.
 
-It imports vLLM and the standard library alone. Each line that it reads is a JSON object, and so is each that it answers:
+It imports vLLM and the standard library alone. Each line that it reads is a JSON object, and so is each answer:
 
-- ``{"arguments": …, "adapter": PATH or null}``, once: builds ``vllm.LLM`` with the arguments, and with the LoRA adapter in
-  that folder. Answer: ``{"window": N}``.
+- ``{"arguments": …, "adapter": PATH or null}``, once: builds ``vllm.LLM`` with the arguments, and the LoRA adapter
+  in that folder. Answer: ``{"window": N}``.
 - ``{"prompts": [[…]], "options": [{…}]}``: each prompt's token ids, and its ``SamplingParams``. Answer:
   ``{"drawn": [[{"ids": […], "stopped": true}]]}``, for each prompt its draws.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -40,7 +41,7 @@ class EngineProcess:
     """
 
     def __init__(self, python: str | None, arguments: dict[str, Any], adapter: str | None) -> None:
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         # Its folder would come first among those that are searched for modules.
         command = [python or sys.executable, "-P", str(Path(__file__).with_name("engine.py"))]
         self._process = subprocess.Popen(
@@ -70,10 +71,8 @@ class EngineProcess:
 
     def close(self) -> None:
         """End the process and those that it started, and wait until they are gone."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
         gone_by = time.monotonic() + _LONGEST_END
         while _group_lives(self._process.pid) and time.monotonic() < gone_by:
