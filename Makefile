@@ -9,15 +9,19 @@ GPU ?= 0
 # As many files of tests at a time as there are cores; each starts processes of its own, so not more than four.
 IN_PARALLEL = --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick coverage lint docs clean
+.PHONY: demo test test-quick test-real coverage lint docs clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/rrtf run
 
 test: $(VENV)/test.done
-	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --ignore=tests/sandbox
+	$(VENV)/bin/python -m pytest $(IN_PARALLEL) -m "not real" --ignore=tests/sandbox
 	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/sandbox # by itself: it is about limits of time
-	$(VENV)/bin/python -m pytest $(IN_PARALLEL) plugins
+	$(VENV)/bin/python -m pytest $(IN_PARALLEL) -m "not real" plugins
+
+test-real: $(VENV)/test.done # with real weights, downloaded once (docs/real-models.md); and vLLM's engine where RRTF_VLLM_PYTHON names one
+	$(PIP) install --quiet --editable '.[real]'
+	$(VENV)/bin/python -m pytest -m real tests plugins/rrtf-sampler-vllm
 
 test-quick: $(VENV)/test.done # some of every room, in minutes: without what is marked as slow, and without the plugins
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) -m "not slow"

@@ -1,1 +1,1 @@
-"""Sampling with a vLLM engine on this machine's GPUs, for rrtf-trl."""
+"""Sampling with a vLLM engine on this machine, for rrtf-trl."""

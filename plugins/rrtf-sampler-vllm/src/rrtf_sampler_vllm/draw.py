@@ -1,41 +1,51 @@
-"""Samples with a vLLM engine on this machine's GPUs."""
+"""Samples with a vLLM engine on this machine."""
 
 from __future__ import annotations
 
-import gc
 import importlib.util
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError
 from rrtf_trl.models.identity import model_identity
-from rrtf_trl.records import Candidate, Problem, Source, content_hash
+from rrtf_trl.models.tokenize import decode_response, end_tokens
+from rrtf_trl.records import Problem, Source, content_hash
 from rrtf_trl.samplers.base import Samples
-from rrtf_trl.samplers.candidates import encode_prompts, make_candidate
+from rrtf_trl.samplers.candidates import encode_prompts, make_candidate, until_end
 from rrtf_trl.samplers.decoding import Decoding
+
+from .process import EngineProcess
+
+_RULES = 2
+"""Raised where the same options draw other responses: 2 ends them where the model's chat template ends a turn, and has
+prompts computed whole on a CPU."""
 
 
 class VLLMSampler:
-    """Samples with vLLM's offline engine, which is built on first use and freed by :meth:`close`.
+    """Samples with vLLM's engine, which is started on first use, in a process of its own, and ended by :meth:`close`.
 
-    The random numbers of a sample depend on the seed and its problem, not on the batch.
+    The random numbers of a draw depend on the seed and its problem, not on the batch.
 
     Args:
-        model: Path or hub id of a causal language model, or ``embedded``.
-        n: Samples for each prompt and temperature.
+        model: Path or hub id of a causal language model, or ``embedded``; a folder with a LoRA adapter is served on
+            its base model.
+        n: Draws of a prompt at each temperature.
         temperatures: One or several; 0 is greedy decoding.
         top_ps: Nucleus sampling, one value for all temperatures or one for each.
-        max_new_tokens: Most tokens of a response; fewer if the model's window ends before.
-        seed: Decides the samples.
+        max_new_tokens: The most tokens of a response; fewer where the model's window ends earlier.
+        seed: Determines the draws.
         source: ``student`` for the policy that is trained, ``teacher`` for a stronger model.
-        batch_size: Problems in a call; vLLM batches them itself, so it may be large.
+        batch_size: Problems per call; vLLM batches them itself, so it may be large.
         engine: Further arguments of ``vllm.LLM``, for instance ``tensor_parallel_size``,
             ``gpu_memory_utilization``, ``max_model_len``, ``dtype`` or ``quantization``.
+        python: The interpreter of the environment that vLLM is installed in; ``None`` for this one.
 
     Raises:
-        UserError: If vLLM is not installed; on sampling, if a prompt is chat messages and the model has no
-            chat template.
+        UserError: If vLLM is not installed, or there is no such interpreter; on sampling, if the engine fails, or a
+            prompt is chat messages and the model has no chat template.
         ValueError: If an option is out of its range.
     """
 
@@ -50,24 +60,32 @@ class VLLMSampler:
         source: Source = "student",
         batch_size: int = 256,
         engine: dict[str, Any] | None = None,
+        python: str | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError("n, max_new_tokens and batch_size must be at least 1")
         self.decoding = Decoding.checked(n, temperatures, top_ps, max_new_tokens, seed)
-        if importlib.util.find_spec("vllm") is None:
-            raise UserError("vLLM is not installed: pip install vllm")
+        if python is None and importlib.util.find_spec("vllm") is None:
+            raise UserError(
+                "vLLM is not installed: pip install vllm; or name the interpreter of an environment that has it, "
+                "sampler.vllm.python=VENV/bin/python"
+            )
+        if python is not None and shutil.which(python) is None:
+            raise UserError(f"python: {python} is no program")
         self.model = model_path(model)
         self.source = source
         self.batch_size = batch_size
         self.draws = self.decoding.draws
+        self.python = python
         # The model's own generation_config.json may ask for penalties or top_k, which no paper's decoding has.
         self.engine = {"generation_config": "vllm", **(engine or {})}
-        self._llm: Any = None
+        self._loaded: tuple[EngineProcess, Any, int | list[int] | None] | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return the model's content hash, all decoding options, and the engine's arguments."""
         return {
             "sampler": "vllm",
+            "rules": _RULES,
             "model": model_identity(self.model),
             **self.decoding.identity(),
             "source": self.source,
@@ -75,83 +93,106 @@ class VLLMSampler:
         }
 
     def sample(self, problems: list[Problem]) -> Samples:
-        """Sample each problem at each temperature; problems that fill the model's window are skipped."""
-        from vllm import SamplingParams
-
-        llm = self._load()
-        window = llm.llm_engine.model_config.max_model_len
-        samples, encoded = encode_prompts(problems, llm.get_tokenizer(), self.model, window)
-        tasks = [
-            (problem, ids, position, settings)
-            for problem, ids in encoded
-            for position, settings in enumerate(self.decoding)
+        """Draw for each problem at each temperature; problems that fill the model's window are skipped."""
+        engine, tokenizer, of_model = self._load()
+        samples, encoded = encode_prompts(problems, tokenizer, self.model, engine.window)
+        tasks = []
+        for problem, ids in encoded:
+            ends = end_tokens(tokenizer, of_model, chat=not isinstance(problem.prompt, str))
+            budget = min(self.decoding.max_new_tokens, engine.window - len(ids))
+            tasks += [
+                (problem, ids, budget, ends, position, settings) for position, settings in enumerate(self.decoding)
+            ]
+        if not tasks:
+            return samples
+        prompts = [ids for _, ids, *_ in tasks]
+        options = [
+            self._options(problem, position, settings, budget, ends)
+            for problem, _, budget, ends, position, settings in tasks
         ]
-        outputs = llm.generate(
-            [{"prompt_token_ids": ids} for _, ids, _, _ in tasks],
-            [
-                SamplingParams(**self._options(problem, len(ids), position, settings, window))
-                for problem, ids, position, settings in tasks
-            ],
-            use_tqdm=False,
-        )
-        for (problem, _, _, settings), output in zip(tasks, outputs, strict=True):
-            samples.candidates += self._candidates(problem, settings, output)
+        try:
+            drawn = engine.draw(prompts, options)
+        except BaseException:
+            self._loaded = None  # the engine has ended
+            raise
+        for (problem, prompt_ids, budget, ends, _, settings), draws in zip(tasks, drawn, strict=True):
+            for index, (ids, stopped) in enumerate(draws):
+                response, ended = until_end(ids, ends)
+                samples.candidates.append(
+                    make_candidate(
+                        problem,
+                        decode_response(prompt_ids, response, tokenizer),
+                        stopped=stopped or ended,
+                        source=self.source,
+                        model=Path(self.model).name,
+                        sampling={
+                            "temperature": settings[0],
+                            "top_p": settings[1],
+                            "seed": self.decoding.seed,
+                            "index": index,
+                            "max_new_tokens": budget,
+                        },
+                    )
+                )
         return samples
 
     def close(self) -> None:
-        """Free the engine and its memory."""
-        if self._llm is None:
-            return
-        import torch
-
-        shutdown = getattr(getattr(self._llm.llm_engine, "engine_core", None), "shutdown", None)
-        if shutdown is not None:
-            shutdown()
-        self._llm = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        """End the engine; its memory is free when this returns."""
+        if self._loaded is not None:
+            self._loaded[0].close()
+            self._loaded = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the engine out; the copy builds its own."""
-        return {**vars(self), "_llm": None}
+        """Leave the engine out; the copy starts its own."""
+        return {**vars(self), "_loaded": None}
 
-    def _load(self) -> Any:
-        if self._llm is None:
-            from vllm import LLM
+    def _load(self) -> tuple[EngineProcess, Any, int | list[int] | None]:
+        if self._loaded is None:
+            from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-            self._llm = LLM(model=self.model, seed=self.decoding.seed, **self.engine)
-        return self._llm
+            base, adapter = _split(self.model)
+            tokenizer = AutoTokenizer.from_pretrained(self.model)
+            try:
+                of_model = GenerationConfig.from_pretrained(base).eos_token_id
+            except OSError:  # it has no such file
+                of_model = AutoConfig.from_pretrained(base).get_text_config().eos_token_id
+            arguments = {"model": base, "seed": self.decoding.seed, **self.engine}
+            self._loaded = EngineProcess(self.python, arguments, adapter), tokenizer, of_model
+        return self._loaded
 
     def _options(
-        self, problem: Problem, prompt_tokens: int, position: int, settings: tuple[float, float, int], window: int
+        self,
+        problem: Problem,
+        position: int,
+        settings: tuple[float, float, int],
+        budget: int,
+        ends: list[int],
     ) -> dict[str, Any]:
-        """Return the fields of vLLM's ``SamplingParams`` for a prompt; sample i of it gets the seed plus i."""
+        """Return the fields of vLLM's ``SamplingParams`` for a prompt; draw i of it gets the seed plus i."""
         temperature, top_p, draws = settings
         return {
             "n": draws,
             "temperature": temperature,
             "top_p": top_p,
-            "max_tokens": min(self.decoding.max_new_tokens, window - prompt_tokens),
+            "max_tokens": budget,
             "seed": int(content_hash(self.decoding.seed, problem.content_key, position), 16) % 2**31,
+            "stop_token_ids": ends,
         }
 
-    def _candidates(self, problem: Problem, settings: tuple[float, float, int], output: Any) -> list[Candidate]:
-        """Return the candidates of one ``RequestOutput``."""
-        return [
-            make_candidate(
-                problem,
-                sample.text,
-                stopped=sample.finish_reason == "stop",
-                source=self.source,
-                model=Path(self.model).name,
-                sampling={
-                    "temperature": settings[0],
-                    "top_p": settings[1],
-                    "seed": self.decoding.seed,
-                    "index": index,
-                    "max_new_tokens": self.decoding.max_new_tokens,
-                },
-            )
-            for index, sample in enumerate(output.outputs)
-        ]
+
+def _split(model: str) -> tuple[str, str | None]:
+    """Return a model, or the base model of an adapter's folder and that folder.
+
+    Raises:
+        UserError: If vLLM cannot serve the adapter.
+    """
+    saved = Path(model) / "adapter_config.json"
+    if not saved.is_file():
+        return model, None
+    config = json.loads(saved.read_text(encoding="utf-8"))
+    if config.get("peft_type") != "LORA" or config.get("modules_to_save") or config.get("use_dora"):
+        raise UserError(
+            f"{model}: vLLM serves LoRA adapters without DoRA and without modules_to_save, and this one is another: "
+            "merge it into its base model, or use sampler=[transformers]"
+        )
+    return str(config["base_model_name_or_path"]), str(model)
