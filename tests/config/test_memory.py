@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -40,8 +41,10 @@ args = RRTFConfig(folder + "/out", use_cpu=True, bf16=False, report_to="none", m
 RRTFTrainer(folder, args=args, train_dataset=Dataset.from_list([row] * 2)).train()
 """
 SAMPLE = """
+from rrtf_trl.models.generation import Request, draw
 model, tokenizer = load_for_generation(folder, device="cpu")
-model.generate(torch.randint(3, 200, (48, 248)), max_new_tokens=8, do_sample=True, top_p=0.9, eos_token_id=None)
+prompts = torch.randint(3, 200, (48, 248)).tolist()
+draw(model, [Request(ids, 8, number) for number, ids in enumerate(prompts)], 1.0, 0.9, [], 0, 48)
 """
 
 
@@ -62,9 +65,10 @@ def folder(base_tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.Tem
 
 
 def took(code: str, *arguments: str) -> float:
-    done = subprocess.run(
-        [sys.executable, "-c", START + code + END, *arguments], capture_output=True, text=True, timeout=600
-    )
+    # Otherwise the C library keeps what was freed, more or less by chance.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+    command = [sys.executable, "-c", START + code + END, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return float(done.stdout.rpartition("TOOK ")[2])
 
@@ -85,7 +89,8 @@ def test_training_takes_about_what_the_plan_says(folder: str, checkpointing: boo
     assert shape is not None
     weights = stored(shape, 4, None)
     expected = training(shape, weights, shape.parameters, 4, 128 + 4 * 128, checkpointing=checkpointing).total
-    assert 0.5 * expected < took(TRAIN, folder, str(checkpointing)) < 1.5 * expected
+    found = took(TRAIN, folder, str(checkpointing))
+    assert 0.7 * expected < found < 1.3 * expected
 
 
 @pytest.mark.slow
@@ -93,17 +98,22 @@ def test_sampling_takes_about_what_the_plan_says(folder: str) -> None:
     shape = model_shape(folder)
     assert shape is not None
     expected = sampling(shape, stored(shape, 4, None), 4, 48, 256).total
-    assert 0.5 * expected < took(SAMPLE, folder) < 1.5 * expected
+    found = took(SAMPLE, folder)
+    assert 0.7 * expected < found < 1.3 * expected
 
 
 SEVEN = ModelShape(7_000_000_000, 4096, 32, 4096, 1024, 14336, 128_256)
 
 
+SAMPLER = {"_target_": "x", "n": 8, "batch_size": 32, "max_new_tokens": 512}
+EVALUATION = {"max_new_tokens": 512, "measurements": {"greedy": {"n": 1}}}
+
+
 def config(**trainer: Any) -> dict[str, Any]:
     return {
         "trainer": {"max_length": 1024, "bf16": True, "per_device_train_batch_size": 1, **trainer},
-        "sampler": {"transformers": {"_target_": "x", "n": 8, "batch_size": 32, "max_new_tokens": 512}},
-        "evaluation": {"max_new_tokens": 512, "max_sequences": 256, "measurements": {"greedy": {"n": 1}}},
+        "sampler": {"transformers": SAMPLER},
+        "evaluation": EVALUATION,
         "adapter": None,
         "quantization": None,
     }
@@ -115,8 +125,17 @@ def config(**trainer: Any) -> dict[str, Any]:
         ({}, 200, None),
         ({}, 24, r"training may not fit: 117.* GiB for weights, gradients and AdamW, .*adapter=lora"),
         ({"adapter": {"r": 16}}, 10, r"training may not fit: .* quantization=bnb_4bit"),
-        ({}, 20, r"sampling may not fit: 13.0 GiB for weights, .* \+sampler.transformers.max_sequences=\d+"),
-        ({}, 14, r"evaluation may not fit: .* evaluation.max_sequences=\d+"),
+        (
+            {"sampler": {"transformers": {**SAMPLER, "max_sequences": 128}}},
+            20,
+            r"sampling may not fit: 13.0 GiB for weights, .* sampler.transformers.max_sequences=\d+",
+        ),
+        (
+            {"evaluation": {**EVALUATION, "max_sequences": 256}},
+            14,
+            r"evaluation may not fit: .* evaluation.max_sequences=\d+",
+        ),
+        ({}, 12, r"sampling may not fit: 13.0 GiB for weights, .* quantization=bnb_4bit"),
         ({"adapter": {"r": 16}}, 20, r"training may not fit: .* trainer.gradient_checkpointing=true"),
     ],
 )

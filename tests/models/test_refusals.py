@@ -14,7 +14,7 @@ from rrtf_trl.errors import UserError
 from rrtf_trl.models.refusals import check_prompts
 from rrtf_trl.records import CaseTests, Problem
 from rrtf_trl.samplers.candidates import encode_prompts
-from rrtf_trl.training.data import tokenize_row
+from rrtf_trl.training.tokens import tokenize_row
 from support.warm_python import python
 
 USER = {"role": "user", "content": "Write inc."}

@@ -74,7 +74,7 @@ def test_a_figure_stands_with_all_that_it_was_measured_with(tmp_path: Path) -> N
     assert rows["one pass@2"]["value"] == 1.0
     assert rows["one pass@1"] == {
         "value": 0.5, "low": 0.5, "high": 0.5, "problems": 2, "n": 2,
-        "decoding": {"temperatures": [0.2], "top_ps": [0.95], "seed": 1},
+        "decoding": {"sampler": "answers", "temperatures": [0.2], "top_ps": [0.95], "seed": 1},
     }  # fmt: skip
 
 

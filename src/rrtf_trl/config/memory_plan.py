@@ -142,7 +142,7 @@ def _for_drawing(config: Mapping[str, Any], name: str, part: Parts, free: float)
         return smaller if config["quantization"] is None else "Choose a smaller model"
     node = config["sampler"]["transformers"] if name == "sampling" else config["evaluation"]
     fitting = max(1, int(0.9 * _at_once(node, _samples(name, node)) * (free - part.weights) / part.batch))
-    key = "+sampler.transformers" if name == "sampling" else "evaluation"
+    key = "sampler.transformers" if name == "sampling" else "evaluation"
     return f"Draw fewer at once: {key}.max_sequences={fitting}"
 
 
