@@ -168,3 +168,49 @@ def test_references_are_handed_out_as_completions_and_the_rest_is_skipped() -> N
 def test_both_samplers_are_samplers() -> None:
     assert isinstance(sampler(), Sampler)
     assert isinstance(ReferenceSampler(), Sampler)
+
+
+def test_candidates_keep_their_tokens_and_log_probabilities_where_asked_for() -> None:
+    one = sampler(logprobs=True, stop=None)
+    drawn = one.sample(PROBLEMS[:2]).candidates
+    _, tokenizer = one._load()
+    for candidate in drawn:
+        assert candidate.token_ids is not None
+        assert candidate.logprobs is not None
+        assert tokenizer.decode(candidate.token_ids) == candidate.response
+        assert len(candidate.logprobs) - len(candidate.token_ids) in (0, 1)
+        assert max(candidate.logprobs) <= 0
+    plain = sampler(stop=None).sample(PROBLEMS[:2]).candidates
+    assert [c.candidate_id for c in plain] == [c.candidate_id for c in drawn]
+    assert {c.logprobs for c in plain} == {None}
+
+
+def test_what_decides_no_draw_is_no_part_of_the_identity() -> None:
+    identity = sampler().identity()
+    assert sampler(batch_size=1, max_sequences=3, model_init_kwargs={"revision": None}).identity() == identity
+    assert sampler(model_init_kwargs={"attn_implementation": "eager"}).identity() != identity
+    assert sampler(stop=["\n\n"]).identity() != identity
+
+
+def test_options_of_loading_reach_the_model() -> None:
+    model, _ = sampler(model_init_kwargs={"attn_implementation": "eager", "device_map": None})._load()
+    assert model.config._attn_implementation == "eager"
+
+
+def test_variables_of_the_chat_template_reach_it(tmp_path: Path) -> None:
+    shutil.copytree(POLICY, tmp_path / "chat")
+    tokenizer = AutoTokenizer.from_pretrained(POLICY)
+    tokenizer.chat_template = "{{ '# short' if terse else '# long' }}\n{{ messages[0]['content'] }}"
+    tokenizer.save_pretrained(tmp_path / "chat")
+    chat = [Problem("t", [{"role": "user", "content": str(PROBLEMS[0].prompt)}], TESTS, "f")]
+    options = {"max_new_tokens": 8, "temperatures": [0.0]}
+    seen = []
+    for variables in (None, {"terse": True}):
+        one = TransformersSampler(str(tmp_path / "chat"), chat_template_kwargs=variables, **options)
+        model, tokenizer = one._load()
+        hook = model.get_input_embeddings().register_forward_pre_hook(
+            lambda _, args, decode=tokenizer.decode: seen.append(decode(args[0][0]))
+        )
+        one.sample(chat)
+        hook.remove()
+    assert [text.splitlines()[0] for text in seen if text.startswith("# ")] == ["# long", "# short"]

@@ -13,6 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
+from transformers.generation.logits_process import TopPLogitsWarper
 
 from rrtf_sampler_vllm.draw import VLLMSampler
 from rrtf_trl.assets import model_path
@@ -52,6 +54,26 @@ def test_greedily_it_answers_as_transformers_does(problems: list[Problem]) -> No
     ours.close()
     assert [c.response for c in drawn] == [c.response for c in expected]
     assert [c.finish_reason for c in drawn] == [c.finish_reason for c in expected]
+
+
+def test_log_probabilities_are_those_of_transformers(problems: list[Problem]) -> None:
+    engine = {**SMALL["engine"], "dtype": "float32"}
+    options: dict[str, Any] = {"temperatures": [0.7], "top_ps": [0.9], "n": 2, "max_new_tokens": 24, "logprobs": True}
+    ours = VLLMSampler("embedded", engine=engine, python=PYTHON, **options)
+    drawn = ours.sample(problems).candidates
+    ours.close()
+    theirs = TransformersSampler("embedded", dtype="float32", **options)
+    model, tokenizer = theirs._load()
+    for candidate in drawn:
+        if candidate.token_ids is None:  # it was cut where the next task began
+            continue
+        assert candidate.logprobs is not None
+        prompt = tokenizer(next(p.prompt for p in problems if p.task_id == candidate.task_id))["input_ids"]
+        logits = model(torch.tensor([[*prompt, *candidate.token_ids]])).logits[0, len(prompt) - 1 : -1].float()
+        logits = TopPLogitsWarper(0.9)(torch.tensor([[0]]), logits / 0.7)
+        expected = logits.log_softmax(dim=-1)[range(len(candidate.token_ids)), candidate.token_ids]
+        found = torch.tensor(candidate.logprobs[: len(candidate.token_ids)])
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 
 def test_a_draw_depends_on_its_problem_and_not_on_its_batch(problems: list[Problem]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .fences import PYTHON, Block, find_blocks
-from .lines import Run, dedented, runs
+from .lines import Run, chunks, dedented, runs
 from .syntax import (
     LONGEST,
     Entry,
@@ -101,16 +101,28 @@ def pieces_of(text: str, entry: Entry | None) -> list[Piece]:
         return [Piece(text, False)]
     if blocks := find_blocks(text):
         return in_blocks(text, blocks, entry)
-    return from_runs(runs(text))
+    return _without_cut_statement(from_runs(runs(text)), entry)
 
 
 def in_blocks(text: str, blocks: Sequence[Block], entry: Entry | None) -> list[Piece]:
     """Return the pieces of a response with blocks; and the code before them, where only that has the entry point."""
-    pieces = from_blocks(blocks)
+    pieces = _without_cut_statement(from_blocks(blocks), entry)
     if entry is not None and not any(piece.strength(entry) for piece in reversed(pieces)):
         before = from_runs(runs("\n".join(text.split("\n")[: blocks[0].start])))
         pieces += [replace(piece, ended=True) for piece in before if piece.strength(entry)]
     return pieces
+
+
+def _without_cut_statement(pieces: list[Piece], entry: Entry | None) -> list[Piece]:
+    """Return the pieces, the last one without the statement in which it breaks off, if the entry point is before it.
+
+    A response that reaches its limit often does so in an example after the function.
+    """
+    if entry is None or not pieces or pieces[-1].ended or pieces[-1].tree is not None:
+        return pieces
+    before = Piece("\n".join(chunks(pieces[-1].text)[:-1]), True, pieces[-1].language)
+    is_whole = before.tree is not None and before.strength(entry) == 3
+    return [*pieces[:-1], before] if is_whole else pieces
 
 
 def is_program(text: str) -> bool:

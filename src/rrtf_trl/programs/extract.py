@@ -9,7 +9,7 @@ where it has one. Candidates are checked by parsing (``ast.parse``), never run. 
 - a body gets its prompt, and its indent back where its first line, or every line, has another one;
 - a function that repeats its prompt gets the imports and helpers of the prompt;
 - without fences, or behind a last fence that is not closed, prose is cut; so is what follows a body, but for the
-  helpers that it needs.
+  helpers that it needs; and the statement in which a response breaks off after a whole entry point.
 
 Nothing else is added, completed or cut. Where nothing parses, the text is taken by the same rules, and fails when it
 is judged. Of an answer of more than 100,000 characters only the part about its last fence is looked at.

@@ -11,17 +11,18 @@ from typing import Any
 from rrtf_trl.assets import model_path
 from rrtf_trl.errors import UserError
 from rrtf_trl.models.identity import model_identity
-from rrtf_trl.models.tokenize import decode_response, end_tokens
+from rrtf_trl.models.tokenize import end_tokens
 from rrtf_trl.records import Problem, Source, content_hash
 from rrtf_trl.samplers.base import Samples
-from rrtf_trl.samplers.candidates import encode_prompts, make_candidate, until_end
+from rrtf_trl.samplers.candidates import encode_prompts, sampled_candidate, until_end
 from rrtf_trl.samplers.decoding import Decoding
+from rrtf_trl.samplers.stops import Stops, stops_of
 
 from .process import EngineProcess
 
-_RULES = 2
+_RULES = 3
 """Raised where the same options draw other responses: 2 ends them where the model's chat template ends a turn, and has
-prompts computed whole on a CPU."""
+prompts computed whole on a CPU; 3 has stops."""
 
 
 class VLLMSampler:
@@ -41,6 +42,10 @@ class VLLMSampler:
         batch_size: Problems per call; vLLM batches them itself, so it may be large.
         engine: Further arguments of ``vllm.LLM``, for instance ``tensor_parallel_size``,
             ``gpu_memory_utilization``, ``max_model_len``, ``dtype`` or ``quantization``.
+        chat_template_kwargs: Variables of the chat template, such as ``{"enable_thinking": False}``.
+        stop: Texts that end a response: a list, or ``auto`` for those that end a base model's, or ``None``. The engine
+            draws on, as it gets and gives tokens alone, and the response is cut.
+        logprobs: Whether candidates get the log-probability of each token as it was drawn.
         python: The interpreter of the environment that vLLM is installed in; ``None`` for this one.
 
     Raises:
@@ -60,6 +65,9 @@ class VLLMSampler:
         source: Source = "student",
         batch_size: int = 256,
         engine: dict[str, Any] | None = None,
+        chat_template_kwargs: dict[str, Any] | None = None,
+        stop: Stops = "auto",
+        logprobs: bool = False,
         python: str | None = None,
     ) -> None:
         if batch_size < 1:
@@ -77,12 +85,16 @@ class VLLMSampler:
         self.batch_size = batch_size
         self.draws = self.decoding.draws
         self.python = python
+        self.chat_template_kwargs = chat_template_kwargs or {}
+        self.stop = stop
+        self.logprobs = logprobs
         # The model's own generation_config.json may ask for penalties or top_k, which no paper's decoding has.
         self.engine = {"generation_config": "vllm", **(engine or {})}
         self._loaded: tuple[EngineProcess, Any, int | list[int] | None] | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return the model's content hash, all decoding options, and the engine's arguments."""
+        optional = {"chat_template_kwargs": self.chat_template_kwargs, "logprobs": self.logprobs}
         return {
             "sampler": "vllm",
             "rules": _RULES,
@@ -90,12 +102,14 @@ class VLLMSampler:
             **self.decoding.identity(),
             "source": self.source,
             "engine": self.engine,
+            "stop": self.stop,
+            **{name: value for name, value in optional.items() if value},
         }
 
     def sample(self, problems: list[Problem]) -> Samples:
         """Draw for each problem at each temperature; problems that fill the model's window are skipped."""
         engine, tokenizer, of_model = self._load()
-        samples, encoded = encode_prompts(problems, tokenizer, self.model, engine.window)
+        samples, encoded = encode_prompts(problems, tokenizer, self.model, engine.window, self.chat_template_kwargs)
         tasks = []
         for problem, ids in encoded:
             ends = end_tokens(tokenizer, of_model, chat=not isinstance(problem.prompt, str))
@@ -116,13 +130,16 @@ class VLLMSampler:
             self._loaded = None  # the engine has ended
             raise
         for (problem, prompt_ids, budget, ends, _, settings), draws in zip(tasks, drawn, strict=True):
-            for index, (ids, stopped) in enumerate(draws):
+            for index, (ids, stopped, logprobs) in enumerate(draws):
                 response, ended = until_end(ids, ends)
                 samples.candidates.append(
-                    make_candidate(
+                    sampled_candidate(
                         problem,
-                        decode_response(prompt_ids, response, tokenizer),
+                        prompt_ids,
+                        response,
+                        tokenizer,
                         stopped=stopped or ended,
+                        stops=stops_of(problem, self.stop),
                         source=self.source,
                         model=Path(self.model).name,
                         sampling={
@@ -132,6 +149,7 @@ class VLLMSampler:
                             "index": index,
                             "max_new_tokens": budget,
                         },
+                        logprobs=logprobs,
                     )
                 )
         return samples
@@ -157,6 +175,8 @@ class VLLMSampler:
             except OSError:  # it has no such file
                 of_model = AutoConfig.from_pretrained(base).get_text_config().eos_token_id
             arguments = {"model": base, "seed": self.decoding.seed, **self.engine}
+            if self.logprobs:  # at the temperature and top_p, as the tokens are drawn
+                arguments = {"logprobs_mode": "processed_logprobs", **arguments}
             self._loaded = EngineProcess(self.python, arguments, adapter), tokenizer, of_model
         return self._loaded
 
@@ -177,6 +197,7 @@ class VLLMSampler:
             "max_tokens": budget,
             "seed": int(content_hash(self.decoding.seed, problem.content_key, position), 16) % 2**31,
             "stop_token_ids": ends,
+            **({"logprobs": 0} if self.logprobs else {}),  # of the drawn token alone
         }
 
 

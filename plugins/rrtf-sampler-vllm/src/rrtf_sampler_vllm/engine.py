@@ -5,7 +5,7 @@ It imports vLLM and the standard library alone. Each line that it reads is a JSO
 - ``{"arguments": …, "adapter": PATH or null}``, once: builds ``vllm.LLM`` with the arguments, and the LoRA adapter
   in that folder. Answer: ``{"window": N}``.
 - ``{"prompts": [[…]], "options": [{…}]}``: each prompt's token ids, and its ``SamplingParams``. Answer:
-  ``{"drawn": [[{"ids": […], "stopped": true}]]}``, for each prompt its draws.
+  ``{"drawn": [[{"ids": […], "stopped": true, "logprobs": […] or null}]]}``, for each prompt its draws.
 
 What fails is answered by ``{"error": …}``. It ends, with all that vLLM started, when its input does.
 """
@@ -85,7 +85,14 @@ class Engine:
             lora_request=self._lora,
         )
         return [
-            [{"ids": list(draw.token_ids), "stopped": draw.finish_reason == "stop"} for draw in output.outputs]
+            [
+                {
+                    "ids": list(draw.token_ids),
+                    "stopped": draw.finish_reason == "stop",
+                    "logprobs": None if draw.logprobs is None else list(map(_of_drawn, draw.token_ids, draw.logprobs)),
+                }
+                for draw in output.outputs
+            ]
             for output in outputs
         ]
 
@@ -97,6 +104,10 @@ _ON_CPU: dict[str, Any] = {
     # does not use offset".
     "enable_chunked_prefill": False,
 }
+
+
+def _of_drawn(token: int, logprobs: Any) -> float:
+    return float(logprobs[token].logprob)
 
 
 def _rank(adapter: str) -> int:

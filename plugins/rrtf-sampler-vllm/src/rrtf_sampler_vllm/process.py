@@ -56,8 +56,10 @@ class EngineProcess:
         )
         self.window: int = self._ask({"arguments": arguments, "adapter": adapter})["window"]
 
-    def draw(self, prompts: list[list[int]], options: list[dict[str, Any]]) -> list[list[tuple[list[int], bool]]]:
-        """Return for each prompt its draws as (token ids, whether it was stopped).
+    def draw(
+        self, prompts: list[list[int]], options: list[dict[str, Any]]
+    ) -> list[list[tuple[list[int], bool, list[float] | None]]]:
+        """Return for each prompt its draws as (token ids, whether it was stopped, log-probabilities if asked for).
 
         Args:
             prompts: Token ids.
@@ -67,7 +69,7 @@ class EngineProcess:
             UserError: If the engine fails.
         """
         drawn = self._ask({"prompts": prompts, "options": options})["drawn"]
-        return [[(draw["ids"], draw["stopped"]) for draw in of_prompt] for of_prompt in drawn]
+        return [[(draw["ids"], draw["stopped"], draw["logprobs"]) for draw in of_prompt] for of_prompt in drawn]
 
     def close(self) -> None:
         """End the process and those that it started, and wait until they are gone."""
