@@ -35,7 +35,7 @@ class SamplingParams:
 
 class Tokens:
     def __init__(self, ids, finish_reason):
-        self.token_ids, self.finish_reason = ids, finish_reason
+        self.token_ids, self.finish_reason, self.logprobs = ids, finish_reason, None
 
 
 class Output:
