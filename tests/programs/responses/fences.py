@@ -106,13 +106,6 @@ FENCES = [
     ),
     _chat("SmolLM2", "cut off in a main program", f"```python\n{RIGHT}\n\ndef main():\n    for xs in ([1],", RIGHT),
     _chat("SmolLM2", "cut off in the function itself", f"```python\nimport math\n\n{RIGHT[:-14]}", None, False),
-    _chat(
-        "SmolLM2",
-        "an error before what is cut off",
-        f"```python\n{RIGHT}\ndef g(:\n    pass\n\nprint(top([1",
-        None,
-        False,
-    ),
     _chat("Qwen2.5-Coder", "cut off in prose", f"```python\n{RIGHT}```\nThis walks the li"),
     _chat("StarCoder2", "unclosed, then prose", f"```python\n{RIGHT}\nThis function walks the list.", RIGHT),
     _chat("Mistral", "markdown in a fence", f"```markdown\n# Solution\n\n```python\n{RIGHT}```\n\nDone.\n```\n"),
