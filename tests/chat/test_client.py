@@ -424,3 +424,14 @@ def test_without_the_client_it_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'rrtf-trl[openai]'" in done.stderr
+
+
+def test_what_would_keep_a_server_from_answering_is_found_before_anything_is_asked() -> None:
+    with ScriptedServer(echo) as server:
+        assert client(server, model="tiny").first_fault() is None
+        assert client(server).first_fault() == f"{server.url} has no model m: it lists tiny"
+        assert not server.asked
+        gone = client(server, model="tiny")
+    fault = gone.first_fault()
+    assert fault is not None
+    assert fault.startswith(f"{gone.base_url} does not answer")

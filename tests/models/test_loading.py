@@ -13,6 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
 
 from rrtf_trl.errors import UserError
+from rrtf_trl.export.transformers_forms import merge
 from rrtf_trl.models.identity import model_identity
 from rrtf_trl.models.loading import load_for_generation
 from support import tiny_llama
@@ -191,3 +192,11 @@ def test_an_adapter_is_known_by_its_base_too(llama_path: str, tmp_path: Path) ->
 def rename_base(folder: Path, name: str) -> None:
     file = folder / "adapter_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "base_model_name_or_path": name}))
+
+
+def test_an_adapter_with_added_tokens_is_merged_into_its_base(llama_path: str, tmp_path: Path) -> None:
+    expected = adapter(llama_path, tmp_path / "adapter", ["<|code|>"], modules_to_save=["embed_tokens", "lm_head"])
+    merge(str(tmp_path / "adapter"), tmp_path / "merged")
+    model, tokenizer = load_for_generation(str(tmp_path / "merged"), device="cpu", dtype="float32")
+    assert not isinstance(model, PeftModel)
+    torch.testing.assert_close(logits(model, tokenizer), expected, atol=1e-4, rtol=1e-4)

@@ -57,3 +57,17 @@ def test_the_published_prompt_is_kept() -> None:
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(RecordError, match="'prose' is not one of as_is, completion, paper, chat"):
         render_prompt(MBPP, "prose")  # type: ignore[arg-type]
+
+
+def test_a_system_prompt_comes_before_chat_messages() -> None:
+    system = {"role": "system", "content": "Be terse."}
+    chat = render_prompt(MBPP, "chat").prompt
+    assert render_prompt(MBPP, "chat", "Be terse.").prompt == [system, *chat]
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+    several = Problem("x", turns, MBPP.tests, "add")
+    assert render_prompt(several, "as_is", "Be terse.").prompt == [system, *turns]
+    with pytest.raises(RecordError, match="begins with a system message already"):
+        render_prompt(Problem("x", [system, *turns], MBPP.tests, "add"), "as_is", "Be long.")
+    for form in ("as_is", "completion", "paper"):
+        with pytest.raises(RecordError, match="use prompt_form=chat"):
+            render_prompt(MBPP, form, "Be terse.")

@@ -16,7 +16,7 @@ out (:mod:`.session`).
 """
 
 from .budget import Budget, ReportsSpending, Spending
-from .client import ChatClient
+from .client import AsksServer, ChatClient
 from .errors import BudgetExhausted, ChatError, RequestRefused
 from .request import ChatRequest, Reply
 from .requests import ask_concurrently
@@ -24,6 +24,7 @@ from .session import ChatSession
 from .templates import Templates
 
 __all__ = [
+    "AsksServer",
     "Budget",
     "BudgetExhausted",
     "ChatClient",

@@ -8,16 +8,19 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from rrtf_trl.errors import UserError
 
-from .address import OPENAI, server_address
+from .address import OPENAI, refuse_client, server_address
 from .budget import Budget, Spending
 from .fields import Fields
 from .request import ChatRequest
 
 logger = logging.getLogger(__name__)
+
+_PATIENCE = 5.0  # seconds for a list of models
+_SHOWN = 10  # of its names
 
 
 class ChatClient:
@@ -110,6 +113,28 @@ class ChatClient:
             f"{self.budget.describe(total)}. All replies are kept: the same command continues with a larger budget."
         )
 
+    def first_fault(self) -> str | None:
+        """Ask the server for its models, and return what would keep it from answering; ``None`` if nothing is found.
+
+        A server may know the model under another name than those that it lists, so this is no more than a warning.
+        """
+        import openai
+
+        try:
+            with openai.OpenAI(api_key=self.key(), base_url=self.base_url, max_retries=0, timeout=_PATIENCE) as server:
+                names = [model.id for model in server.models.list()]
+        except (openai.APIStatusError, ValueError, TypeError):  # it has no list, or one of another form
+            return None
+        except openai.APIConnectionError as error:
+            return f"{self.base_url} does not answer: {error.__cause__ or error}"
+        except UserError as error:
+            return str(error)
+        except Exception as error:  # the HTTP client reads the environment: proxies, certificates
+            return str(refuse_client(error, self.base_url))
+        if not names or self.model in names:
+            return None
+        return f"{self.base_url} has no model {self.model}: it lists {', '.join(sorted(names)[:_SHOWN])}"
+
     # -- For the session -----------------------------------------------------------------------------------
 
     def options(self, request: ChatRequest, draws: list[int]) -> dict[str, Any]:
@@ -145,3 +170,10 @@ class ChatClient:
             kind = "a space" if fault.isspace() else "a sign that no HTTP header can hold"
             raise UserError(f"the environment variable {self.api_key_env} holds no API key: there is {kind} in it")
         return key or "none"
+
+
+@runtime_checkable
+class AsksServer(Protocol):
+    """A sampler or feedback source that asks a server."""
+
+    client: ChatClient

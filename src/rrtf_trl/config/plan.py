@@ -32,10 +32,24 @@ def plan(config: DictConfig) -> Iterator[str]:
         f"training: {trainer.num_train_epochs:g} epochs in steps of {step} problems, at most {trainer.max_length} "
         f"tokens a sequence, learning rate {trainer.learning_rate:g}"
     )
+    longest = max(_longest_responses(config), default=0)
+    if trainer.max_length is not None and longest >= trainer.max_length:
+        yield (
+            f"training: responses may have {longest} tokens, and with their prompts none of more than "
+            f"trainer.max_length={trainer.max_length} is trained on: raise it, or draw shorter ones"
+        )
     shape = model_shape(model_path(config.model.path))
     if size is not None and shape is not None:
         plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
         yield from memory_plan(plain, shape, size.dtype)
+
+
+def _longest_responses(config: DictConfig) -> Iterator[int]:
+    """Yield the most tokens that each chosen sampler draws, where it has that option."""
+    for node in config.sampler.values():
+        tokens = node.get("max_new_tokens") if "_target_" in node else None
+        if isinstance(tokens, int):
+            yield tokens
 
 
 def _parameters(size: ModelSize) -> str:

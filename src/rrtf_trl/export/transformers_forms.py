@@ -8,24 +8,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rrtf_trl.models.adapters import find_adapter, load_adapter
+
 
 def merge(model: str, folder: Path) -> None:
     """Write the model as one folder of safetensors with its tokenizer; an adapter is merged into its base.
 
     Args:
-        model: Path or hub id; a folder with ``adapter_config.json`` is an adapter, which names its base.
+        model: Path or hub id of a model or an adapter.
         folder: The folder to write.
+
+    Raises:
+        UserError: If an adapter cannot be put on its base; see :mod:`rrtf_trl.models.adapters`.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if (Path(model) / "adapter_config.json").is_file():
-        from peft import AutoPeftModelForCausalLM
+    def load(name: str, revision: str | None) -> Any:
+        return AutoModelForCausalLM.from_pretrained(name, revision=revision or "main", dtype="auto")
 
-        whole = AutoPeftModelForCausalLM.from_pretrained(model, dtype="auto").merge_and_unload()
+    adapter = find_adapter(model)
+    source, revision = (model, None) if adapter is None else adapter.tokenizer_source
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or "main")
+    if adapter is None:
+        whole = load(model, None)
     else:
-        whole = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
+        whole = load_adapter(adapter, load, tokenizer, is_trainable=False).merge_and_unload()
     whole.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def full_weights(dtype: str) -> Callable[[Path, Path], None]:

@@ -99,6 +99,7 @@ def read_problems(
     prompt_form: PromptForm = "as_is",
     subset: str | None = None,
     split: str | None = None,
+    system_prompt: str | None = None,
 ) -> list[Problem]:
     """Return the problems of a file, or of a hub's data set.
 
@@ -109,11 +110,12 @@ def read_problems(
         prompt_form: How the prompt is put to a model: ``as_is``, ``completion``, ``paper`` or ``chat``.
         subset: Of a hub's data set, where it has several.
         split: Of a hub's data set; ``test`` by default.
+        system_prompt: A system message to come before prompts that are chat messages.
 
     Raises:
         InputError: If a row cannot be read; the message names file, line and field.
     """
-    return list(ProblemFile(path, limit, prompt_form, subset=subset, split=split))
+    return list(ProblemFile(path, limit, prompt_form, subset=subset, split=split, system_prompt=system_prompt))
 
 
 def sample(

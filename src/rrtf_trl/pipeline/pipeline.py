@@ -18,8 +18,9 @@ from functools import partial
 from typing import Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 
-from rrtf_trl.chat import ReportsSpending
+from rrtf_trl.chat import AsksServer, ReportsSpending
 from rrtf_trl.errors import InputError
 from rrtf_trl.evaluation import Evaluation, Measured, before_and_after
 from rrtf_trl.feedback import Feedback, SummarizesJudgements, UnitTests
@@ -130,6 +131,7 @@ class Pipeline:
                     for line in self.plan:
                         self.console.print(line, highlight=False, markup=False)
                     self._check_prompts(stages_until(until))
+                    self._check_servers(stages_until(until))
 
     def _check_prompts(self, stages: Collection[str]) -> None:
         """Raise :class:`UserError` if a chat template refuses a prompt, before any model is loaded."""
@@ -139,6 +141,13 @@ class Pipeline:
             check_prompts(self.folder.problems("problems.jsonl"), model)
         for model in policy:
             check_prompts(self.folder.problems("heldout.jsonl"), model)
+
+    def _check_servers(self, stages: Collection[str]) -> None:
+        """Warn of servers that would not answer, before hours are spent on what comes before them."""
+        for stage, things in (("sample", self.samplers), ("feedback", self.feedback)):
+            for name, thing in things.items() if stage in stages and not self.folder.stage(stage) else ():
+                if isinstance(thing, AsksServer) and (fault := thing.client.first_fault()):
+                    self.console.print(f"[yellow]{stage} {name}:[/] {escape(fault)}", highlight=False)
 
     def _stage(self, name: str, work: Callable[[], dict[str, Any]]) -> None:
         """Do a stage's work and note what it did; where there was nothing to do, keep its earlier note."""

@@ -33,6 +33,7 @@ class ProblemFile:
         until: Keep only problems of this date or earlier.
         subset: Of a hub's data set, where it has several.
         split: Of a hub's data set; ``test`` by default.
+        system_prompt: A system message to come before prompts that are chat messages.
 
     Raises:
         InputError: On iteration, before the first problem is yielded, if a row cannot be read, a ``task_id`` occurs
@@ -47,6 +48,7 @@ class ProblemFile:
     until: str | None = None
     subset: str | None = None
     split: str | None = None
+    system_prompt: str | None = None
 
     def __post_init__(self) -> None:
         self.without_tests: list[str] = []
@@ -70,7 +72,7 @@ class ProblemFile:
         self.without_tests = []
         for where, row in read_rows(self.path, self.subset, self.split):
             try:
-                problem = render_prompt(problem_from_row(row), self.prompt_form)
+                problem = render_prompt(problem_from_row(row), self.prompt_form, self.system_prompt)
                 if not self._wanted(problem):
                     continue
             except NoTests as error:

@@ -21,7 +21,7 @@ _CHAT_STDIO = (
 )
 
 
-def render_prompt(problem: Problem, form: PromptForm) -> Problem:
+def render_prompt(problem: Problem, form: PromptForm, system_prompt: str | None = None) -> Problem:
     """Return the problem with its prompt in another form.
 
     Args:
@@ -34,19 +34,36 @@ def render_prompt(problem: Problem, form: PromptForm) -> Problem:
             response is the function's body. ``chat`` makes one user message with the same hints, for models with a
             chat template.
 
+        system_prompt: A system message to come before the others, of prompts that are messages.
+
     Raises:
-        RecordError: If the prompt is a list of messages already, or the signature cannot be found.
+        RecordError: If the prompt is a list of messages already, or the signature cannot be found; or there is a
+            system prompt, and the prompt is text or has a system message of its own.
     """
     if form not in get_args(PromptForm):
         raise RecordError(f"prompt form {form!r} is not one of {', '.join(get_args(PromptForm))}")
     if form == "as_is":
-        return problem
+        return _with_system_prompt(problem, system_prompt)
     if not isinstance(problem.prompt, str):
         raise RecordError(f"field prompt: the form {form!r} is made from text, but this prompt is chat messages")
     if form == "chat":
         prompt = [{"role": "user", "content": _chat_text(problem)}]
-        return _with_prompt(problem, prompt)
+        return _with_system_prompt(_with_prompt(problem, prompt), system_prompt)
+    if system_prompt is not None:
+        raise RecordError(f"a system prompt is a chat message, and the form {form!r} makes text: use prompt_form=chat")
     return _with_prompt(problem, _paper_prompt(problem) if form == "paper" else _completion_prompt(problem))
+
+
+def _with_system_prompt(problem: Problem, system_prompt: str | None) -> Problem:
+    if system_prompt is None:
+        return problem
+    if isinstance(problem.prompt, str):
+        raise RecordError("a system prompt is a chat message, and this prompt is text: use prompt_form=chat")
+    if problem.prompt[0]["role"] == "system":
+        raise RecordError(
+            "field prompt: it begins with a system message already, beside which there is a system prompt"
+        )
+    return dataclasses.replace(problem, prompt=[{"role": "system", "content": system_prompt}, *problem.prompt])
 
 
 def _with_prompt(problem: Problem, prompt: str | list[dict[str, str]]) -> Problem:
