@@ -158,10 +158,38 @@ GOOD = {"prompt": "p", "responses": ["a", "b"], "scores": [1.0, 0.0]}
         ({**GOOD, "responses": [[assistant("a")], "b"]}, r"Row 7: the prompt is text, but responses\[0\] is a list"),
         # The task in another column.
         ({"question": "q", "chosen": "a", "rejected": "b"}, "Row 7 has no 'prompt', and 'question' would not be read"),
-        ({"instruction": "q", "input": "i", "chosen": "a", "rejected": "b"}, "'instruction', 'input' would not"),
+        (
+            {"instruction": "q", "input": "i", "chosen": "a", "rejected": "b"},
+            "'input', 'instruction' would not be read",
+        ),
         ({**GOOD, "system": "Be terse."}, "Row 7: 'system' would not be read.*a system message first"),
         ({**GOOD, "history": [["a", "b"]]}, "Row 7: 'history' would not be read"),
         ({"aufgabe": "q", "chosen": "a", "rejected": "b"}, "no beginning in common.*aufgabe"),
+        ({"Prompt": "q", "chosen": "a b", "rejected": "a c"}, "Row 7 has no 'prompt', and 'Prompt' would not be read"),
+        ({"messages": [user("p")], "chosen": "a b", "rejected": "a c"}, "'messages' would not be read"),
+        (
+            {"user_input": "p", "task_id": "t", "chosen": "a b", "rejected": "a c"},
+            "and 'user_input' would not be read",
+        ),
+        # Messages of another form.
+        (
+            {
+                "conversations": [{"from": "human", "value": "p"}],
+                "chosen": {"from": "gpt", "value": "a"},
+                "rejected": {},
+            },
+            "Row 7 has no 'prompt', and 'conversations' would not be read",
+        ),
+        (
+            {"prompt": "p", "chosen": {"from": "gpt", "value": "a"}, "rejected": "b"},
+            "Row 7: chosen has .*no chat message",
+        ),
+        ({"prompt": "p", "chosen": assistant("a"), "rejected": assistant("b")}, "Row 7: chosen has .*no chat message"),
+        (
+            {**GOOD, "prompt": [{"from": "human", "value": "p"}]},
+            "Row 7: prompt has {'from': 'human', 'value': 'p'}, which is no chat message",
+        ),
+        ({**GOOD, "responses": [["a"], "b"]}, r"Row 7: responses\[0\] has 'a', which is no chat message"),
         # Conversations in which more than the answer would be trained on.
         (
             {"prompt": "q", "chosen": [user("p"), assistant("a")], "rejected": [user("p"), assistant("b")]},

@@ -25,7 +25,8 @@ def plan(config: DictConfig) -> Iterator[str]:
     parts = [_parameters(size)] if size else []
     parts.append(_training_mode(config))
     yield f"model: {config.model.path} ({', '.join(parts)})"
-    yield f"samples: {', '.join(_samplers(config)) or 'none'}; judged by {', '.join(config.feedback)}"
+    judges = [str(name) for name, node in config.feedback.items() if "_target_" in node]
+    yield f"samples: {', '.join(_samplers(config)) or 'none'}; judged by {', '.join(judges)}"
     trainer = config.trainer
     step = trainer.per_device_train_batch_size * trainer.gradient_accumulation_steps
     yield (

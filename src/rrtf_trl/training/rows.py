@@ -6,6 +6,7 @@ repeats its prompt loses it, and a row in which anybody's turn but the assistant
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -31,8 +32,11 @@ _RANKED = ("prompt", "responses", "scores")
 _PREFERENCE = ("chosen", "rejected")
 _LARGEST_SCORE = torch.finfo(torch.float32).max / 2
 _SYSTEM = ("system", "system_prompt", "system_message", "history")
-_QUESTION = ("question", "instruction", "instructions", "input", "inputs", "query", "context", "problem", "task")
-_TASKS = (*_SYSTEM, *_QUESTION)
+_TASK = re.compile(
+    r"(?:^|_)(?:prompts?|system|history|questions?|instructions?|inputs?|query|context|problem|task|messages?|"
+    r"conversations?|dialog(?:ue)?|user|human|text)(?:_|$)(?!.*id$)",
+    re.IGNORECASE,
+)
 """Names under which public data sets have the task, or a part of it, in place of ``prompt``."""
 _OTHERS_TURNS = ("user", "system", "developer", "human")
 
@@ -71,6 +75,7 @@ def ranked_row(
             f"or (prompt, chosen, rejected); this one has {', '.join(sorted(row))}."
         )
     _check_other_columns(row, index)
+    _check_forms(row, index)
     if is_preference:
         row = _as_ranked(row, index)
     responses, scores, sources = row["responses"], row["scores"], row.get("sources")
@@ -111,14 +116,37 @@ def unread_columns(row: dict[str, Any]) -> list[str]:
 def _check_other_columns(row: dict[str, Any], index: int) -> None:
     """Refuse a row whose task stands in a column that is not read."""
     is_conversation = isinstance(row.get("chosen"), list)  # which holds its own task
-    names = _SYSTEM if "prompt" in row or is_conversation else _TASKS
-    unread = [repr(name) for name in names if row.get(name)]
+    if "prompt" in row or is_conversation:
+        unread = [repr(name) for name in _SYSTEM if row.get(name)]
+    else:
+        others = sorted(name for name in row if name not in READ_COLUMNS and _TASK.search(name))
+        unread = [repr(name) for name in others if isinstance(row[name], str | list) and row[name]]
     if unread:
         lacks = "" if "prompt" in row else " has no 'prompt', and"
         raise ValueError(
             f"Row {index}{lacks or ':'} {', '.join(unread)} would not be read. Put all that the model is asked into "
             "'prompt', as text or as chat messages (a system message first), and remove the other columns."
         )
+
+
+def _check_forms(row: dict[str, Any], index: int) -> None:
+    """Refuse a prompt or a response that is neither text nor messages as TRL has them, nor token ids."""
+    responses = row.get("responses")
+    named = {
+        f"responses[{number}]": one for number, one in enumerate(responses if isinstance(responses, list) else ())
+    }
+    for name, value in {**{key: row.get(key) for key in ("prompt", "chosen", "rejected")}, **named}.items():
+        turns = value if isinstance(value, list) else [value] if isinstance(value, dict) and name != "prompt" else []
+        wrong = next((turn for turn in turns if not isinstance(turn, int) and not _is_message(turn)), None)
+        if wrong is not None or (turns and not isinstance(value, list)):
+            raise ValueError(
+                f"Row {index}: {name} has {wrong or value!r:.60}, which is no chat message: text, or a list of "
+                "messages such as {'role': 'assistant', 'content': '...'}, is needed."
+            )
+
+
+def _is_message(turn: Any) -> bool:
+    return isinstance(turn, dict) and isinstance(turn.get("role"), str)
 
 
 def _as_ranked(row: dict[str, Any], index: int) -> dict[str, Any]:
