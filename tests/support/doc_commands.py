@@ -30,7 +30,7 @@ def check_command(words: list[str], capsys: Any) -> None:
     command, arguments = words[1], words[2:]
     if command in _STAGES or command == "quantize":
         config = _config_of(command, arguments)
-        arguments = _first_of_each(arguments)
+        arguments = _of_one_job(arguments)
         status = hydra_application(
             command, arguments, config, lambda _: RunFolder("parsed"), lambda found, *_: check_types(found)
         )
@@ -48,13 +48,16 @@ def commands_of_the_cli() -> set[str]:
     return set(plugins().registered("command"))
 
 
-def _first_of_each(arguments: list[str]) -> list[str]:
-    """Return the options of a sweep's first job; those of one job as they are."""
+def _of_one_job(arguments: list[str]) -> list[str]:
+    """Return the options of one job of a sweep; those of one job as they are."""
     if not {"-m", "--multirun"} & set(arguments):
         return arguments
     left = [word for word in arguments if word not in ("-m", "--multirun") and not word.startswith("hydra")]
-    # What a sweeper draws from, interval(0.1,10), stands for no value of its own.
-    return [word if "[" in word else word.split(",")[0] for word in left if "(" not in word]
+    # What a sweeper draws from, interval(0.1,10), stands for no value of its own. Of lists the last is taken, which has
+    # all choices that the other options belong to.
+    return [
+        re.sub(r"=\[.*\],\[", "=[", word) if "[" in word else word.split(",")[0] for word in left if "(" not in word
+    ]
 
 
 def _config_of(command: str, arguments: list[str]) -> str:
