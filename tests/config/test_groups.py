@@ -49,7 +49,7 @@ def test_null_for_a_group_is_its_choice_none(override: str, expected: str | None
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("experiment=null", "experiment has no choice null; there are .*quickstart; ~experiment leaves it out"),
+        ("experiment=null", "experiment has no choice null; there are .*quickstart.*; ~experiment leaves it out"),
         ("ranking=null", "ranking has no choice null; there are coderl, ordinal"),
         ("sampler=null", "sampler has no choice null; there are openai"),
         ("sampler=[null]", r"sampler has no choice \[null\]; there are"),

@@ -53,8 +53,8 @@ def _of_one_job(arguments: list[str]) -> list[str]:
     if not {"-m", "--multirun"} & set(arguments):
         return arguments
     left = [word for word in arguments if word not in ("-m", "--multirun") and not word.startswith("hydra")]
-    # What a sweeper draws from, interval(0.1,10), stands for no value of its own. Of lists the last is taken, which has
-    # all choices that the other options belong to.
+    # What a sweeper draws from, interval(0.1,10), stands for no value of its own. Of lists the last is taken, which
+    # has all choices that the other options belong to.
     return [
         re.sub(r"=\[.*\],\[", "=[", word) if "[" in word else word.split(",")[0] for word in left if "(" not in word
     ]
