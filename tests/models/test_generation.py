@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -23,6 +24,7 @@ from transformers import (
 )
 from transformers.generation.logits_process import TopPLogitsWarper
 
+from rrtf_trl.errors import UserError
 from rrtf_trl.models.generation import Drawn, Request, can_draw, choose, draw, draw_by_generate
 
 SIZE = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -122,6 +124,16 @@ def test_log_probabilities_are_those_of_the_drawn_tokens(llama: Any) -> None:
             assert len(one.logprobs) == len(one.ids) + one.ended
 
 
+def test_an_adapter_computes_the_logits_of_the_last_token_alone() -> None:
+    model = get_peft_model(build("grouped queries"), LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear"))
+    rows: list[int] = []
+    head = model.get_output_embeddings().register_forward_pre_hook(lambda _, args: rows.append(args[0].shape[1]))
+    found = drawn_from(model.eval(), requests())
+    head.remove()
+    assert set(rows) == {1}
+    assert [one.ids for one in found] == [one.ids for one in drawn_from(build("grouped queries"), requests())]
+
+
 def test_a_response_ends_where_its_text_does(llama: Any) -> None:
     plain, _ = drawn_from(llama, [Request([5, 6], 20, 1), Request([5], 20, 2)])
     cut = Request([5, 6], 20, 1, lambda ids: len(ids) == 2)
@@ -148,7 +160,9 @@ def test_one_sequence_that_is_too_much_is_an_error(llama: Any) -> None:
         raise torch.OutOfMemoryError("out of memory")
 
     hook = llama.get_input_embeddings().register_forward_pre_hook(refuse)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(
+        UserError, match="one sequence of 20 tokens does not fit into the memory of cpu: set a smaller"
+    ):
         drawn_from(llama, requests())
     hook.remove()
 

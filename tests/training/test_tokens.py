@@ -180,6 +180,17 @@ def test_a_template_that_renders_the_prompt_anew_after_it_is_refused_where_a_tur
         trained(tokenizer, ["a", [{"role": "assistant", "content": "b", "tool_calls": calls}]])
 
 
+def test_texts_beside_messages_begin_where_these_have_to(tokenizer: Tok) -> None:
+    tokenizer.chat_template = (
+        str(tokenizer.chat_template).partition("{% if add_generation_prompt %}")[0]
+        + "{% if add_generation_prompt %}[assistant]>{% endif %}"
+    )
+    calls = [{"type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    prompt, responses = trained(tokenizer, ["a", [{"role": "assistant", "content": "b", "tool_calls": calls}]])
+    assert prompt == "[user]p<eos>[assistant]"
+    assert responses == [">a<eos>", "b<eos>"]
+
+
 def test_the_tokens_that_were_drawn_are_kept_where_they_are_this_tokenizers(base_tokenizer: Tok) -> None:
     whole, other = trained_ids(base_tokenizer, ["return x", "pass"])
     drawn = [id_ for letter in "return x" for id_ in base_tokenizer(letter)["input_ids"]]

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rrtf_trl.errors import UserError
+
 from .decoding_cache import drop, preallocated_cache, select
 
 
@@ -73,7 +75,7 @@ def draw(
         max_sequences: The most sequences at a time.
 
     Raises:
-        torch.OutOfMemoryError: If one sequence alone is too much.
+        UserError: If memory has no space for one sequence alone.
     """
     order = sorted(range(len(requests)), key=lambda number: len(requests[number].prompt_ids))
     drawn: dict[int, Drawn] = {}
@@ -84,8 +86,14 @@ def draw(
             with torch.inference_mode():
                 found = _draw_together(model, chunk, temperature, top_p, ends, pad_token_id)
         except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error) or len(some) == 1:
+            if not _is_out_of_memory(error):
                 raise
+            if len(some) == 1:
+                tokens = len(chunk[0].prompt_ids) + chunk[0].max_new_tokens
+                raise UserError(
+                    f"one sequence of {tokens} tokens does not fit into the memory of {model.device}: set a smaller "
+                    "max_new_tokens, or load the model in fewer bits (dtype=bfloat16, or quantization=bnb_4bit)"
+                ) from error
             max_sequences = len(some) // 2
             order = [*some, *order]
             torch.cuda.empty_cache()
@@ -174,7 +182,7 @@ def _draw_together(
 def _uniforms(seed: int, count: int) -> Tensor:
     """Return uniform random numbers float64 `[count]`; the first ones do not depend on ``count``."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.tensor([torch.rand((), generator=generator, dtype=torch.float64) for _ in range(count)])
+    return torch.rand(count, generator=generator, dtype=torch.float64)
 
 
 def choose(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
@@ -233,7 +241,9 @@ class _Sequences:
 
     def __init__(self, model: Any, chunk: list[Request], pad_token_id: int) -> None:
         self.model = model
-        parameters = inspect.signature(model.forward).parameters
+        # An adapter passes on what it does not name itself.
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        parameters = inspect.signature(inner.forward).parameters
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         self._cache_name = "cache" if "cache" in parameters else "past_key_values"
         self.numbers = torch.arange(len(chunk), device=model.device)

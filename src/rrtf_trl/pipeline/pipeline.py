@@ -198,7 +198,7 @@ class Pipeline:
             return found
         file = "problems.jsonl" if stage == "sample" else "heldout.jsonl"
         for name, sampler in self._samplers_of(stage).items():
-            if isinstance(sampler, DrawsInEachProcess):
+            if isinstance(sampler, DrawsInEachProcess) and sampler.in_each_process:
                 found[name] = self.collector.draw(name, sampler, self._problems(file))["drawn"]
         return found
 

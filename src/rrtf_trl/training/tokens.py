@@ -142,10 +142,12 @@ def _split_chat(
     end = turn_end(tokenizer)
     end = tokenizer.eos_token_id if end is None else end
     after = {number: continued(opening, text) for number, text in enumerate(responses) if isinstance(text, str)}
-    _, of_texts = _split(opening, list(after.values()), tokenizer, encode_rendered)
-    found = {number: _ended(ids, end) for number, ids in zip(after, of_texts, strict=True)}
-    found.update({number: ids[len(prompt_ids) :] for number, ids in rendered.items()})
-    return prompt_ids, [found[number] for number in range(len(responses))]
+    before, of_texts = _split(opening, list(after.values()), tokenizer, encode_rendered)
+    # Either form may have to begin earlier, and then both do.
+    length = min(len(before), len(prompt_ids))
+    found = {number: _ended(before[length:] + ids, end) for number, ids in zip(after, of_texts, strict=True)}
+    found.update({number: ids[length:] for number, ids in rendered.items()})
+    return prompt_ids[:length], [found[number] for number in range(len(responses))]
 
 
 def _single_text(response: str | list[dict[str, Any]]) -> str | None:

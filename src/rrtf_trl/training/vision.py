@@ -16,23 +16,11 @@ from trl.trainer.utils import pad
 
 from .data import group_tensors
 from .prepare import choose_responses
-from .rows import ranked_row
+from .rows import READ_COLUMNS, ranked_row
 
 logger = logging.getLogger(__name__)
 
-VISION_COLUMNS = [
-    "row",
-    "prompt",
-    "responses",
-    "scores",
-    "sources",
-    "chosen",
-    "rejected",
-    "image",
-    "images",
-    "tools",
-    "chat_template_kwargs",
-]
+VISION_COLUMNS = ["row", *READ_COLUMNS]
 """The columns that :class:`VisionCollator` reads; ``row`` is the row's number."""
 
 
