@@ -124,3 +124,12 @@ def test_the_command_line_tells_it_before_any_work(command: str, tmp_path: Path)
     where = "rrtf trl-train: Row 0" if command == "trl-train" else "rrtf: problem a/0 (row 0)"
     assert told == f"{where}: the model's chat template refuses it: System role not supported"
     assert "Traceback" not in done.stderr
+
+
+def test_a_template_is_checked_with_the_variables_that_sampling_has(tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_path(EMBEDDED))
+    tokenizer.chat_template = "{{ raise_exception('say how') if style is not defined }}{{ messages[0]['content'] }}"
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="say how"):
+        check_prompts([problem([USER])], str(tmp_path))
+    check_prompts([problem([USER])], str(tmp_path), {"style": "terse"})

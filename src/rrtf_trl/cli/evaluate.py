@@ -82,6 +82,7 @@ def evaluate_config(config: DictConfig, folder: RunFolder, command: str) -> None
         collector=Collector(store, console, executor),
         folder=folder,
         leakage_kinds=list(config.leakage_kinds or []) or _leakage_kinds(model),
+        chat_template_kwargs=cast(Any, OmegaConf.to_container(config, resolve=True))["model"]["chat_template_kwargs"],
     )
     try:
         with (

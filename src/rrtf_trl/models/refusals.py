@@ -6,7 +6,7 @@ and the template's words; :func:`check_prompts` does so before any work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,8 @@ from jinja2 import TemplateError
 
 from rrtf_trl.errors import UserError
 from rrtf_trl.records import Problem
+
+from .tokenize import check_has_template, render_chat
 
 
 @contextmanager
@@ -35,12 +37,15 @@ def naming_refusals(where: str) -> Iterator[None]:
         raise UserError(f"{where}: the model's chat template refuses it: {words}") from error
 
 
-def check_prompts(problems: Iterable[Problem], model: str) -> None:
+def check_prompts(
+    problems: Iterable[Problem], model: str, chat_template_kwargs: Mapping[str, Any] | None = None
+) -> None:
     """Check that a model's chat template takes the prompts that are chat messages.
 
     Args:
         problems: The problems, in the order of their file.
         model: Folder or hub id. One whose tokenizer cannot be loaded here is not checked: where it is used tells why.
+        chat_template_kwargs: Variables of the chat template, as in sampling.
 
     Raises:
         UserError: If it refuses one, or there is no template.
@@ -57,10 +62,6 @@ def check_prompts(problems: Iterable[Problem], model: str) -> None:
             except Exception:  # as each tokenizer's class raises them
                 return
         where = f"problem {problem.task_id} (row {row})"
-        if tokenizer.chat_template is None:
-            raise UserError(
-                f"{where}: the prompt is chat messages, but {model} has no chat template. "
-                "Use a chat model, or prompt_form=paper (of problems, or of benchmark) for a base model."
-            )
+        check_has_template(tokenizer, where, model)
         with naming_refusals(where):
-            tokenizer.apply_chat_template(problem.prompt, add_generation_prompt=True, tokenize=False)
+            render_chat(problem.prompt, tokenizer, **(chat_template_kwargs or {}))

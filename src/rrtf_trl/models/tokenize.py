@@ -65,12 +65,17 @@ def encode_prompt(
     """
     if isinstance(problem.prompt, str):
         return encode(problem.prompt, tokenizer)
+    check_has_template(tokenizer, problem.task_id, model)
+    return encode_rendered(render_chat(problem.prompt, tokenizer, **(chat_template_kwargs or {})), tokenizer)
+
+
+def check_has_template(tokenizer: Any, where: str, model: str) -> None:
+    """Raise :class:`UserError` if a model has no chat template for messages; ``where`` says which."""
     if tokenizer.chat_template is None:
         raise UserError(
-            f"{problem.task_id}: the prompt is chat messages, but {model} has no chat template. "
+            f"{where}: the prompt is chat messages, but {model} has no chat template. "
             "Use a chat model, or prompt_form=paper (of problems, or of benchmark) for a base model."
         )
-    return encode_rendered(render_chat(problem.prompt, tokenizer, **(chat_template_kwargs or {})), tokenizer)
 
 
 def decode_response(prompt_ids: Sequence[int], ids: Sequence[int], tokenizer: Any) -> str:

@@ -45,6 +45,7 @@ class Benchmark:
         collector: Draws and judges.
         folder: Where the results go.
         leakage_kinds: Kinds of matches to look for among them, see :func:`.find_leaks`.
+        chat_template_kwargs: Variables of the chat template, as the evaluation's sampler has them.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Benchmark:
     collector: Collector
     folder: RunFolder
     leakage_kinds: list[str] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
     def run(self, versions: dict[str, str]) -> dict[str, Any]:
         """Measure, write the results, and return them.
@@ -70,7 +72,7 @@ class Benchmark:
         """
         start = time.monotonic()
         facts = self._read_problems()
-        check_prompts(self.folder.problems("problems.jsonl"), self.model)
+        check_prompts(self.folder.problems("problems.jsonl"), self.model, self.chat_template_kwargs)
         leakage = self._look_for_leaks()
         found = measure(
             "",

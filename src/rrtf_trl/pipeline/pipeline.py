@@ -135,12 +135,13 @@ class Pipeline:
 
     def _check_prompts(self, stages: Collection[str]) -> None:
         """Raise :class:`UserError` if a chat template refuses a prompt, before any model is loaded."""
+        options = (self.config.get("model") or {}).get("chat_template_kwargs")
         policy = {self.model} if {"train", "evaluate_base", "evaluate_trained"} & set(stages) else set()
         drawing = {one.model for one in self.samplers.values() if isinstance(one, TransformersSampler)}
         for model in sorted(policy | drawing):
-            check_prompts(self.folder.problems("problems.jsonl"), model)
+            check_prompts(self.folder.problems("problems.jsonl"), model, options)
         for model in policy:
-            check_prompts(self.folder.problems("heldout.jsonl"), model)
+            check_prompts(self.folder.problems("heldout.jsonl"), model, options)
 
     def _check_servers(self, stages: Collection[str]) -> None:
         """Warn of servers that would not answer, before hours are spent on what comes before them."""
