@@ -12,7 +12,7 @@ from rrtf_trl.records import Problem
 Stops: TypeAlias = Literal["auto"] | Sequence[str] | None
 """Texts that end a response, ``None`` for none, or ``auto``: those of :func:`stops_of` for the form of the prompt."""
 
-# As BigCode's harness and EvalPlus end the responses of base models.
+# Much as BigCode's harness and EvalPlus end the responses of base models; a comment at column 0 may be in a body.
 _AFTER_BODY = (
     "\ndef ", "\nasync def ", "\nclass ", "\n@", "\nif ", "\nprint(", "\nassert ", "\nimport ", "\nfrom ", "\n```",
 )  # fmt: skip
