@@ -38,7 +38,7 @@ def main() -> None:
     contestants = {"transformers": SOURCES}
     if options.before:
         contestants = {"transformers, before": options.before, **contestants}
-    if options.vllm_python or importlib.util.find_spec("vllm"):
+    if not options.four_bits and (options.vllm_python or importlib.util.find_spec("vllm")):
         contestants["vLLM"] = SOURCES
     turns = {name: start(name, sources, options) for name, sources in contestants.items()}
     answers: dict[str, list[dict[str, float]]] = {name: [] for name in turns}
@@ -70,6 +70,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=4, help="draws of a problem")
     parser.add_argument("--max-new-tokens", type=int, default=200)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: one a core")
+    parser.add_argument("--four-bits", action="store_true", help="weights of quantization=bnb_4bit; without vLLM")
     parser.add_argument("--out", type=Path, help="Markdown file for the figures")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -138,6 +139,15 @@ def build(options: argparse.Namespace) -> Any:
         return VLLMSampler(options.model, **decoding, engine=engine, python=options.vllm_python)
     from rrtf_trl.samplers import TransformersSampler
 
+    if options.four_bits:
+        from transformers import BitsAndBytesConfig
+
+        decoding["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype="bfloat16",
+        )
     return TransformersSampler(options.model, **decoding, dtype="float32")
 
 

@@ -1,10 +1,10 @@
 """Fuzz what a sandbox's judge reads from programs, with atheris (pip install atheris).
 
-    python scripts/fuzz_sandbox.py codec|session [-max_total_time=60] [libFuzzer's options]
+    python scripts/fuzz_sandbox.py codec|session|script [-max_total_time=60] [libFuzzer's options]
 
-``codec`` feeds bytes to the decoder; ``session`` plays a hostile program on the other end of the channel, whose
-frames are the fuzzer's. Whatever they are, the judge may only answer with its own exceptions, and never takes
-bytes for more than plain data and proxies.
+``codec`` feeds bytes to the decoder; ``session`` and ``script`` play a hostile program on the other end of the
+channel, whose frames are the fuzzer's: for files that pytest runs in the judge, and for all other tests. Whatever they
+are, the judge may only answer with its own exceptions, and never takes bytes for more than plain data and proxies.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["rrtf_trl.sandbox"]):
-    from rrtf_trl.sandbox.common import codec, protocol
-    from rrtf_trl.sandbox.common.faults import Broken, Diverged, Fault, Limits, LoadError
+    from rrtf_trl.sandbox.common import codec, protocol, unpacking
+    from rrtf_trl.sandbox.common.compare import same
+    from rrtf_trl.sandbox.common.faults import Broken, Fault, Limits, LoadError
     from rrtf_trl.sandbox.common.report import Report
-    from rrtf_trl.sandbox.judge import session, trace
+    from rrtf_trl.sandbox.judge import replay, session
+    from rrtf_trl.sandbox.judge.compiled_tests import CompiledTests
     from rrtf_trl.sandbox.judge.conversation import Conversation
     from rrtf_trl.sandbox.judge.proxies import Proxy
 
-_PLAIN = (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, type, type(None))
+_HOMES = ("builtins", "collections", "datetime", "decimal", "fractions", "numpy", "pathlib", "uuid", "zoneinfo")
+"""The modules of the types of plain data."""
 
 
 class _Server:
@@ -50,8 +53,8 @@ class _Server:
 
 
 _SCALARS: list[Any] = [None, True, 0, -1, 1, 2**63, 1.5, float("nan"), "", "f", "len", "object", "Exception", "\ud800"]
-_TAGS = [*"ltsfdicbBrTDFMnhx", "", 0]
-_WORDS = [*"0123456789abcdefx<>|-: .", "<i4", "int", "datetime 2020-01-01", "timedelta 1 2 3", "0x1f", "1/3", "NaN"]
+_TAGS = [*unpacking._UNPACK, "z", "x", "", 0]
+_WORDS = [*"0123456789abcdefx<>|-: .", "<i4", "<M8[0D]", "int", "datetime", "timedelta", "PosixPath", "0x1f", "NaN"]
 
 
 def _item(provider: Any, depth: int = 0) -> Any:
@@ -81,38 +84,48 @@ def fuzz_codec(data: bytes) -> None:
         with contextlib.suppress(codec.NotPlainData):
             again = codec.decode(codec.encode(value))
             assert type(again) is type(value)
-            assert again == value or "nan" in repr(value) or "array" in repr(value)
+            assert same(value, again, 0) or "nan" in repr(value).lower()
+
+
+def _sent(provider: Any, kinds: list[str], first: Any) -> bytes:
+    """Frames of a program: most are answers of these kinds to the requests, in order."""
+    sent = bytes(4)  # the greeting
+    for number in range(provider.ConsumeIntInRange(0, 8)):
+        if number == 0 and provider.ConsumeBool():
+            body = json.dumps([1, "l", first]).encode()
+        elif provider.ConsumeIntInRange(0, 9):
+            kind = provider.PickValueInList(kinds)
+            body = json.dumps([0 if kind in "ki" else number + 1, kind, _item(provider)]).encode()
+        else:
+            body = provider.ConsumeBytes(provider.ConsumeIntInRange(0, 200))
+        sent += len(body).to_bytes(4, "big") + body
+    return sent
+
+
+_LIMITS = Limits(cpu=1.0, wall=1.0, memory_mb=100, output_bytes=100)
+
+
+def _number_requests() -> None:
+    """Let the program know the numbers of requests, as if it had guessed them."""
+    numbers = itertools.count(1)
+    Conversation.new_number = staticmethod(lambda: next(numbers))  # type: ignore[method-assign]
 
 
 def fuzz_session(data: bytes) -> None:
     """Load a program, call it, and use what it gives; its answers are pieces of the data."""
-    provider = atheris.FuzzedDataProvider(data)
-    sent = bytes(4)  # the greeting
-    for number in range(provider.ConsumeIntInRange(0, 6)):
-        if number == 0 and provider.ConsumeBool():
-            body = b'[1,"l",{"f":["function","f",null,0]}]'
-        elif provider.ConsumeIntInRange(0, 9):
-            kind = provider.PickValueInList(["v", "v", "x", "r", "l", "f", "k", "i", "w"])
-            payload = {"f": _item(provider)} if kind == "l" else _item(provider)
-            body = json.dumps([0 if kind in "ki" else number + 1, kind, payload]).encode()
-        else:
-            body = provider.ConsumeBytes(provider.ConsumeIntInRange(0, 200))
-        sent += len(body).to_bytes(4, "big") + body
-    server: Any = _Server(sent)
-    limits = Limits(cpu=1.0, wall=1.0, memory_mb=100, output_bytes=100)
-    numbers = itertools.count(1)
-    Conversation.new_number = staticmethod(lambda: next(numbers))  # type: ignore[method-assign]  # guessed
-    one = session.JudgeSession(server, limits, trace.no_trace())
+    server: Any = _Server(_sent(atheris.FuzzedDataProvider(data), ["v", "v", "x", "r", "l", "f", "k", "i", "w"], None))
+    _number_requests()
+    one = session.JudgeSession(server, _LIMITS, session.Facts())
     try:
-        found = one.load("", ["f"])
-        function = found.get("f")
+        one.load("")
+        function = one.attribute("f")
         answer = function(1, [2], len) if callable(function) else None
-        assert isinstance(answer, (*_PLAIN, Proxy)) or type(answer).__module__ in ("numpy", "decimal", "fractions",
-                                                                                     "datetime"), answer  # fmt: skip
+        # A stand-in for an exception class of the program's makes exceptions of the judge's own.
+        assert isinstance(answer, Proxy | Exception) or type(answer).__module__.split(".")[0] in _HOMES, answer
         if isinstance(answer, Proxy):
             list(answer)
             answer.name(3)
-    except (Fault, LoadError, Diverged, Broken):
+    except (Fault, LoadError, Broken):
         pass
     except Exception as error:  # what a program may raise in a test: built-in exceptions, or a stand-in for its own
         assert type(error).__module__ in ("builtins", "rrtf_trl.sandbox.judge.exceptions"), error
@@ -122,9 +135,46 @@ def fuzz_session(data: bytes) -> None:
         server._kept.close()
 
 
+_TESTS = CompiledTests(
+    {
+        "kind": "asserts",
+        "tests": {
+            "setup": "one = f(1)",
+            "asserts": ["assert f(2) == 4", "for x in f(3):\n    assert x in [1, 2] and one", "assert not f([4])[0]"],
+        },
+        "entry_point": "f",
+        "context": "",
+        "helpers": [],
+        "trust": "strict",
+    },
+    b"",
+)
+
+
+def fuzz_script(data: bytes) -> None:
+    """Collect a program's answers to a script, and decide by them; nothing but the judge's own faults ends that."""
+    kinds = ["v", "v", "v", "n", "n", "c", "u", "g", "x", "e", "e", "r", "k"]
+    server: Any = _Server(_sent(atheris.FuzzedDataProvider(data), kinds, ["f"]))
+    _number_requests()
+    script, encoded = _TESTS.script()
+    conversation = Conversation(server, _LIMITS, lambda kind, payload: b"")
+    answers: list[replay.UnitAnswers] = []
+    try:
+        conversation.send(replay.request(encoded, "", ["f"], conversation.first))
+        conversation.answer(conversation.first)
+        replay.collect(script, conversation, answers)
+    except (Fault, LoadError, Broken):
+        pass
+    finally:
+        conversation.end()
+        server._kept.close()
+    for one in answers:
+        replay.decide(script, one, "f", in_place=False, variables={})
+
+
 def main() -> None:
     """Choose a target and hand over to atheris."""
-    targets = {"codec": fuzz_codec, "session": fuzz_session}
+    targets = {"codec": fuzz_codec, "session": fuzz_session, "script": fuzz_script}
     if len(sys.argv) < 2 or sys.argv[1] not in targets:
         raise SystemExit(__doc__)
     target = targets[sys.argv.pop(1)]

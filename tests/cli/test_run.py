@@ -328,7 +328,7 @@ def test_check_refuses_rows_that_it_cannot_judge(tmp_path: Path) -> None:
     }
     (tmp_path / "p.jsonl").write_text(json.dumps(problem) + "\n")
     for row, message in (
-        ({"task_id": "b", "completion": ""}, "s.jsonl:1: field task_id: 'b' is not among the problems"),
+        ({"task_id": "b", "completion": ""}, 's.jsonl:1: field task_id: "b" is not among the problems'),
         ({"task_id": "a"}, "s.jsonl:1: field completion: expected a string, got null"),
     ):
         (tmp_path / "s.jsonl").write_text(json.dumps(row) + "\n")

@@ -33,8 +33,8 @@ before = psutil.Process().memory_info().rss
 END = "\nprint('TOOK', 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
 
 TRAIN = """
-ids = lambda length: [3 + i % 200 for i in range(length)]
-row = {"prompt_ids": ids(128), "response_ids": [ids(128)] * 4, "from_teacher": [False] * 4}
+ids = lambda length, first=0: [3 + (first + i) % 200 for i in range(length)]
+row = {"prompt_ids": ids(128), "response_ids": [ids(128, first) for first in range(4)], "from_teacher": [False] * 4}
 row["scores"] = [3.0, 2.0, 1.0, 0.0]
 args = RRTFConfig(folder + "/out", use_cpu=True, bf16=False, report_to="none", max_steps=2, save_strategy="no",
                   gradient_checkpointing=sys.argv[2] == "True", per_device_train_batch_size=1)
@@ -147,3 +147,18 @@ def test_what_is_more_than_is_free_is_told_with_what_to_change(
     assert f"{free:.1f} GiB are free on the GPU" in first
     text = "\n".join(others)
     assert not text if line is None else re.search(line, text), text
+
+
+def test_four_bits_are_planned_as_they_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    quantized = {**config(), "adapter": {"r": 16}, "quantization": {"load_in_4bit": True}}
+    parts = []
+    for free in (200, 40):
+        monkeypatch.setattr(memory_plan_module, "_device", lambda config, free=free: ("this machine", free * 2.0**30))
+        parts.append("\n".join(memory_plan(quantized, SEVEN, "BF16")))
+    assert "dequantized once, to 26.1 GiB of float32" in parts[0]
+    assert "26.1 GiB for the 4-bit weights in float32 are more than half of what is free" in parts[1]
+    needed = [float(re.search(r"about ([\d.]+) GiB for sampling", part)[1]) for part in parts]  # type: ignore[index]
+    assert needed[0] > 26.1
+    assert needed[1] < needed[0]
+    monkeypatch.setattr(memory_plan_module, "_device", lambda config: ("the GPU", 200 * 2.0**30))
+    assert "4-bit" not in "\n".join(memory_plan(quantized, SEVEN, "BF16"))

@@ -129,10 +129,32 @@ def test_the_reference_never_stands_in_for_the_candidate() -> None:
     assert [found[key].state for key in "01"] == ["partial", "runtime_error"]
 
 
-def test_a_helper_of_the_tests_is_the_references_and_not_the_candidates() -> None:
+def test_a_helper_that_the_prompt_defines_is_the_prompts_and_not_the_candidates() -> None:
     tests = AssertTests(["assert same(double(2), 4)"])
-    right = "def same(a, b):\n    return a == b\ndef double(x):\n    return 2 * x\n"
-    problem = Problem("t", "Write double.", tests, "double", reference=right)
+    same = "def same(a, b):\n    return a == b\n"
+    right = f"{same}def double(x):\n    return 2 * x\n"
+    prompt = f'{same}def double(x):\n    """Double a number."""\n'
     liar = "def same(a, b):\n    return True\ndef double(x):\n    return 0\n"
-    found = judge(right, liar, problem=problem)
+    found = judge(right, liar, problem=Problem("t", prompt, tests, "double", reference=right))
     assert [found[key].state for key in "01"] == ["passed", "partial"]
+
+
+def test_all_that_the_tests_use_and_the_prompt_does_not_define_has_to_be_the_candidates() -> None:
+    tests = AssertTests(["assert encode('a') == 'b'", "assert decode('b') == 'a'"])
+    encode = "def encode(s): return ''.join(chr(ord(c) + 1) for c in s)\n"
+    right = encode + "def decode(s): return ''.join(chr(ord(c) - 1) for c in s)\n"
+    problem = Problem("t", "Write encode and decode.", tests, "encode", reference=right)
+    found = judge(right, encode, encode + "def decode(s): return s\n", problem=problem)
+    assert [found[key].state for key in "012"] == ["passed", "partial", "partial"]
+
+
+def test_what_the_programs_own_objects_decided_is_marked_and_can_be_refused() -> None:
+    tests = AssertTests(["assert P(1) == P(1)", "assert P(2).x == 2"])
+    code = "class P:\n    def __init__(self, x): self.x = x\n    def __eq__(self, other): return self.x == other.x\n"
+    problem = Problem("t", "Write P.", tests, "P")
+    items = [(problem, Candidate("0", "t", "", code, "student", "m", {}, "stop"))]
+    (found,) = UnitTests().judge(items)
+    assert (found.state, found.score, found.detail["decided_by"]) == ("passed", 1.0, "program")
+    (found,) = UnitTests(decided_by="judge").judge(items)
+    assert (found.state, found.score) == ("refused", 0.0)
+    assert UnitTests(decided_by="judge").identity() != UnitTests().identity()

@@ -12,10 +12,13 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
 
+from rrtf_trl import RRTFConfig
 from rrtf_trl.errors import UserError
 from rrtf_trl.export.transformers_forms import merge
+from rrtf_trl.models import loading
 from rrtf_trl.models.identity import model_identity
 from rrtf_trl.models.loading import load_for_generation
+from rrtf_trl.training.loading import load_policy
 from support import tiny_llama
 
 base_tokenizer, llama_path = tiny_llama.base_tokenizer, tiny_llama.llama_path
@@ -103,6 +106,62 @@ def test_an_adapter_is_put_on_a_quantized_base(llama_path: str, tmp_path: Path) 
     assert model.get_base_model().is_loaded_in_8bit
     distance = (logits(model, tokenizer).float() - expected).abs().mean()
     assert 0 < distance < 0.05 * expected.abs().mean()
+
+
+@pytest.mark.parametrize("quant_type", ["nf4", "fp4"])
+def test_four_bits_are_dequantized_on_a_processor_and_give_the_same_logits(
+    llama_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quant_type: str
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    adapter(llama_path, tmp_path, ["<|code|>"])
+    options = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=quant_type,
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype="float32",
+    )
+    for path in (llama_path, str(tmp_path)):
+        once, tokenizer = load_for_generation(path, dtype="float32", device="cpu", quantization_config=options)
+        assert not any(type(p).__name__ == "Params4bit" for p in once.parameters())
+        monkeypatch.setattr(loading, "free_bytes", lambda device: 1)
+        each_time, _ = load_for_generation(path, dtype="float32", device="cpu", quantization_config=options)
+        monkeypatch.undo()
+        assert any(type(p).__name__ == "Params4bit" for p in each_time.parameters()), "there is no memory for it"
+        torch.testing.assert_close(logits(once, tokenizer), logits(each_time, tokenizer), rtol=0, atol=1e-6)
+        assert not torch.equal(logits(once, tokenizer), logits(load_for_generation(path, device="cpu")[0], tokenizer))
+
+
+def test_four_bits_of_a_checkpoint_in_half_precision_keep_their_values_in_float32(
+    llama_path: str, tmp_path: Path
+) -> None:
+    functional = pytest.importorskip("bitsandbytes.functional")
+    model = AutoModelForCausalLM.from_pretrained(llama_path, dtype=torch.bfloat16)
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(llama_path).save_pretrained(tmp_path)
+    options = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
+    drawing, _ = load_for_generation(str(tmp_path), device="cpu", quantization_config=options)
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=options, device_map="cpu")
+    assert drawing.dtype == torch.float32
+    assert drawing.get_input_embeddings().weight.dtype == torch.float32
+    weight = trained.model.layers[0].mlp.up_proj.weight
+    expected = functional.dequantize_4bit(weight.data, weight.quant_state)
+    torch.testing.assert_close(drawing.model.layers[0].mlp.up_proj.weight, expected.float(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("ability", "expected"), [("AVX2", torch.float32), ("AVX512", torch.bfloat16)])
+def test_products_are_in_float32_where_the_processor_has_no_bfloat16(
+    llama_path: str, monkeypatch: pytest.MonkeyPatch, ability: str, expected: torch.dtype
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setattr(loading, "free_bytes", lambda device: 1)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: ability)
+    options = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
+    model, _ = load_for_generation(llama_path, device="cpu", quantization_config=options)
+    args = RRTFConfig("unused", use_cpu=True, bf16=False, report_to="none")
+    trained = load_policy(llama_path, None, args, options, LoraConfig(**LORA)).model
+    for one in (model, trained):
+        assert one.model.layers[0].mlp.up_proj.compute_dtype == expected
+    assert options.bnb_4bit_compute_dtype == torch.bfloat16, "what was chosen stays as it is"
 
 
 def eight_bits() -> BitsAndBytesConfig:

@@ -84,7 +84,7 @@ def hasty() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def hasty_ones() -> Iterator[list[Sandbox]]:
-    """Five to judge at once: a sandbox gives those that ran out of time their second try one after the other."""
+    """Five to judge at once: those that run out of wall time wait for their second try until the others are done."""
     with ExitStack() as stack:
         yield [stack.enter_context(Sandbox(workers=1, timeout=0.3, memory_mb=256)) for _ in range(5)]
 

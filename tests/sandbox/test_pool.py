@@ -16,26 +16,10 @@ import pytest
 import rrtf_trl
 from rrtf_trl.records import CaseTests, CheckTests, PytestTests
 from rrtf_trl.sandbox import Job, Sandbox, pool
+from support.sandbox_processes import alive, children, descendants
 
 ONE = CaseTests([{"args": [], "expected": 1}])
 RIGHT = "def f(): return 1"
-
-
-def children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]
-
-
-def descendants(pid: int) -> list[int]:
-    direct = children(pid)
-    return direct + [deeper for child in direct for deeper in descendants(child)]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.slow
@@ -128,7 +112,8 @@ def test_killed_workers_and_fork_servers_lose_nothing() -> None:
 @pytest.mark.slow
 def test_a_job_that_always_kills_its_worker_is_infrastructure() -> None:
     # The tests are ours and run with our rights; only they can do this.
-    killer = CheckTests("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\ndef check(candidate): candidate()")
+    kill = "import sys\nos = sys.modules['os']\ndone = os.kill(os.getpid(), 9)\n"
+    killer = CheckTests(f"{kill}def check(candidate): candidate()")
     with Sandbox(workers=1) as sandbox:
         outcomes = list(sandbox.run_many([Job("bad", RIGHT, killer, "f"), Job("good", RIGHT, ONE, "f")]))
     assert {outcome.job_id: outcome.state for outcome in outcomes} == {
@@ -142,7 +127,8 @@ def test_tests_that_hang_are_ended() -> None:
     hang = CheckTests("def check(candidate):\n    while True: pass")
     with Sandbox(workers=1, timeout=0.2) as sandbox:
         (outcome,) = sandbox.run_many([Job("hang", RIGHT, hang, "f")])
-    assert outcome.state == "timeout"
+    assert outcome.state == "infrastructure"
+    assert "the tests are broken: the tests themselves do not end in time" in outcome.message
 
 
 def test_close_leaves_no_process() -> None:

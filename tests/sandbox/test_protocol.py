@@ -160,8 +160,8 @@ def test_weak_trust_is_marked_and_is_isolated_as_any(kind: str, sandbox: Sandbox
 
 
 def test_weak_trust_runs_what_cannot_be_run_strictly(sandbox: Sandbox) -> None:
-    tests = AssertTests(["xs = [3, 1]\nf(xs)\nassert xs == [1, 3]", "class Mine: x = 1\nassert g(Mine()) == 1"])
-    code = "def f(xs): xs.sort()\ndef g(o): return o.x\n"
+    tests = AssertTests(["assert f(2) == 4"])
+    code = "class Four:\n    def __eq__(self, other): return other == 4\ndef f(x): return Four()\n"
     for trust, passes in (("weak", True), ("strict", False)):
         (outcome,) = sandbox.run_many([Job("one", code, tests, trust=trust)])  # type: ignore[arg-type]
         assert (outcome.state == "passed") is passes, outcome

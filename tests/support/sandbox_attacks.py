@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - the programs are as they are
 """Programs that try to do harm, and what they must not have changed.
 
 Each defines ``f``, which returns 1 where its author would say that the act was done. Whether it was is for

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - the programs are as they are
 """Wrong programs that try to be judged right, and the tests that they are put to."""
 
 from __future__ import annotations

@@ -113,12 +113,12 @@ def make(name: str, options: dict[str, Any], implementation: str = "sdpa") -> Pr
     return model.eval()
 
 
-def group(prompt: int, responses: list[int], seed: int = 0) -> dict[str, Any]:
-    """A tokenized row with a prompt and responses of these lengths."""
+def group(prompt: int, responses: list[int], seed: int = 0, vocabulary: int = VOCABULARY) -> dict[str, Any]:
+    """A tokenized row with a prompt and responses of these lengths; of few different tokens, beginnings are shared."""
     draw = torch.Generator().manual_seed(prompt * 100 + len(responses) + seed)
 
     def tokens(count: int) -> list[int]:
-        return torch.randint(3, VOCABULARY, (count,), generator=draw).tolist()
+        return torch.randint(3, vocabulary, (count,), generator=draw).tolist()
 
     return {
         "prompt_ids": tokens(prompt),
@@ -128,12 +128,15 @@ def group(prompt: int, responses: list[int], seed: int = 0) -> dict[str, Any]:
     }
 
 
-# Prompts and responses of one token, responses of equal and of very different lengths, 2 to 16 of them.
+# Prompts and responses of one token, responses of equal and of very different lengths, 2 to 16 of them; beginnings in
+# common of any length, responses that are the beginning of others, and equal ones.
 EXAMPLES = [
     group(7, [5, 1, 9]),
     group(1, [1, 4]),
     group(12, [1 + place % 6 for place in range(16)]),
     group(4, [3, 3]),
+    group(3, [2 + place % 7 for place in range(12)], vocabulary=5),
+    group(5, [9, 9, 1, 8], vocabulary=4),
 ]
 
 

@@ -56,8 +56,10 @@ def by_hand(model: nn.Module, examples: Examples, share_prefix: bool = True) -> 
             logprobs = model(input_ids=ids).logits[0, start - 1 : -1].log_softmax(dim=-1)
             values.append(logprobs[range(len(response)), response].mean())
             entropies.append(-(logprobs.exp() * logprobs).sum(dim=-1).detach())
-            tokens += len(response) if share_prefix else ids.numel()
-        tokens += start if share_prefix else 0
+            tokens += 0 if share_prefix else ids.numel()
+        sequences = [example["prompt_ids"] + response for response in example["response_ids"]]
+        beginnings = {tuple(ids[: end + 1]) for ids in sequences for end in range(len(ids))}
+        tokens += len(beginnings) if share_prefix else 0
         pairs = [(i, j) for i in range(len(scores)) for j in range(len(scores)) if scores[i] > scores[j]]
         hinges = [(scores[i] - scores[j]) * torch.relu(values[j] - values[i]) for i, j in pairs]
         rank_losses.append(torch.stack(hinges).mean())

@@ -41,7 +41,7 @@ def test_masked_tokens_are_read_and_not_scored() -> None:
     packed = PackedCollator()([example])
     assert packed["input_ids"].tolist() == [[1, 2, 3, 4, 5]]
     assert packed["scored_tokens"].tolist() == [[3, 5]]
-    assert packed["scored_responses"].tolist() == [0, 1]
+    assert packed["member_responses"].tolist() == [0, 1]
 
 
 def test_padding_to_a_multiple() -> None:

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from rrtf_trl import RRTFConfig, RRTFTrainer
+from rrtf_trl.training.tree_attention import with_trees
 from support.trainer_checks import PREFERENCES, Build, weights
 
 Configure = Callable[..., RRTFConfig]
@@ -80,7 +81,8 @@ def test_a_dense_model_has_no_experts_to_balance(trainer: Build, llama_path: str
 def test_options_for_loading_the_model_are_used(trainer: Build, llama_path: str) -> None:
     trained = trainer(llama_path, model_init_kwargs={"dtype": "bfloat16", "attn_implementation": "eager"})
     assert trained.model.dtype == torch.bfloat16
-    assert trained.model.config._attn_implementation == "eager"
+    # Where there is no tree of tokens, it is that attention.
+    assert trained.model.config._attn_implementation == with_trees("eager")
 
 
 def test_liger_leaves_the_head_alone(config: Configure, llama: PreTrainedModel) -> None:

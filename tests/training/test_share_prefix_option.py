@@ -77,7 +77,7 @@ class KeepsToItself(transformers.LlamaForCausalLM):
         super().__init__(config)
         layer = self.model.layers[1]
         forward = layer.forward
-        layer.forward = lambda *args, shared_prefix=None, **kwargs: forward(*args, **kwargs)
+        layer.forward = lambda *args, tree=None, **kwargs: forward(*args, **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,8 @@ def test_a_hybrid_model_trains_padded_as_one_sequence_at_a_time(
 
 def _statistics(examples: list[dict[str, Any]]) -> tuple[Tensor, Tensor, Tensor]:
     batch = PackedCollator()(examples)
-    return batch["response_lengths"], batch["scores"], batch["group_ids"]
+    lengths = torch.tensor([len(ids) for example in examples for ids in example["response_ids"]])
+    return lengths, batch["scores"], batch["group_ids"]
 
 
 def _teachers(examples: list[dict[str, Any]]) -> Tensor:

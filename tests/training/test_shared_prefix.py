@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from typing import Any
 
 import pytest
@@ -12,14 +13,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from trl.trainer.utils import add_fused_lm_head
 
-from rrtf_trl.training import prefix_attention
+from rrtf_trl.training import tree_attention, tree_flex
 from rrtf_trl.training.losses import rrtf_loss
 from rrtf_trl.training.packing import PackedCollator
-from rrtf_trl.training.prefix_attention import attend_by_groups
-from rrtf_trl.training.prefix_flex import attend_by_blocks
-from rrtf_trl.training.prefix_layout import PrefixLayout
 from rrtf_trl.training.scoring import score_responses
 from rrtf_trl.training.shared_prefix import share_prefixes
+from rrtf_trl.training.tree import Tree, trie
+from rrtf_trl.training.tree_flex import attend_by_blocks, flex_works
+from rrtf_trl.training.tree_spans import attend_by_spans
 from support.tiny_models import EXAMPLES, FAMILIES, GPT2_SIZES, group, make, naive, prepared
 
 
@@ -40,7 +41,8 @@ class Options:
 def objective(logps: Tensor, examples: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
     """The loss, and the loss plus a random weight of each response, so that none is without gradient."""
     batch = PackedCollator()(examples)
-    parts = rrtf_loss(logps, batch["response_lengths"], batch["scores"], batch["group_ids"], Options())
+    lengths = torch.tensor([len(ids) for example in examples for ids in example["response_ids"]])
+    parts = rrtf_loss(logps, lengths, batch["scores"], batch["group_ids"], Options())
     loss = (parts.rank_loss + parts.sft_loss).sum()
     weights = torch.randn(len(logps), generator=torch.Generator().manual_seed(1))
     return loss, loss + (weights * logps).mean()
@@ -85,12 +87,16 @@ def test_experts_are_balanced_over_the_tokens_that_are_computed() -> None:
     name, options = FAMILIES["qwen3_moe"]
     model = make(name, options)
     scored = score_responses(prepared(model), PackedCollator()(EXAMPLES), router_loss=True)
-    logits: list[Tensor] = []  # of every prompt once, and of every response
+    logits: list[Tensor] = []  # of every token once that has the same tokens before it
     for example in EXAMPLES:
         prompt = example["prompt_ids"]
-        for number, response in enumerate(example["response_ids"]):
-            output = model(input_ids=torch.tensor([prompt + response]), output_router_logits=True)
-            logits += [layer[0 if number == 0 else len(prompt) :] for layer in output.router_logits]
+        computed: set[tuple[int, ...]] = set()
+        for response in example["response_ids"]:
+            ids = prompt + response
+            output = model(input_ids=torch.tensor([ids]), output_router_logits=True)
+            new = [end for end in range(len(ids)) if tuple(ids[: end + 1]) not in computed]
+            computed.update(tuple(ids[: end + 1]) for end in new)
+            logits += [layer[new] for layer in output.router_logits]
     probabilities = torch.cat(logits).softmax(dim=-1)  # [tokens, experts], of all layers
     chosen = probabilities.topk(options["num_experts_per_tok"]).indices
     shares = torch.stack([(chosen == expert).sum() for expert in range(4)]) / len(chosen)
@@ -112,8 +118,8 @@ def test_flex_attention_gives_the_same(family: str, monkeypatch: pytest.MonkeyPa
         calls.append(kwargs)
         return attend_by_blocks(*args, **kwargs)
 
-    monkeypatch.setattr(prefix_attention, "flex_works", lambda *args: True)
-    monkeypatch.setattr(prefix_attention, "attend_by_blocks", counted)
+    monkeypatch.setattr(tree_attention, "flex_works", lambda *args: True)
+    monkeypatch.setattr(tree_attention, "attend_by_blocks", counted)
     name, options = FAMILIES[family]
     model = make(name, options, "eager")
     with torch.no_grad():
@@ -127,17 +133,38 @@ def test_flex_attention_gives_the_same(family: str, monkeypatch: pytest.MonkeyPa
 def test_flex_attention_computes_as_autocast_says(monkeypatch: pytest.MonkeyPatch) -> None:
     dtypes = set()
 
-    def seen(layout: PrefixLayout, *inputs: Tensor, **options: Any) -> Tensor:
+    def seen(layout: Tree, *inputs: Tensor, **options: Any) -> Tensor:
         dtypes.update(rows.dtype for rows in inputs)
-        return attend_by_groups(layout, *inputs, **options)
+        return attend_by_spans(layout, *inputs, **options)
 
-    monkeypatch.setattr(prefix_attention, "flex_works", lambda *args: True)
-    monkeypatch.setattr(prefix_attention, "attend_by_blocks", seen)
+    monkeypatch.setattr(tree_attention, "flex_works", lambda *args: True)
+    monkeypatch.setattr(tree_attention, "attend_by_blocks", seen)
     model = prepared(make("Qwen3", {}))  # it normalises queries and keys in float32
     dtypes.clear()
     with torch.autocast("cpu", torch.bfloat16):
         score_responses(model, PackedCollator()(EXAMPLES))
     assert dtypes == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_flex_attention_is_tried_outside_of_checkpoints(reentrant: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the first forward on the device is one of training, with FSDP or ZeRO."""
+    tried = []
+
+    def attend(tree: Tree, *inputs: Tensor, **options: Any) -> Tensor:
+        tried.append(len(tree))
+        return attend_by_spans(tree, *inputs, **options)
+
+    ours = prepared(make("Llama", {}))
+    ours.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    ours.train()
+    monkeypatch.setattr(tree_flex, "_FAST_ON", {"cpu"})
+    monkeypatch.setattr(tree_flex, "attend_by_blocks", attend)
+    monkeypatch.setattr(tree_attention, "attend_by_blocks", attend_by_spans)
+    flex_works.cache_clear()
+    score_responses(ours, PackedCollator()(EXAMPLES)).logps.sum().backward()
+    flex_works.cache_clear()
+    assert len(tried) == 1
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="FlexAttention as one kernel needs a GPU")
@@ -147,7 +174,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="FlexAttent
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("softcap", [None, 20.0])
 def test_flex_attention_works_on_the_gpu(dtype: torch.dtype, softcap: float | None) -> None:
-    assert prefix_attention.flex_works(torch.device("cuda", 0), dtype, (8, 2), (64, 64), softcap)
+    assert flex_works(torch.device("cuda", 0), dtype, (8, 2), (64, 64), softcap)
 
 
 @needs_gpu
@@ -159,7 +186,10 @@ def test_gradients_on_the_gpu_equal_those_of_the_cpu(family: str) -> None:
     losses = []
     for ours in (prepared(model), prepared(copy.deepcopy(model).cuda())):
         device = next(ours.parameters()).device
-        batch = {key: values.to(device) for key, values in PackedCollator()(EXAMPLES).items()}
+        batch = {
+            key: values.to(device) if isinstance(values, Tensor) else values
+            for key, values in PackedCollator()(EXAMPLES).items()
+        }
         loss = score_responses(ours, batch).logps.mean()
         loss.backward()
         losses.append((loss.item(), [p.grad.cpu() for p in ours.parameters() if p.grad is not None]))
@@ -177,7 +207,6 @@ def test_gradient_checkpointing_is_exact(family: str, reentrant: bool) -> None:
     ours.gradient_checkpointing_enable({"use_reentrant": reentrant})
     ours.train()
     assert_equal_to_naive(ours, EXAMPLES, model)
-    assert ours.config._attn_implementation == "eager"
 
 
 def test_float64_is_exact_to_its_own_precision() -> None:
@@ -186,7 +215,10 @@ def test_float64_is_exact_to_its_own_precision() -> None:
     batch = PackedCollator()(EXAMPLES)
     with torch.no_grad():
         hidden = prepared(model).transformer(
-            input_ids=batch["input_ids"], position_ids=batch["position_ids"], shared_prefix=PrefixLayout.of(batch)
+            input_ids=batch["input_ids"],
+            position_ids=batch["position_ids"],
+            tree=batch["tree"],
+            scored_positions=batch["scored_positions"],
         )
         alone = [
             model.transformer(input_ids=torch.tensor([row["prompt_ids"] + ids])).last_hidden_state[0]
@@ -195,7 +227,8 @@ def test_float64_is_exact_to_its_own_precision() -> None:
         ]
     starts = [len(row["prompt_ids"]) for row in EXAMPLES for _ in row["response_ids"]]
     expected = torch.cat([states[start - 1 : -1] for states, start in zip(alone, starts, strict=True)])
-    torch.testing.assert_close(hidden.last_hidden_state[0], expected, atol=1e-12, rtol=0)
+    together = hidden.last_hidden_state[0, batch["member_scores"]]
+    torch.testing.assert_close(together, expected, atol=1e-12, rtol=0)
 
 
 def test_adapters_that_change_weights_are_shared_under() -> None:
@@ -255,7 +288,6 @@ def test_a_model_prepared_twice_is_prepared_once() -> None:
     ours = prepared(model)
     assert share_prefixes(ours, "true")
     assert_equal_to_naive(ours, EXAMPLES, model)
-    assert ours.config._attn_implementation == "sdpa"
 
 
 def test_a_model_recovers_from_an_interrupted_forward() -> None:
@@ -270,17 +302,14 @@ def test_a_model_recovers_from_an_interrupted_forward() -> None:
         score_responses(ours, PackedCollator()(EXAMPLES))
     handle.remove()
     assert torch.equal(ours(input_ids=ids).logits, model(input_ids=ids).logits)
-    assert ours.config._attn_implementation == "sdpa"
     assert_equal_to_naive(ours, EXAMPLES, model)
 
 
-def test_a_forward_that_fails_leaves_the_model_as_it_was() -> None:
+def test_a_model_whose_attention_is_changed_says_so() -> None:
     ours = prepared(make("Llama", {}))
-    batch = PackedCollator()(EXAMPLES)
-    batch["prompt_lengths"] += 1
-    with pytest.raises(RuntimeError):
-        score_responses(ours, batch)
-    assert ours.config._attn_implementation == "sdpa"
+    ours.config._attn_implementation = "eager"
+    with pytest.raises(ValueError, match=r'changed to "eager" after the trainer was made'):
+        score_responses(ours, PackedCollator()(EXAMPLES))
 
 
 def test_a_recomputed_layer_is_right_after_other_forwards() -> None:
@@ -307,7 +336,6 @@ def test_a_copy_of_a_prepared_model_is_its_own() -> None:
             parameter.zero_()
     ours.config._attn_implementation = "eager"
     torch.testing.assert_close(score_responses(other, batch).logps, expected, atol=0, rtol=0)
-    assert other.config._attn_implementation == "sdpa"
 
 
 # -- Batches ---------------------------------------------------------------------------------------------
@@ -315,25 +343,52 @@ def test_a_copy_of_a_prepared_model_is_its_own() -> None:
 
 def test_a_packed_batch_in_full() -> None:
     rows = [
-        {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False, True]},
-        {"prompt_ids": [], "response_ids": [[7, 8], [9]], "scores": [0.5, -1.0], "from_teacher": [False, False]},
-        {"prompt_ids": [6], "response_ids": [[9], [8, 7]], "scores": [0.5, 2.0], "from_teacher": [False, False]},
+        {"prompt_ids": [1, 2], "response_ids": [[4, 6], [4, 5], [3], [4, 5, 8]], "scores": [0.0, 1.0, 3.0, 1.0]},
+        {"prompt_ids": [], "response_ids": [[7, 8], [7]], "scores": [0.5, -1.0]},
+        {"prompt_ids": [6], "response_ids": [[9], []], "scores": [0.5, 2.0]},
     ]
+    for row in rows:
+        row["from_teacher"] = [True, *[False] * (len(row["scores"]) - 1)]
     expected = {
-        "input_ids": torch.tensor([[1, 2, 3, 4, 5, 7, 8, 9, 6, 9, 8, 7]]),
-        "position_ids": torch.tensor([[0, 1, 2, 2, 3, 0, 1, 0, 0, 1, 1, 2]]),
-        "attention_mask": torch.ones(1, 12, dtype=torch.long),
-        "prompt_lengths": torch.tensor([2, 0, 1]),
-        "response_lengths": torch.tensor([1, 2, 2, 1, 1, 2]),
-        "scored_positions": torch.tensor([1, 1, 3, 5, 8, 8, 10]),
-        "scored_tokens": torch.tensor([[3, 4, 5, 8, 9, 8, 7]]),
-        "scored_responses": torch.tensor([0, 1, 1, 2, 4, 5, 5]),
-        "scores": torch.tensor([0.0, 1.0, 0.5, -1.0, 0.5, 2.0]),
-        "group_ids": torch.tensor([0, 0, 1, 1, 2, 2]),
-        "from_teacher": torch.tensor([False, True, False, False, False, False]),
+        "input_ids": torch.tensor([[1, 2, 3, 4, 5, 8, 6, 7, 8, 6, 9]]),
+        "position_ids": torch.tensor([[0, 1, 2, 2, 3, 4, 3, 0, 1, 0, 1]]),
+        "attention_mask": torch.ones(1, 11, dtype=torch.long),
+        "scored_positions": torch.tensor([1, 1, 3, 4, 3, 7, 9]),
+        "scored_tokens": torch.tensor([[3, 4, 5, 8, 6, 8, 9]]),
+        "member_scores": torch.tensor([1, 4, 1, 2, 0, 1, 2, 3, 5, 6]),
+        "member_responses": torch.tensor([0, 0, 1, 1, 2, 3, 3, 3, 4, 6]),
+        "scores": torch.tensor([0.0, 1.0, 3.0, 1.0, 0.5, -1.0, 0.5, 2.0]),
+        "group_ids": torch.tensor([0, 0, 0, 0, 1, 1, 2, 2]),
+        "from_teacher": torch.tensor([True, False, False, False, True, False, True, False]),
     }
     batch = PackedCollator()(rows)
+    tree = batch.pop("tree")
     assert batch.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(batch[name], tensor, rtol=0, atol=0, msg=name)
-    assert PrefixLayout.of(batch).groups == [(2, [1, 2]), (0, [2, 1]), (1, [1, 2])]
+    assert tree.ends.tolist() == [7, 7, 3, 7, 6, 6, 7, 9, 9, 11, 11]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_tree_is_every_beginning_once(seed: int) -> None:
+    draw = random.Random(seed)
+    sequences = [
+        [draw.randint(0, 1 + seed % 3) for _ in range(draw.randint(0, 9))] for _ in range(draw.randint(1, 16))
+    ]
+    found = trie(sequences)
+    beginnings = {tuple(one[: end + 1]) for one in sequences for end in range(len(one))}
+    assert len(found.tokens) == len(beginnings)
+    for sequence, path in zip(sequences, found.paths, strict=True):
+        assert found.tokens[path].tolist() == sequence
+        assert found.depths[path].tolist() == list(range(len(sequence)))
+        if sequence:
+            last = path[-1]
+            seen = [j for j in range(last + 1) if last < found.ends[j]]
+            assert seen == path.tolist()
+    tree = Tree(found.ends, found.depths)
+    assert [token for start, stop in tree.chains for token in range(start, stop)] == list(range(len(tree)))
+    for span in tree.spans:
+        tokens = [token for chain in span.chains for token in range(*tree.chains[chain])]
+        assert tokens == [j for j in range(span.stop) if span.stop - 1 < found.ends[j]]
+        assert len(tokens) == span.depth + span.stop - span.start
+    assert sorted(number for batch in tree.batches() for number in batch.spans) == list(range(len(tree.spans)))

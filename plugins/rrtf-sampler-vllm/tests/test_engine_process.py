@@ -16,11 +16,10 @@ import psutil
 import pytest
 
 from rrtf_sampler_vllm.draw import VLLMSampler
+from rrtf_sampler_vllm.engines import _devices, _divide
 from rrtf_sampler_vllm.process import engine_environment
 from rrtf_trl.errors import UserError
-from rrtf_trl.records import CaseTests, Problem
-
-PROBLEMS = [Problem(f"t/{i}", f"# {i}\ndef f(x):\n", CaseTests([{"args": [1], "expected": 2}]), "f") for i in range(3)]
+from support.vllm_engine import PROBLEMS, save_adapter
 
 _VLLM = """
 import json, os, subprocess, sys
@@ -184,12 +183,33 @@ def test_an_adapter_that_vllm_does_not_serve_is_refused(tmp_path: Path, other: d
         VLLMSampler(str(adapter)).sample(PROBLEMS)
 
 
-def save_adapter(folder: Path, **options: Any) -> Path:
-    """Write an adapter's folder as PEFT does, as far as it is read."""
-    from transformers import AutoTokenizer
+def test_several_engines_divide_the_prompts_and_the_devices(
+    notes: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    engine = {"data_parallel_size": 2, "tensor_parallel_size": 2}
+    sampler = VLLMSampler("embedded", n=2, max_new_tokens=8, engine=engine)
+    samples = sampler.sample(PROBLEMS)
+    workers = {child.pid for child in psutil.Process().children(recursive=True)}
+    sampler.close()
+    assert [c.task_id for c in samples.candidates] == [f"t/{i}" for i in range(3) for _ in range(2)]
+    assert "data_parallel_size" not in notes()["arguments"]
+    assert notes()["environment"]["CUDA_VISIBLE_DEVICES"] in ("4,5", "6,7")
+    one = VLLMSampler("embedded", n=2, max_new_tokens=8)
+    assert [c.response for c in one.sample(PROBLEMS).candidates] == [c.response for c in samples.candidates]
+    one.close()
+    assert len(workers) >= 4, "two engines, each with a process of its own"
+    assert not {child.pid for child in psutil.Process().children(recursive=True)} & workers
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in _divide(_devices(), 2, 2)] == ["4,5", "6,7"]
+    with pytest.raises(UserError, match="3 engines on 2 GPUs each need 6, and there are 4"):
+        VLLMSampler("embedded", engine={**engine, "data_parallel_size": 3}).sample(PROBLEMS)
 
-    base = VLLMSampler("embedded").model
-    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
-    config = {"peft_type": "LORA", "base_model_name_or_path": base, "r": 8, "modules_to_save": None, **options}
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    return folder
+
+def test_where_one_of_several_engines_fails_all_are_ended(notes: Callable[[], dict[str, Any]]) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    sampler = VLLMSampler("embedded", n=1, max_new_tokens=13, engine={"data_parallel_size": 2})
+    with pytest.raises(UserError, match="its process ended"):
+        sampler.sample(PROBLEMS)
+    with pytest.raises(UserError, match="no such argument"):
+        VLLMSampler("embedded", engine={"data_parallel_size": 2, "wrong": True}).sample(PROBLEMS)
+    assert set(psutil.Process().children(recursive=True)) == before

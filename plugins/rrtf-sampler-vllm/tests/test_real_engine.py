@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,10 @@ from rrtf_trl.assets import model_path
 from rrtf_trl.records import Problem, to_json
 from rrtf_trl.samplers import TransformersSampler
 from rrtf_trl.testing import SamplerContract
+from support.vllm_engine import NEEDS_ENGINE, PYTHON
 
 pytest_plugins = ["rrtf_trl.testing"]
-PYTHON = os.environ.get("RRTF_VLLM_PYTHON")
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        PYTHON is None and importlib.util.find_spec("vllm") is None,
-        reason="vLLM is not installed, and RRTF_VLLM_PYTHON names no interpreter that has it",
-    ),
-]
+pytestmark = NEEDS_ENGINE
 SMALL: dict[str, Any] = {"n": 2, "max_new_tokens": 24, "engine": {"gpu_memory_utilization": 0.3}}
 
 
@@ -125,3 +117,21 @@ def test_an_adapter_draws_otherwise_than_its_base(problems: list[Problem], tmp_p
     ]
     plain = TransformersSampler("embedded", dtype="float32", **options).sample(problems)
     assert drawn != [c.response for c in plain.candidates]
+
+
+@pytest.mark.skipif(0 < torch.cuda.device_count() < 2, reason="there is one GPU")
+@pytest.mark.parametrize("setting", ["tensor_parallel_size", "data_parallel_size"])
+def test_two_workers_draw_what_one_does_and_leave_nothing(problems: list[Problem], setting: str) -> None:
+    # On a processor two workers share its cores; what is tried is that they start, agree and end.
+    engine = {**SMALL["engine"], "dtype": "float32"}
+    options: dict[str, Any] = {"temperatures": [0.0], "max_new_tokens": 48, "python": PYTHON}
+    before = set(psutil.Process().children(recursive=True))
+    two = VLLMSampler("embedded", **options, engine={**engine, setting: 2})
+    drawn = [c.response for c in two.sample(problems).candidates]
+    running = set(psutil.Process().children(recursive=True)) - before
+    two.close()
+    assert len(running) >= 2
+    assert set(psutil.Process().children(recursive=True)) == before
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in running)
+    one = TransformersSampler("embedded", temperatures=[0.0], max_new_tokens=48, dtype="float32")
+    assert drawn == [c.response for c in one.sample(problems).candidates]

@@ -16,7 +16,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--out", metavar="R.jsonl", help="each row with `passed` and `result` added; by default S.jsonl_results.jsonl"
     )
-    parser.add_argument("--k", default="1,10,100", help="report pass@k for these, where there are enough samples")
+    parser.add_argument(
+        "--k", type=_numbers, default="1,10,100", help="report pass@k for these, where there are enough samples"
+    )
     parser.add_argument(
         "--timeout", type=float, default=5.0, metavar="SECONDS", help="processor time a sample may take"
     )
@@ -39,10 +41,17 @@ def main(arguments: Sequence[str]) -> int:
         problems=options.problems,
         samples=options.samples,
         out=options.out,
-        ks=[int(k) for k in options.k.split(",")],
+        ks=options.k,
         timeout=options.timeout,
         memory_mb=options.memory_mb,
         workers=options.workers,
         allow_unsafe=options.allow_unsafe,
         trust=options.trust,
     )
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected whole numbers such as 1,10, got {text!r}") from None

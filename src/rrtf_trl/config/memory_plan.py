@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from rrtf_trl.models.dequantize import draws_dequantized
 from rrtf_trl.models.memory import MOST_SEQUENCES, free_bytes
 from rrtf_trl.models.size import ModelShape
 
@@ -29,6 +30,8 @@ def memory_plan(config: Mapping[str, Any], shape: ModelShape, dtype: str) -> Ite
     needs = dict(_parts(config, shape, dtype, place == "the GPU", free))
     shown = ", ".join(f"{_rounded(part.total)} for {name}" for name, part in needs.items())
     yield f"memory: about {shown}, one after the other; {_rounded(free)} are free on {place}"
+    if _bits(config) == 4 and place != "the GPU":
+        yield _four_bits(config, shape, free)
     for name, part in needs.items():
         if part.total > free:
             what = "weights, gradients and AdamW" if name == "training" else "weights"
@@ -39,6 +42,17 @@ def memory_plan(config: Mapping[str, Any], shape: ModelShape, dtype: str) -> Ite
                 f"memory: {name} may not fit: {_rounded(part.weights)} for {what}, and {_rounded(part.batch)} for the "
                 f"batch. {remedy}"
             )
+
+
+def _four_bits(config: Mapping[str, Any], shape: ModelShape, free: float) -> str:
+    """Return what a processor does with weights of 4 bits when it draws."""
+    whole = _rounded(stored(shape, 4, None))
+    if draws_dequantized(stored(shape, 4, None), free):
+        return f"memory: for drawing, the 4-bit weights are dequantized once, to {whole} of float32 of the same values"
+    return (
+        f"memory: {whole} for the 4-bit weights in float32 are more than half of what is free, so drawing dequantizes "
+        "them for each token, which takes several times as long"
+    )
 
 
 def _device(config: Mapping[str, Any]) -> tuple[str, float]:
@@ -92,6 +106,9 @@ def _drawing(
     free: float,
 ) -> Parts:
     bits = _bits(config)
+    width = _WIDTHS.get(node.get("dtype") or "auto", 4)
+    if bits == 4 and not on_gpu and draws_dequantized(stored(shape, width, None), free):
+        bits = None
     is_half = dtype in ("BF16", "F16") and (on_gpu or bits is not None)
     width = _WIDTHS.get(node.get("dtype") or "auto", 2 if is_half else 4)
     tokens = max(config["trainer"]["max_length"] or _LONGEST, node.get("max_new_tokens", 0))

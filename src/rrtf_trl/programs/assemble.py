@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from rrtf_trl.records import Problem
@@ -32,9 +33,6 @@ class _Files:
 _sys.meta_path.insert(0, _Files({files!r}))
 del _Files, _sys
 """
-
-# By regular expression: the code may be no Python.
-_FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE)
 
 # A line of prose may start with "from" or "import" too.
 _CODE = re.compile(
@@ -82,7 +80,44 @@ def is_code(prompt: str) -> bool:
     return prompt.startswith("#") or prompt.rstrip().endswith(('"""', "'''")) or _CODE.search(prompt) is not None
 
 
+def defined_functions(problem: Problem) -> tuple[str, ...]:
+    """Return the functions that a problem itself defines beside the entry point: in its prompt, or its preamble.
+
+    Its tests may call them, and a candidate must not replace them: HumanEval/32 checks zeros by the prompt's ``poly``.
+    """
+    found: dict[str, None] = {}
+    for text in (problem.preamble, problem.prompt if isinstance(problem.prompt, str) else ""):
+        tree = _parse(text) or _parse(text.rstrip() + "\n    pass\n")
+        for node in tree.body if tree is not None else []:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_stub(node):
+                found[node.name] = None
+    found.pop(called_name(problem) or "", None)
+    return tuple(found)
+
+
+def _is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return all(
+        isinstance(one, ast.Pass) or (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+        for one in node.body
+    )
+
+
+def _parse(code: str) -> ast.Module | None:
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 def _future_imports(code: str) -> tuple[str, str]:
     """Split code after its ``from __future__`` imports, which must come first in a program."""
-    split = max((match.end() for match in _FUTURE.finditer(code)), default=0)
-    return code[:split], code[split:]
+    tree = _parse(code)
+    ends = [
+        node.end_lineno or 0
+        for node in (tree.body if tree is not None else [])
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+    ]
+    lines = code.splitlines(keepends=True)
+    split = sum(len(line) for line in lines[: max(ends, default=0)])
+    head = code[:split]
+    return (head if not head or head.endswith("\n") else head + "\n"), code[split:]

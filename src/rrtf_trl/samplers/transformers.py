@@ -25,6 +25,9 @@ _RULES = 3
 """Raised where the same options draw other responses: 2 decodes them after their prompt, gives each prompt a budget of
 its own, and reads no penalties from the model's generation config; 3 has random numbers for each draw, and stops."""
 
+_RULES_IN_4_BITS = 4
+"""Of models in 4 bits; 4 computes in float32 on a CPU."""
+
 _TAIL = 16
 """Tokens in which a text that ends a response is looked for after each step."""
 
@@ -105,7 +108,7 @@ class TransformersSampler:
         }
         return {
             "sampler": "transformers",
-            "rules": _RULES,
+            "rules": _RULES_IN_4_BITS if getattr(quantization, "load_in_4bit", False) else _RULES,
             "model": model_identity(self.model, self.model_init_kwargs.get("revision")),
             **self.decoding.identity(),
             "source": self.source,

@@ -13,7 +13,7 @@ from rrtf_trl import forms, records
 from .common import codec
 
 OutcomeState = Literal[records.State, "infrastructure"]
-"""A state of the records, or ``infrastructure``: our own failure, to be retried and never scored."""
+"""A state of the records, or ``infrastructure``: the tests' failure or the sandbox's, never scored."""
 Trust = Literal["strict", "weak"]
 """Whether the judge ran the tests (``strict``), or the program's own process did (``weak``)."""
 
@@ -30,10 +30,11 @@ class Job:
         tests: Any kind of :mod:`rrtf_trl.records`.
         entry_point: The function or class that ``check`` and ``cases`` call; optional for ``asserts``, unused for
             ``stdio`` and ``pytest``.
-        context: Trusted code, executed by the judge before the tests; for HumanEval the prompt with the
-            reference, since a few checks call the prompt's helpers. It must never come from a candidate. An
-            entry point that it defines counts as correct: the tests are rehearsed with it, to learn which
-            calls they make.
+        context: Trusted code with the reference; for HumanEval after the prompt. It must never come from a candidate.
+            Its imports and ``helpers`` are there for the tests. Where a program fails because its answers are
+            objects, the reference is run to learn whether the tests expect them.
+        helpers: Names of functions that the tests take from ``context``, and not from the program: those that the
+            problem's prompt defines.
         trust: ``weak`` runs the tests in the program's own process, for tests that cannot be run otherwise.
             A program that cheats passes them: never train on such an outcome.
     """
@@ -44,6 +45,7 @@ class Job:
     entry_point: str | None = None
     context: str = ""
     trust: Trust = "strict"
+    helpers: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as JSON data.
@@ -51,7 +53,7 @@ class Job:
         Raises:
             ValueError: If cases hold values that JSON cannot hold (tuples, sets, bytes).
         """
-        row = {**vars(self), "tests": records.to_json(self.tests)}
+        row = {**vars(self), "tests": records.to_json(self.tests), "helpers": list(self.helpers)}
         if json.loads(json.dumps(row, default=repr)) != row:
             raise ValueError(f"job {self.job_id}: its tests hold values that JSON cannot hold")
         return row
@@ -60,7 +62,8 @@ class Job:
     def from_json(cls, row: dict[str, Any]) -> Job:
         """Build a job from its JSON form; raises :class:`rrtf_trl.records.RecordError` naming the field."""
         forms.check(cls, row, utf8=False)
-        return cls(**{**row, "tests": records.build_tests(row["tests"])})
+        helpers = tuple(row.get("helpers", ()))
+        return cls(**{**row, "tests": records.build_tests(row["tests"]), "helpers": helpers})
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Outcome:
 
     Args:
         job_id: Of the job.
-        state: See :mod:`rrtf_trl.sandbox.judge.outcomes`; ``infrastructure`` is no statement about the program.
+        state: See :mod:`rrtf_trl.sandbox.judge.results`; ``infrastructure`` is no statement about the program.
         passed: How many tests passed; a ``check`` is one test.
         total: How many tests there are.
         message: The first failure: which test, the call and its answer, the exception. Empty where all
@@ -84,6 +87,8 @@ class Outcome:
         got: The value that it got instead.
         exception: The type of the exception that ended this test, or the program before any test; empty where its
             process ended without one, None where the program answered.
+        decided_by: ``program`` where objects of the program, or a loop or ``try`` that it controls, decided a test
+            that passed; ``judge`` where only values did that the judge compared.
     """
 
     job_id: str
@@ -100,6 +105,7 @@ class Outcome:
     expected: str | None = None
     got: str | None = None
     exception: str | None = None
+    decided_by: Literal["judge", "program"] = "judge"
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as JSON data."""
@@ -155,7 +161,8 @@ def suite_body(job: Job) -> bytes:
     if not all(body[name] for name in ("asserts", "cases", "stdio", "check", "files") if name in body):
         raise ValueError(f"{where}: there are no tests")
     row = {"kind": tests.kind, "tests": body, "entry_point": job.entry_point, "context": job.context}
+    more = {"helpers": list(job.helpers), "trust": job.trust}
     try:
-        return codec.encode({**row, "trust": job.trust})
+        return codec.encode({**row, **more})
     except codec.NotPlainData as error:
         raise ValueError(f"{where}: test data must be plain, but there is {error}") from None

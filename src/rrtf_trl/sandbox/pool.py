@@ -12,18 +12,21 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, get_args
 
+from .attempts import Attempts, Pending, failure_of
 from .isolation import tiers
 from .job import Job, Outcome
-from .worker_process import KnownSuites, Pending, SandboxUnavailable, WorkerProcess
+from .worker_process import KnownSuites, SandboxUnavailable, WorkerProcess
 
-_ATTEMPTS = 5
 _STARTS, _PATIENCE = 10, 20.0
 """A worker that does not start is tried at least so often, and for so many seconds, before the sandbox gives up: what
 kills workers may kill many before one has started."""
 UNSAFE = {"tier": "unsafe", "allow_unsafe": True}
 """Part of the identity of judgements of programs that ran without isolation, and of no others."""
 _SILENCE = 10.0
-"""Seconds beyond a program's wall time after which a worker that sent nothing counts as hanging."""
+"""Seconds beyond a program's wall time after which a worker that sent nothing counts as hanging, whatever it does."""
+
+_State = Literal["sent", "stuck", "silent"]
+"""Of a worker: it sent something, or ended; it computes long after a program's time was up; or it only was silent."""
 
 
 class Sandbox:
@@ -32,11 +35,11 @@ class Sandbox:
     Args:
         workers: Number of worker processes; ``None`` for one per processor.
         timeout: Processor time that a program may use, seconds. Wall time is limited to three times this plus
-            one second for a whole job, or a case of a ``stdio`` job. A program that runs out of time is run
-            once more, while no other program of this sandbox runs.
+            one second for a whole job, or a case of a ``stdio`` job. A program that runs out of wall time is run
+            once more, while none runs that may use much processor time.
         memory_mb: Memory that a program may hold, all its processes together, and address space of each, MiB.
-        output_kb: What a whole program (``stdio``) may print in a case, KiB, at most 16 MiB. What functions
-            print is thrown away.
+        output_kb: What a whole program (``stdio``) may print in a case, KiB, at most 16 MiB; what is expected it
+            may print in any case. What functions print is thrown away.
         tier: ``auto`` takes the best that the machine offers; another value requires that tier.
         allow_unsafe: Whether to run programs where the machine offers neither namespaces nor Landlock, or is
             not Linux: there a program can do whatever its user can.
@@ -64,7 +67,7 @@ class Sandbox:
         if tier == "unsafe" and not allow_unsafe:
             raise ValueError("tier: unsafe needs allow_unsafe=True")
         self.workers = workers or _processors()
-        self._silence = 3 * timeout + 1 + _SILENCE
+        self._wall = 3 * timeout + 1
         self._settings = {
             "timeout": float(timeout),
             "memory_mb": memory_mb,
@@ -74,6 +77,7 @@ class Sandbox:
         self._pool: list[WorkerProcess] = []
         self._empty: tempfile.TemporaryDirectory[str] | None = None
         self._suites = KnownSuites()
+        self._broken: dict[int, str] = {}
         self._running = False
         self._numbers = itertools.count(1)
         self._may_be_unsafe = allow_unsafe and tier in ("auto", "unsafe")
@@ -137,6 +141,9 @@ class Sandbox:
         ``jobs`` is read as workers become free, so it may be endless; at most two jobs per worker are read
         ahead, and a few that wait for their second try.
 
+        The state ``infrastructure`` is for what is not because of the program: the tests are broken, or the sandbox
+        failed at it, and at a canary right after.
+
         Raises:
             ValueError: For a job that cannot be judged at all: no tests, no entry point where the tests need
                 one, test data that is not plain.
@@ -156,53 +163,54 @@ class Sandbox:
                     self._replace(index)
 
     def _run(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        queue: list[Pending] = []
-        """Jobs for the next free worker."""
-        alone: list[Pending] = []
-        """Jobs that ran out of time, for their second try while no other job runs."""
-        more = True
+        attempts = Attempts(self._broken)
+        more, second_tries = True, False
         with selectors.DefaultSelector() as selector:
             while True:
-                free = [] if len(alone) >= 4 * self.workers else self._pool  # new jobs wait until there are fewer
-                for index, worker in enumerate(free):
-                    while len(worker.pending) < (1 if queue else 2):
-                        if not queue and more:
+                reads = more and not second_tries and len(attempts.later) < 4 * self.workers
+                for index, worker in enumerate(self._pool[: _processors()] if second_tries else self._pool):
+                    while len(worker.pending) < (2 if reads and not attempts.queue else 1):
+                        if not attempts.queue and reads:
                             job = next(jobs, None)
-                            more = job is not None
+                            reads = more = job is not None
                             if job is not None:
-                                queue.append(Pending(job, *self._suites.number(job)))
-                        if not queue:
+                                attempts.queue.append(Pending(job, *self._suites.number(job)))
+                        if not attempts.queue:
                             break
-                        queue += self._send(index, queue.pop())
+                        self._send(index, attempts)
                         worker = self._pool[index]
                 busy = [index for index, worker in enumerate(self._pool) if worker.pending]
-                if not busy:
-                    if not alone:
-                        return
-                    queue += self._send(0, alone.pop(0))
-                    busy = [0]
-                for index, hangs in self._wait(selector, busy):
-                    yield from self._receive(index, hangs, queue, alone)
+                if busy:
+                    for index, state in self._wait(selector, busy):
+                        outcome = self._receive(index, state, attempts)
+                        if outcome is not None:
+                            yield outcome
+                elif attempts.later:  # all together, and nothing beside them
+                    attempts.queue, attempts.later, second_tries = attempts.later[::-1], [], True
+                elif more:
+                    second_tries = False
+                else:
+                    return
 
-    def _send(self, index: int, pending: Pending) -> list[Pending]:
-        """Send a job to a worker, which is replaced where it is dead; return the jobs that a dead one had."""
-        lost: list[Pending] = []
+    def _send(self, index: int, attempts: Attempts) -> None:
+        """Send a job to a worker, which is replaced where it is dead; the jobs that it had go back into the queue."""
+        pending = attempts.queue.pop()
         for _ in _starts():
-            if self._pool[index].send(pending, next(self._numbers)):
-                return lost
-            lost += self._pool[index].pending
+            if self._pool[index].send(pending, next(self._numbers), attempts.broken.get(pending.suite)):
+                return
+            attempts.queue += self._pool[index].pending
             self._replace(index)
         raise SandboxUnavailable("the sandbox's worker processes end as soon as they have started")
 
-    def _wait(self, selector: selectors.BaseSelector, busy: list[int]) -> list[tuple[int, bool]]:
-        """Wait for workers; return the indices of those that sent something, or that hang, and whether they hang.
+    def _wait(self, selector: selectors.BaseSelector, busy: list[int]) -> list[tuple[int, _State]]:
+        """Wait for workers; return the indices of those that sent something, or that hang, and which of both.
 
         Args:
             selector: Kept between calls.
             busy: Indices of workers that have jobs.
         """
         if read := [index for index in busy if self._pool[index].channel.has_frame]:
-            return [(index, False) for index in read]
+            return [(index, "sent") for index in read]
         wanted = {self._pool[index].channel.stream: index for index in busy}
         for key in list(selector.get_map().values()):
             if wanted.get(key.fileobj) != key.data:  # type: ignore[call-overload]
@@ -212,37 +220,30 @@ class Sandbox:
                 selector.register(stream, selectors.EVENT_READ, index)
         while True:
             if ready := selector.select(1.0):
-                return [(key.data, False) for key, _ in ready]
-            now = time.monotonic()
-            if silent := [index for index in busy if now - self._pool[index].last_received > self._silence]:
-                return [(index, True) for index in silent]
+                return [(key.data, "sent") for key, _ in ready]
+            if stuck := [index for index in busy if self._pool[index].is_stuck(self._wall)]:
+                return [(index, "stuck") for index in stuck]
+            end = time.monotonic() - self._wall - _SILENCE
+            if silent := [index for index in busy if self._pool[index].last_received < end]:
+                return [(index, "silent") for index in silent]
 
-    def _receive(self, index: int, hangs: bool, queue: list[Pending], alone: list[Pending]) -> Iterator[Outcome]:
-        """Receive a worker's row and yield its outcome; where the worker died, put its jobs into the queue again."""
+    def _receive(self, index: int, state: _State, attempts: Attempts) -> Outcome | None:
+        """Receive a worker's row; where it hangs or died, replace it. Return the job's outcome; None without one."""
         worker = self._pool[index]
-        row = None if hangs else worker.receive()
+        row = worker.receive() if state == "sent" else None
         if row == {}:
-            return
-        if row is None:
-            pending, *rest = worker.pending
-            self._replace(index)
-            queue += rest
-            pending.attempts += 1
-            state, message = "infrastructure", f"the worker died {_ATTEMPTS} times while it judged this job"
-            if hangs:
-                state, message = "timeout", "the tests did not end in time"
-            row = {"state": state, "passed": 0, "total": 1 if hangs else 0, "message": message,
-                   "seconds": self._silence if hangs else 0.0, **worker.hello}  # fmt: skip
-            if not hangs and pending.attempts < _ATTEMPTS:
-                queue.append(pending)
-                return
-        else:
-            pending = worker.pending.pop(0)
-        if row["state"] == "timeout" and not pending.alone:  # other work may have slowed the processor down
-            pending.alone = True
-            alone.append(pending)
-            return
-        yield Outcome(job_id=pending.job.job_id, trust=pending.job.trust, **row)
+            return None
+        if row is not None:
+            return attempts.judged(worker.pending.pop(0), row)
+        pending, *rest = worker.pending
+        attempts.queue += rest
+        failure = failure_of(worker.stop(), hangs=state != "sent")
+        self._replace(index)
+        if state == "silent" and not pending.second_try and pending.canary_for is None:
+            attempts.try_later(pending)  # it may have waited for a processor
+            return None
+        seconds = time.monotonic() - worker.last_received
+        return attempts.failed(pending, failure, {**worker.hello, "seconds": seconds})
 
     def _replace(self, index: int) -> None:
         for _ in _starts():

@@ -108,10 +108,10 @@ class RRTFConfig(DPOOptions):
         length_normalization (`bool`, *optional*, defaults to `True`):
             Whether responses are compared by their mean token log-probability instead of the sum.
         share_prefix (`str` or `bool`, *optional*, defaults to `"auto"`):
-            Whether to compute a prompt once for all of its responses, in batches without padding, instead of once for
-            each. `"auto"` does so where the results are the same, and otherwise logs why not; `"true"` raises where
-            they would differ; `"false"` never does. Only the load-balancing loss of a mixture of experts differs: it
-            is over the computed tokens, among which a shared prompt counts once.
+            Whether to compute once what responses have in common, their prompt and beginnings, in batches without
+            padding, instead of once for each. `"auto"` does so where the results are the same, and otherwise logs why
+            not; `"true"` raises where they would differ; `"false"` never does. Only the load-balancing loss of a
+            mixture of experts differs: it is over the computed tokens, among which a shared one counts once.
         activation_offloading (`bool`, *optional*, defaults to `False`):
             Whether to keep activations in CPU memory between forward and backward.
     """
@@ -168,7 +168,7 @@ class RRTFConfig(DPOOptions):
     score_weighting: bool = option(True, "Whether a pair is weighted by its difference in scores.")
     length_normalization: bool = option(True, "Whether responses are compared by their mean token log-probability.")
     share_prefix: str = option(
-        "auto", "Whether to compute a prompt once for all of its responses.", choices=_CHOICES["share_prefix"]
+        "auto", "Whether to compute once what responses have in common.", choices=_CHOICES["share_prefix"]
     )
     activation_offloading: bool = option(
         False, "Whether to keep activations in CPU memory between forward and backward."

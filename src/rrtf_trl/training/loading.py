@@ -20,6 +20,7 @@ from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, 
 
 from rrtf_trl.assets import model_path
 from rrtf_trl.models.adapters import find_adapter, load_adapter
+from rrtf_trl.models.dequantize import for_processor
 from rrtf_trl.models.network import only_the_hub
 
 from .config import RRTFConfig
@@ -119,7 +120,8 @@ def _load_model(
     if quantization_config is not None:
         if "quantization_config" in options:
             raise ValueError("`quantization_config` is set twice: as an argument and in `model_init_kwargs`.")
-        options["quantization_config"] = quantization_config
+        is_cpu = args.device.type == "cpu"
+        options["quantization_config"] = for_processor(quantization_config) if is_cpu else quantization_config
     if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
         options["device_map"] = None
     options.setdefault("trust_remote_code", args.trust_remote_code)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import Tensor, nn
-
-from .prefix_layout import PrefixLayout
 
 _LOSS_COLUMNS = {"completion_mask", "scores", "group_ids", "from_teacher"}
 
@@ -36,7 +36,7 @@ class ScoredResponses:
         return replace(self, **{name: getattr(self, name)[responses] for name in names})
 
 
-def score_responses(model: nn.Module, batch: Mapping[str, Tensor], *, router_loss: bool = False) -> ScoredResponses:
+def score_responses(model: nn.Module, batch: Mapping[str, Any], *, router_loss: bool = False) -> ScoredResponses:
     """Score the responses of a batch.
 
     Args:
@@ -53,22 +53,27 @@ def score_responses(model: nn.Module, batch: Mapping[str, Tensor], *, router_los
     return score(model, batch, options)
 
 
-def _score_packed(model: nn.Module, batch: Mapping[str, Tensor], options: dict[str, bool]) -> ScoredResponses:
+def _score_packed(model: nn.Module, batch: Mapping[str, Any], options: dict[str, bool]) -> ScoredResponses:
     outputs = model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
-        shared_prefix=PrefixLayout.of(batch),
+        tree=batch["tree"],
+        scored_positions=batch["scored_positions"],
         shift_labels=batch["scored_tokens"],
         **options,
     )
+    tokens, responses = batch["member_scores"], batch["member_responses"]
     # Ranking compares means over many tokens, so sum them in float32 whatever the model's dtype.
-    logps, responses = outputs.log_probs[0].float(), batch["scored_responses"]
-    zeros = logps.new_zeros(len(batch["scores"]))
+    zeros = outputs.log_probs.new_zeros(len(batch["scores"]), dtype=torch.float32)
+
+    def sums(values: Tensor) -> Tensor:
+        return torch.index_add(zeros, 0, responses, values[0].float()[tokens])
+
     return ScoredResponses(
-        logps=zeros.index_add(0, responses, logps),
+        logps=sums(outputs.log_probs),
         lengths=responses.bincount(minlength=len(zeros)).clamp(min=1),
-        top1=zeros.index_add(0, responses, outputs.is_top1[0].float()),
-        entropy=zeros.index_add(0, responses, outputs.entropy[0].detach().float()),
+        top1=sums(outputs.is_top1),
+        entropy=sums(outputs.entropy.detach()),
         aux_loss=outputs.aux_loss,
     )
 

@@ -1,9 +1,9 @@
-"""Computes a prompt once for all of its responses, in models for which that is exact.
+"""Computes what responses have in common once, their prompt above all, in models for which that is exact.
 
-:func:`share_prefixes` inspects a model and, if possible, prepares it: called with ``shared_prefix=`` a layout, its
-attention is :func:`~rrtf_trl.training.prefix_attention.shared_prefix_attention`, and the backbone returns only the
-hidden states of the scored positions, to which TRL's fused LM head is applied. Called without, the model is unchanged.
-Hooks do this, so that every wrapper (DDP, FSDP, PEFT) still runs one forward of one model.
+:func:`share_prefixes` inspects a model and, if possible, prepares it: called with ``tree=``, its attention is that of
+:mod:`~rrtf_trl.training.tree_attention`, and the backbone returns only the hidden states of the
+``scored_positions``, to which TRL's fused LM head is applied. Called without, the model computes what it did. Every
+wrapper (DDP, FSDP, PEFT) still runs one forward of one model.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from .loading import base_model
 from .packing import PackedCollator
-from .prefix_attention import NAME
-from .prefix_layout import PrefixLayout
+from .tree import Tree
+from .tree_attention import has_trees, with_trees
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +28,13 @@ logger = logging.getLogger(__name__)
 _REPLACEABLE = (None, "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3")
 _LAYER_TYPES = {"full_attention", "sliding_attention"}
 _TRIAL: list[dict[str, Any]] = [
-    {"prompt_ids": [3, 1, 2], "response_ids": [[4], [5, 6], [6, 5, 7]]},
+    {"prompt_ids": [3, 1, 2], "response_ids": [[4], [5, 6], [6, 5, 7], [6, 5, 1, 2]]},
     {"prompt_ids": [7, 5], "response_ids": [[2, 1, 3, 4], [6, 7]]},
 ]
 
 
 def share_prefixes(model: Any, choice: str, with_images: bool = False) -> bool:
-    """Prepare a model with TRL's fused LM head to compute each prompt once; return whether that is possible.
+    """Prepare a model with TRL's fused LM head to compute what responses share once; return whether it is possible.
 
     Args:
         model: A causal language model, or a PEFT model of one.
@@ -46,13 +47,21 @@ def share_prefixes(model: Any, choice: str, with_images: bool = False) -> bool:
     if choice == "false":
         return False
     base = base_model(model)
+    if (earlier := getattr(base.base_model, "_rrtf_preparation", None)) is not None:  # by a trainer of the same model
+        earlier.undo()
     reason = "the rows have images" if with_images else _adapter_obstacle(model) or _architecture_obstacle(base)
     if reason is None:
-        switch = _Switch(base)
+        prepared = _Preparation(base)
         reason = _failed_trial(base)
-        if reason is None:
-            return True
-        switch.remove()
+        if reason is not None:
+            prepared.undo()
+    # A trial runs on what each process has: all share, or none.
+    reasons = [one for one in gather_object([reason]) if one is not None]
+    if not reasons:
+        return True
+    if reason is None:
+        prepared.undo()
+        reason = f"on another process {reasons[0]}"
     if choice == "true":
         raise ValueError(f'`share_prefix` is true, but {reason}. Use `share_prefix="auto"`.')
     if PartialState().is_main_process:
@@ -63,49 +72,48 @@ def share_prefixes(model: Any, choice: str, with_images: bool = False) -> bool:
 # -- Preparing a model -----------------------------------------------------------------------------------
 
 
-class _Switch:
-    """Hooks that select our attention while a module runs with a layout, and the model's own otherwise.
+class _Preparation:
+    """What is changed in a model: its attention, and two hooks on its backbone.
 
-    They are on the backbone, which builds masks, and on each attention layer, which gradient checkpointing runs again
-    outside of the backbone.
+    Args:
+        model: Its attention becomes :func:`.tree_attention.tree_attention`, which is another one without a tree.
     """
 
     def __init__(self, model: Any) -> None:
-        self.config, self.backbone = model.config, model.base_model
-        self.before: list[str | None] = []
-        self.handles: list[Any] = []
-        for module in {self.backbone, *_attention_layers(self.backbone)}:
-            self.handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
-            self.handles.append(module.register_forward_hook(self._leave, with_kwargs=True, always_call=True))
-        self.handles.append(self.backbone.register_forward_hook(_gather_scored, with_kwargs=True))
-        # An earlier trainer of the same model may have left its hooks.
-        if hasattr(self.backbone, "_prefix_switch"):
-            self.backbone._prefix_switch.remove()
-        self.backbone._prefix_switch = self
+        self._config, self._before = model.config, model.config._attn_implementation
+        backbone = model.base_model
+        backbone._rrtf_preparation = self
+        is_eager = self._before == "eager" or getattr(model.config, "attn_logit_softcapping", None) is not None
+        model.config._attn_implementation = with_trees("eager" if is_eager else "sdpa")
+        self._handles = [
+            backbone.register_forward_pre_hook(_prevent_mask, with_kwargs=True),
+            backbone.register_forward_hook(_gather_scored, with_kwargs=True),
+        ]
 
-    def _enter(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        if module is self.backbone and self.before:  # an earlier forward was interrupted before its hooks ran
-            self.config._attn_implementation = self.before[0]
-            self.before.clear()
-        if kwargs.get("shared_prefix") is not None:
-            self.before.append(self.config._attn_implementation)
-            self.config._attn_implementation = NAME
-
-    def _leave(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        if kwargs.get("shared_prefix") is not None:
-            self.config._attn_implementation = self.before.pop()
-
-    def remove(self) -> None:
-        for handle in self.handles:
+    def undo(self) -> None:
+        for handle in self._handles:
             handle.remove()
-        self.handles.clear()
+        if has_trees(self._config._attn_implementation):
+            self._config._attn_implementation = self._before
+
+
+def _prevent_mask(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Have transformers build no mask, which would be `[T, T]`: what has four dimensions is passed on."""
+    if kwargs.get("tree") is None:
+        return None
+    if not has_trees(module.config._attn_implementation):
+        raise ValueError(
+            f'The model\'s attention was changed to "{module.config._attn_implementation}" after the trainer was '
+            "made. Choose it before, or make a new trainer."
+        )
+    return args, {**kwargs, "attention_mask": kwargs["input_ids"].new_empty(1, 1, 1, 0)}
 
 
 def _gather_scored(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-    layout: PrefixLayout | None = kwargs.get("shared_prefix")
-    if layout is not None:
+    """Have the LM head applied to the states that predict a token of a response."""
+    if kwargs.get("tree") is not None:
         hidden = output.last_hidden_state
-        output.last_hidden_state = hidden.index_select(1, layout.scored_positions.to(hidden.device))
+        output.last_hidden_state = hidden.index_select(1, kwargs["scored_positions"].to(hidden.device))
 
 
 def _attention_layers(backbone: nn.Module) -> list[nn.Module]:
@@ -129,7 +137,7 @@ def _adapter_obstacle(model: Any) -> str | None:
 
 
 def _architecture_obstacle(model: Any) -> str | None:
-    """Return why the model may not compute the same under a layout as one sequence at a time, or ``None``."""
+    """Return why the model may not compute the same in one row as one sequence at a time, or ``None``."""
     config, name = model.config, type(model).__name__
     layers = _attention_layers(model.base_model)
     if config.get_text_config() is not config:
@@ -158,7 +166,7 @@ def _architecture_obstacle(model: Any) -> str | None:
 
 
 def _failed_trial(model: Any) -> str | None:
-    """Compare a few tokens under a layout with one sequence at a time; return how they differ, or ``None``.
+    """Compare a few tokens in one row with one sequence at a time; return how they differ, or ``None``.
 
     This decides for models that the other checks accept: remote code, or future architectures.
     """
@@ -174,7 +182,7 @@ def _failed_trial(model: Any) -> str | None:
             # in evaluation mode repacks the weights into a form without gradients.
             module.training = type(module).__module__.startswith("bitsandbytes")
         with torch.no_grad():
-            shared, alone, layout = _run_trial(backbone, model.get_input_embeddings().weight)
+            shared, alone, tree = _run_trial(backbone, model.get_input_embeddings().weight)
     except Exception as error:  # of any kind: padded batches remain possible
         return f"a trial on {name} failed ({type(error).__name__}: {error})"
     finally:
@@ -183,7 +191,7 @@ def _failed_trial(model: Any) -> str | None:
         for parameter, data in biases.items():
             parameter.data = data
     expected = {layer: _window(model.config, layer) for layer in _attention_layers(backbone)}
-    if layout.windows != expected:
+    if tree.windows != expected:
         return f"the layers of {name} do not pass all arguments on to their attention functions"
     # Only rounding may differ: less in float32, more where weights or activations are quantized.
     exact = shared.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(shared.device.type)
@@ -194,26 +202,29 @@ def _failed_trial(model: Any) -> str | None:
     return f"a trial on {name} gave different results (relative error {distance:.1e})"
 
 
-def _run_trial(backbone: Any, embeddings: Tensor) -> tuple[Tensor, Tensor, PrefixLayout]:
-    """Return hidden states float `[S, D]` under a layout, the same one sequence at a time, and the layout."""
+def _run_trial(backbone: Any, embeddings: Tensor) -> tuple[Tensor, Tensor, Tree]:
+    """Return hidden states float `[S, D]` of the trial's tokens in one row, one sequence at a time, and the tree."""
+    device, size = embeddings.device, len(embeddings)
     examples = [{**row, "scores": [0.0] * len(row["response_ids"]), "from_teacher": []} for row in _TRIAL]
-    batch = {name: tensor.to(embeddings.device) for name, tensor in PackedCollator()(examples).items()}
-    layout = PrefixLayout.of(batch)
-    tokens, positions = batch["input_ids"] % len(embeddings), batch["position_ids"]
-    shared = backbone(input_ids=tokens, position_ids=positions, shared_prefix=layout, use_cache=False)
+    batch = PackedCollator()(examples)
+    tree, positions = batch["tree"], batch["scored_positions"].to(device)
+    tokens, depths = (batch[name].to(device) for name in ("input_ids", "position_ids"))
+    states = backbone(
+        input_ids=tokens % size, position_ids=depths, tree=tree, scored_positions=positions, use_cache=False
+    )
     alone = []
     chosen = backbone.config._attn_implementation
-    if chosen not in (None, "sdpa"):  # others compile a kernel per length, or do not support float32
-        backbone.config._attn_implementation = "eager"
+    backbone.config._attn_implementation = "eager"  # some others do not support float32, or compile for each length
     try:
         for row in _TRIAL:
             start = len(row["prompt_ids"])
             for response in row["response_ids"]:
-                ids = torch.tensor([row["prompt_ids"] + response], device=embeddings.device) % len(embeddings)
+                ids = torch.tensor([row["prompt_ids"] + response], device=device) % size
                 alone.append(backbone(input_ids=ids, use_cache=False).last_hidden_state[0, start - 1 : -1])
     finally:
         backbone.config._attn_implementation = chosen
-    return shared.last_hidden_state[0], torch.cat(alone), layout
+    together = states.last_hidden_state[0].index_select(0, batch["member_scores"].to(device))
+    return together, torch.cat(alone), tree
 
 
 def _window(config: Any, layer: nn.Module) -> int | None:

@@ -29,6 +29,7 @@ from trl.trainer.utils import get_config_model_id
 from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator
+from .distributed import check_batches, keep_float32_losses
 from .head import add_head
 from .imitation import keep_imitated
 from .limits import check_padding, check_rows, limits_of
@@ -165,6 +166,8 @@ class RRTFTrainer(_BaseTrainer):
                 "RRTFTrainer does not run under `nn.DataParallel`. Start the script with `accelerate launch`, or "
                 "limit it to one GPU with CUDA_VISIBLE_DEVICES."
             )
+        check_batches(args, train_dataset, self.accelerator.num_processes)
+        keep_float32_losses(self.accelerator)
         if args.disable_dropout:
             disable_dropout(self.model)
         add_head(self.model)

@@ -126,7 +126,7 @@ def test_limits() -> None:
     deep: list[Any] = []
     for _ in range(MAX_DEPTH):
         deep = [deep]
-    assert decode(encode(deep)) == deep
+    assert same(deep, decode(encode(deep)), 0)
     with pytest.raises(NotPlainData):
         encode([deep])
 

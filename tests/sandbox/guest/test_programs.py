@@ -63,6 +63,14 @@ def f(x): return pickle.loads(pickle.dumps(Box(x))).v ** 2
 """,
     "cached": "from functools import lru_cache\n@lru_cache(maxsize=None)\ndef f(x): return x * x\n",
     "other names for the same int": "class N(int): pass\ndef f(x): return N(x * x)\n",
+    "a hundred sleeping threads": """
+import time
+from concurrent.futures import ThreadPoolExecutor
+def f(x):
+    with ThreadPoolExecutor(100) as pool: list(pool.map(lambda _: time.sleep(.05), range(100)))
+    return x * x
+""",
+    "two hundred open files": "def f(x):\n    files = [open('/dev/null') for _ in range(200)]\n    return x * x\n",
     "thread pool": """
 from concurrent.futures import ThreadPoolExecutor
 def f(x):
@@ -304,8 +312,14 @@ def test_check_that_calls_nothing_is_failed(sandbox: Sandbox) -> None:
 def test_context_gives_helpers_but_never_the_answer(sandbox: Sandbox) -> None:
     context = "def double(x): return 2 * x\ndef f(x): return double(x)\n"
     check = CheckTests("def check(candidate):\n    candidate(1)\n    assert f(3) == double(3)\n")
-    assert judge(sandbox, "def f(x): return x + x", check, "f", context).state == "passed"
-    assert judge(sandbox, "def f(x): return 0\ndef double(x): return 0", check, "f", context).state == "partial"
+    helpers = ("double",)
+    assert judge(sandbox, "def f(x): return x + x", check, "f", context, helpers=helpers).state == "passed"
+    liar = "def f(x): return 0\ndef double(x): return 0"
+    assert judge(sandbox, liar, check, "f", context, helpers=helpers).state == "partial"
+    # A function of the reference that is no helper has to be the program's own.
+    assert judge(sandbox, "def f(x): return x + x", check, "f", context).state == "runtime_error"
+    wrong = "def f(x): return x + x\ndef double(x): return x"
+    assert judge(sandbox, wrong, check, "f", context).state == "partial"
 
 
 def test_broken_tests_are_our_fault(sandbox: Sandbox) -> None:
@@ -423,8 +437,9 @@ IN_PLACE: dict[str, tuple[Tests, str, str, list[str]]] = {
         "def f(xs): xs.reverse()\n",
         "def f(xs): xs.sort(key=len)\n",
         [
-            "class A:\n    def __init__(self, n): self.n = n\n    def __len__(self): return self.n\n"
-            "def f(xs): xs[:] = [A(1), A(2)]\n"
+            # Objects of these lengths would pass, as they do in plain execution: the test asks for nothing else.
+            "class A:\n    def __len__(self): return 1\n    def __eq__(self, other): return True\n"
+            "def f(xs): xs[:] = [A(), A()]\n"
         ],
     ),
 }  # fmt: skip

@@ -42,7 +42,7 @@ def test_busy_loops_end(runner: Sandbox) -> None:
 FRESH = """
 import os, resource, signal
 def f():
-    numbers = signal.SIGXCPU, signal.SIGCHLD, signal.SIGINT
+    numbers = signal.SIGTERM, signal.SIGCHLD, signal.SIGINT  # that of SIGXCPU sends the answers so far
     handlers = [signal.getsignal(number) is signal.SIG_DFL for number in numbers]
     left = [kind.__name__ for kind in object.__subclasses__() if kind.__module__ == "solution"]
     limits = resource.getrlimit(resource.RLIMIT_CPU)

@@ -17,7 +17,9 @@ import rrtf_trl.sandbox.isolation.seccomp
 
 ROOT = Path(__file__).parents[3]
 FILTERS = Path(rrtf_trl.sandbox.isolation.seccomp.__file__).parent / "filters"
-ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
+ALLOW, KILL, EPERM, ENOSYS, EAGAIN = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026, 0x0005000B
+NO_EFFECT = 0x00050000
+"""An error of number 0: the call is not made, and succeeds."""
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 VARIANTS = ("namespaces", "landlock", "bare")
 
@@ -75,9 +77,13 @@ def test_only_what_is_named_is_allowed(filtered: tuple[str, str, bytes]) -> None
     column = list(ARCHITECTURES).index(name)
     tables = build.ALLOWED + (build.ALLOWED_INSIDE if variant == "namespaces" else "")
     allowed = {numbers[column] for numbers in build.calls(tables)} - {None}
-    special = {numbers[column] for numbers, _, _ in build.BY_ARGUMENT.values()} | {
+    decided = {**build.BY_ARGUMENT, **({} if variant == "namespaces" else build.BY_ARGUMENT_OUTSIDE)}
+    special = {numbers[column] for numbers, _, _ in decided.values()} | {
         build.CLONE[column],
         build.SOCKETPAIR[column],
+        build.GETSOCKOPT[column],
+        build.FUTEX[column],
+        build.STATX[column],
         435,
     }
     special |= {build.OPEN[column], build.OPENAT[column]} - {None}
@@ -93,15 +99,26 @@ def test_arguments_that_decide(filtered: tuple[str, str, bytes]) -> None:
     name, variant, program = filtered
     build, architecture = builder(), ARCHITECTURES[name]
     column = list(ARCHITECTURES).index(name)
-    for numbers, argument, values in build.BY_ARGUMENT.values():
-        for value in (*values, *(v + 1 for v in values), *(v ^ 0x80 for v in values), 2**31, 9, 22, 0x5412, 0x541C):
+    decided = {**build.BY_ARGUMENT, **({} if variant == "namespaces" else build.BY_ARGUMENT_OUTSIDE)}
+    for call, (numbers, argument, values) in decided.items():
+        nothing = build.NO_EFFECT.get(call, [])
+        both = [*values, *nothing]
+        for value in (*both, *(v + 1 for v in both), *(v ^ 0x80 for v in both), 2**31, 9, 22, 0x5412, 0x541C):
             arguments = [77] * 6
             arguments[argument] = value
-            expected = ALLOW if value in values else EPERM
+            expected = ALLOW if value in values else NO_EFFECT if value in nothing else EPERM
             assert run(program, architecture, numbers[column], *arguments) == expected, (numbers, value)
     for family, kind in ((1, 1), (1, 0x80801), (1, 2), (1, 5), (2, 1), (1, 3), (16, 3), (40, 1)):
         expected = ALLOW if family == 1 and kind & 0xF == 1 else EPERM
         assert run(program, architecture, build.SOCKETPAIR[column], family, kind) == expected
+    for level, option in ((1, 3), (1, 4), (1, 39), (1, 57), (1, 17), (1, 77), (6, 3), (0, 4)):
+        expected = ALLOW if level == 1 and option in (3, 4, 39) else EPERM
+        assert run(program, architecture, build.GETSOCKOPT[column], 5, level, option) == expected
+    assert run(program, architecture, build.STATX[column]) == ENOSYS
+    for operation, answer in ((0, EAGAIN), (0x109, EAGAIN), (1, NO_EFFECT), (10, NO_EFFECT), (3, EPERM), (6, EPERM)):
+        for private in (0, 0x80):
+            expected = ALLOW if private or variant == "namespaces" else answer
+            assert run(program, architecture, build.FUTEX[column], 0x1000, operation | private) == expected
     thread, fork = 0x3D0F00, 0x1200011  # what the C library's pthread_create and fork ask for
     assert run(program, architecture, build.CLONE[column], thread) == ALLOW
     assert run(program, architecture, build.CLONE[column], fork) == (ALLOW if variant == "namespaces" else EPERM)

@@ -141,6 +141,27 @@ def test_as_root_of_a_container_without_capabilities() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="takes root to mount")
+def test_where_the_next_process_id_cannot_be_set_every_program_has_a_process_namespace() -> None:
+    read_only = 'mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"'
+    before = ["unshare", "--mount", "sh", "-c", read_only, "sh"]
+    found = python(
+        """
+        code = "import os, threading\\ndef f():\\n    threading.Thread(target=int).start()\\n    return os.getpid()"
+        two = CaseTests([{"args": [], "expected": 2}])
+        bomb = Job("bomb", "def f():\\n    x = []\\n    while True: x.append(b'x' * (1 << 20))", two, "f")
+        with Sandbox(workers=1, memory_mb=256) as sandbox:
+            states = [outcome.state for outcome in sandbox.run_many(Job(str(n), code, two, "f") for n in range(5))]
+            states += [outcome.state for outcome in sandbox.run_many([bomb])]
+            print(json.dumps([states, sandbox.tier, run()]))
+        """,
+        *before,
+    )
+    assert found[0] == ["passed"] * 5 + ["memory"]
+    check(found[2], found[1])
+
+
+@pytest.mark.slow
 def test_from_a_parent_with_threads_and_torch() -> None:
     pytest.importorskip("torch")
     found = python("""

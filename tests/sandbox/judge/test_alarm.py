@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from rrtf_trl.sandbox.common.faults import Fault
+from rrtf_trl.sandbox.common.faults import Fault, Limits
 from rrtf_trl.sandbox.judge.alarm import Alarm
 
 
 @pytest.fixture
 def alarm() -> Iterator[Alarm]:
-    alarm = Alarm(0, 1 << 20, lambda: None)
+    alarm = Alarm(0, Limits(100.0, 100.0, 1 << 20, 1), lambda: None, lambda: None)
     yield alarm
     alarm.clear()
 

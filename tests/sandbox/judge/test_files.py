@@ -35,7 +35,11 @@ class TestCounter:
 def test_approx():
     assert solution.square(0.1) == pytest.approx(0.01)
 
-def test_constant():
+@pytest.fixture
+def ready():  # this takes pytest itself
+    yield 1
+
+def test_constant(ready):
     assert solution.LIMIT == 10
 """
 UNITTEST = """

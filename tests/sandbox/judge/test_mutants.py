@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import pytest
@@ -39,7 +40,8 @@ def test_humaneval(humaneval: list[dict[str, Any]]) -> None:
             name = f"{row['task_id']} {index}"
             verdict = passes(plain_check(program, reference, row["test"], row["entry_point"]), SECONDS)
             if verdict is not None:
-                jobs[name] = Job(name, program, tests, row["entry_point"], reference)
+                *helpers, _ = re.findall(r"^def (\w+)", row["prompt"], re.MULTILINE)  # the last is the entry point
+                jobs[name] = Job(name, program, tests, row["entry_point"], reference, helpers=tuple(helpers))
                 expected[name] = verdict
     assert len(jobs) > 40
     assert differences(jobs, expected) == []

@@ -127,15 +127,11 @@ def judge(sandbox: Sandbox, code: str, asserts: list[str], context: str = "", en
     return outcomes[-1]
 
 
-# Here the test hands plain data to an object's operators: that takes a reference which has the class as well.
-WITH_REFERENCE = {"truth and containment", "operators"}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_programs_pass(name: str, sandbox: Sandbox) -> None:
     code, asserts = RIGHT[name]
-    assert (judge(sandbox, code, asserts).state == "passed") is (name not in WITH_REFERENCE)
+    assert judge(sandbox, code, asserts).state == "passed"
     assert judge(sandbox, code, asserts, context=code).state == "passed"
 
 
@@ -229,21 +225,25 @@ def test_a_failure_inside_a_callback_counts_whatever_the_program_makes_of_it(san
     check = "def check(candidate):\n    def want(x): assert x == 4\n    candidate(want)\n"
     for code, state in (
         ("def f(g): g(4)", "passed"),
-        ("def f(g):\n    try: g(5)\n    except BaseException: pass\n", "runtime_error"),
+        ("def f(g):\n    try: g(5)\n    except BaseException: pass\n", "partial"),
     ):
         (outcome,) = sandbox.run_many([Job("one", code, CheckTests(check), "f")])
         assert outcome.state == state, outcome
 
 
-def test_callbacks_reach_nothing_else_of_the_judge(sandbox: Sandbox) -> None:
-    tests = ["assert f(lambda x: x + 1) == 3"]
-    probes = (
-        "g.__globals__", "g.__closure__", "g.__code__", "g.__self__", "g._objects.ask('k', 1, (), {})",
-        "g._objects.ask('k', -1, (), {})", "g._objects.ask('i', 0, (), {})", "g._objects.ask('x', 0, (), {})",
-    )  # fmt: skip
-    assert judge(sandbox, "def f(g): return g(2)", tests).state == "passed"
-    for probe in probes:
-        assert judge(sandbox, f"def f(g):\n    {probe}\n    return 3\n", tests).state != "passed", probe
+def test_callbacks_lead_to_nothing_that_is_expected(sandbox: Sandbox) -> None:
+    tests = ["want = 7919\nassert f(lambda x: x + 1) == 31337", "assert f(lambda x: x + 1) in (31337, want)"]
+    search = """
+import gc, sys
+def f(g):
+    want = int("".join(["313", "37"]))
+    around = sys._getframe(1)
+    places = [g.__globals__, g.__closure__, g.__code__.co_consts, around.f_globals, around.f_locals]
+    places += [one for one in gc.get_objects() if type(one) in (tuple, list) and want in one]
+    return want if any(str(want) in repr(one) for one in places) else 0
+"""
+    assert judge(sandbox, "def f(g): return g(31336)", tests).state == "passed"
+    assert judge(sandbox, search, tests).passed == 0
 
 
 def test_callbacks_do_not_nest_without_end(sandbox: Sandbox) -> None:

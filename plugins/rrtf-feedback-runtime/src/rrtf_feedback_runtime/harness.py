@@ -13,8 +13,8 @@ def measure(mode: str, source: str, entry: str, kind: str, tests: "Any") -> str:
     import time
     import tracemalloc
 
-    names: dict[str, object] = {"__name__": "answer"}
-    exec(compile(source, "<answer>", "exec"), names)
+    names: dict[str, object] = {"__name__": "candidate"}
+    exec(compile(source, "<candidate>", "exec"), names)
     if kind == "cases":
         calls = [(case["args"], case.get("kwargs") or {}) for case in tests]
 
@@ -38,7 +38,7 @@ def measure(mode: str, source: str, entry: str, kind: str, tests: "Any") -> str:
             return within
 
         def entered(frame: "Any", event: str, arg: object) -> "Any":
-            if frame.f_code.co_filename != "<answer>":
+            if frame.f_code.co_filename != "<candidate>":
                 return None
             frame.f_trace_opcodes = True
             return within

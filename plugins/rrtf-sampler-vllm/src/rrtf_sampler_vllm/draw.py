@@ -1,4 +1,4 @@
-"""Samples with a vLLM engine on this machine."""
+"""Samples with vLLM: an engine on this machine, or a server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from rrtf_trl.samplers.candidates import encode_prompts, sampled_candidate, unti
 from rrtf_trl.samplers.decoding import Decoding
 from rrtf_trl.samplers.stops import Stops, stops_of
 
-from .process import EngineProcess
+from .engines import Engines
+from .server import Server
 
 _RULES = 3
 """Raised where the same options draw other responses: 2 ends them where the model's chat template ends a turn, and has
@@ -27,6 +28,8 @@ prompts computed whole on a CPU; 3 has stops."""
 
 class VLLMSampler:
     """Samples with vLLM's engine, which is started on first use, in a process of its own, and ended by :meth:`close`.
+
+    With ``server`` it is a running server's engine, which is made to serve the model; see :mod:`.server`.
 
     The random numbers of a draw depend on the seed and its problem, not on the batch.
 
@@ -41,16 +44,20 @@ class VLLMSampler:
         source: ``student`` for the policy that is trained, ``teacher`` for a stronger model.
         batch_size: Problems per call; vLLM batches them itself, so it may be large.
         engine: Further arguments of ``vllm.LLM``, for instance ``tensor_parallel_size``,
-            ``gpu_memory_utilization``, ``max_model_len``, ``dtype`` or ``quantization``.
+            ``gpu_memory_utilization``, ``max_model_len``, ``dtype`` or ``quantization``. ``data_parallel_size`` starts
+            so many engines. A server must have been started with them.
         chat_template_kwargs: Variables of the chat template, such as ``{"enable_thinking": False}``.
         stop: Texts that end a response: a list, or ``auto`` for those that end a base model's, or ``None``. The engine
             draws on, as it gets and gives tokens alone, and the response is cut.
         logprobs: Whether candidates get the log-probability of each token as it was drawn.
         python: The interpreter of the environment that vLLM is installed in; ``None`` for this one.
+        server: Address of a running ``vllm serve``, as ``http://127.0.0.1:8000``; ``None`` starts an engine.
+        lora_rank: Of the adapter that the run trains, which a server must be able to load; ``None`` if there is none.
 
     Raises:
         UserError: If vLLM is not installed, or there is no such interpreter; on sampling, if the engine fails, or a
-            prompt is chat messages and the model has no chat template.
+            prompt is chat messages and the model has no chat template; and with ``server`` also by :meth:`identity`,
+            if the server does not answer or was not started as the run needs it.
         ValueError: If an option is out of its range.
     """
 
@@ -69,16 +76,18 @@ class VLLMSampler:
         stop: Stops = "auto",
         logprobs: bool = False,
         python: str | None = None,
+        server: str | None = None,
+        lora_rank: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError("n, max_new_tokens and batch_size must be at least 1")
         self.decoding = Decoding.checked(n, temperatures, top_ps, max_new_tokens, seed)
-        if python is None and importlib.util.find_spec("vllm") is None:
+        if server is None and python is None and importlib.util.find_spec("vllm") is None:
             raise UserError(
                 "vLLM is not installed: pip install vllm; or name the interpreter of an environment that has it, "
                 "sampler.vllm.python=VENV/bin/python"
             )
-        if python is not None and shutil.which(python) is None:
+        if server is None and python is not None and shutil.which(python) is None:
             raise UserError(f"python: {python} is no program")
         self.model = model_path(model)
         self.source = source
@@ -90,11 +99,21 @@ class VLLMSampler:
         self.logprobs = logprobs
         # The model's own generation_config.json may ask for penalties or top_k, which no paper's decoding has.
         self.engine = {"generation_config": "vllm", **(engine or {})}
-        self._loaded: tuple[EngineProcess, Any, int | list[int] | None] | None = None
+        self.server = server
+        self.lora_rank = lora_rank
+        self._connected: Server | None = None
+        self._loaded: tuple[Engines | Server, Any, int | list[int] | None] | None = None
 
     def identity(self) -> dict[str, Any]:
-        """Return the model's content hash, all decoding options, and the engine's arguments."""
-        optional = {"chat_template_kwargs": self.chat_template_kwargs, "logprobs": self.logprobs}
+        """Return the model's content hash, all decoding options, and the engine's arguments.
+
+        Of a server it is vLLM's version and how it computes, not the address.
+        """
+        optional = {
+            "chat_template_kwargs": self.chat_template_kwargs,
+            "logprobs": self.logprobs,
+            "server": None if self.server is None else self._connect(self.server).identity(),
+        }
         return {
             "sampler": "vllm",
             "rules": _RULES,
@@ -162,9 +181,14 @@ class VLLMSampler:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the engine out; the copy starts its own."""
-        return {**vars(self), "_loaded": None}
+        return {**vars(self), "_loaded": None, "_connected": None}
 
-    def _load(self) -> tuple[EngineProcess, Any, int | list[int] | None]:
+    def _connect(self, address: str) -> Server:
+        if self._connected is None:
+            self._connected = Server(address, self.engine, self.logprobs, self.lora_rank)
+        return self._connected
+
+    def _load(self) -> tuple[Engines | Server, Any, int | list[int] | None]:
         if self._loaded is None:
             from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
@@ -177,7 +201,13 @@ class VLLMSampler:
             arguments = {"model": base, "seed": self.decoding.seed, **self.engine}
             if self.logprobs:  # at the temperature and top_p, as the tokens are drawn
                 arguments = {"logprobs_mode": "processed_logprobs", **arguments}
-            self._loaded = EngineProcess(self.python, arguments, adapter), tokenizer, of_model
+            engine: Engines | Server
+            if self.server is None:
+                engine = Engines(self.python, arguments, adapter)
+            else:
+                engine = self._connect(self.server)
+                engine.serve(base, adapter, tokenizer)
+            self._loaded = engine, tokenizer, of_model
         return self._loaded
 
     def _options(

@@ -28,6 +28,10 @@ _LONGEST_END = 5.0
 """Seconds. Where nothing reaps orphans, as in some containers, their entries stay for ever; their memory does not."""
 
 
+Drawn = tuple[list[int], bool, list[float] | None]
+"""A draw: its token ids, whether it was stopped, and its log-probabilities if they were asked for."""
+
+
 class EngineProcess:
     """A process in which vLLM runs: its memory is given back when it ends, whatever vLLM leaves behind.
 
@@ -35,12 +39,19 @@ class EngineProcess:
         python: The interpreter; ``None`` for this one.
         arguments: Of ``vllm.LLM``.
         adapter: Folder of a LoRA adapter, or ``None``.
+        environment: Further variables of its environment.
 
     Raises:
         UserError: If it does not start; with the last lines that it wrote.
     """
 
-    def __init__(self, python: str | None, arguments: dict[str, Any], adapter: str | None) -> None:
+    def __init__(
+        self,
+        python: str | None,
+        arguments: dict[str, Any],
+        adapter: str | None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         # Its folder would come first among those that are searched for modules.
         command = [python or sys.executable, "-P", str(Path(__file__).with_name("engine.py"))]
@@ -49,17 +60,15 @@ class EngineProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=engine_environment(dict(os.environ), own_python=python is None),
+            env={**engine_environment(dict(os.environ), own_python=python is None), **(environment or {})},
             start_new_session=True,
             text=True,
             encoding="utf-8",
         )
         self.window: int = self._ask({"arguments": arguments, "adapter": adapter})["window"]
 
-    def draw(
-        self, prompts: list[list[int]], options: list[dict[str, Any]]
-    ) -> list[list[tuple[list[int], bool, list[float] | None]]]:
-        """Return for each prompt its draws as (token ids, whether it was stopped, log-probabilities if asked for).
+    def draw(self, prompts: list[list[int]], options: list[dict[str, Any]]) -> list[list[Drawn]]:
+        """Return for each prompt its draws.
 
         Args:
             prompts: Token ids.

@@ -17,13 +17,15 @@ class Fault(BaseException):
             itself).
         text: A description, for people.
         exception: The type of the program's exception; empty where its process ended, None where it is neither.
+        used_up: For ``timeout``, whether processor time is used up, which does not depend on what else runs.
     """
 
-    def __init__(self, kind: FaultKind, text: str, exception: str | None = None) -> None:
+    def __init__(self, kind: FaultKind, text: str, exception: str | None = None, used_up: bool = False) -> None:
         super().__init__(text)
         self.kind = kind
         self.text = text
         self.exception = "" if kind == "ended" else exception
+        self.used_up = used_up
 
     @property
     def fatal(self) -> bool:
@@ -43,10 +45,6 @@ class LoadError(Exception):
         self.exception = exception
 
 
-class Diverged(BaseException):
-    """The tests made another call than the one that was sent ahead: the program must be judged again, call by call."""
-
-
 class Broken(BaseException):
     """The sandbox itself failed; no statement about the program."""
 
@@ -62,7 +60,7 @@ class Limits(NamedTuple):
         cpu: Processor time, seconds.
         wall: Wall time of a job, or of one ``stdio`` case, seconds.
         memory_mb: Memory of all its processes together, and address space of each, MiB.
-        output_bytes: What a whole program may print, bytes.
+        output_bytes: What a whole program may print where less is expected, bytes.
     """
 
     cpu: float

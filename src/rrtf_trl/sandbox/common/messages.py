@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .faults import Diverged, Fault
+from .faults import Fault
 
 
 def short(value: Any, limit: int = 150) -> str:
@@ -12,11 +12,11 @@ def short(value: Any, limit: int = 150) -> str:
     brief = getattr(type(value), "__brief__", None)  # that of a proxy, whose repr would call the program
     if brief is not None:
         return str(brief(value))
-    if isinstance(value, str | bytes | list | tuple) and len(value) > limit:
-        return repr(value[:limit])[:limit] + "..."
     try:
+        if isinstance(value, str | bytes | list | tuple) and len(value) > limit:
+            return repr(value[:limit])[:limit] + "..."
         text = repr(value)
-    except (ValueError, Fault, Diverged):  # an integer with too many digits to print; a program that ended
+    except (Exception, Fault):  # an integer with too many digits, deep data; a program that ended
         text = f"<{type(value).__name__} that cannot be printed>"
     return cut(text, limit)
 

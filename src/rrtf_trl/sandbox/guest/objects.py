@@ -102,26 +102,15 @@ class Objects:
     def serve(self, request: dict[str, Any]) -> None:
         """Answer one request."""
         target, *args = request["args"]
-        operation, back = OPERATIONS[request["op"]], request.get("back", [])
-        frame = self.answer(request["id"], operation, target, args, request.get("kwargs", []), back)
-        self._channel.send(frame)
+        operation = OPERATIONS[request["op"]]
+        self._channel.send(self._answer(request["id"], operation, target, args, request.get("kwargs", [])))
 
-    def answer(
-        self, number: int, operation: Callable[..., Any], target: Any, args: Any, kwargs: Any, back: Any = ()
-    ) -> bytes:
-        """Perform an operation on packed operands, and return the frame that answers it.
-
-        The frame also holds the arguments at the positions in ``back``, as they are after the call.
-        """
+    def _answer(self, number: int, operation: Callable[..., Any], target: Any, args: Any, kwargs: Any) -> bytes:
+        """Perform an operation on packed operands, and return the frame that answers it."""
         try:
             operands = [codec.unpack(item, self) for item in (target, *args)]
             named = {name: codec.unpack(item, self) for name, item in kwargs}
-            value = operation(*operands, **named)
-            if back:
-                changed = [codec.pack(operands[1 + place], self) for place in back if place < len(args)]
-                frame = codec.dump([number, "b", [codec.pack(value, self), *changed]])
-            else:
-                frame = codec.dump([number, "v", codec.pack(value, self)])
+            frame = codec.dump([number, "v", codec.pack(operation(*operands, **named), self)])
         except codec.NotPlainData as error:
             frame = codec.dump([number, "r", str(error)])
         except BaseException as error:

@@ -13,28 +13,44 @@ The first request holds the program, and calls to make at once; each later one a
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal wraps it in enumerations, and takes five times as long
+import builtins
 import contextlib
+import fcntl
+import importlib.machinery
 import os
 import resource
 import signal
 import socket
 import sys
-import time
 import types
+from binascii import a2b_base64
 from os import closerange, dup2  # by name: an attribute lookup costs a child a page
 from resource import setrlimit
 from typing import Any, NamedTuple
 
 from ..common import codec, protocol
-from ..common.report import EXIT_OUT_OF_TIME
+from ..common.interpreter import ENVIRONMENT
 from ..isolation import linux, tiers
-from . import weak
-from .objects import OPERATIONS, Objects
+from . import script, weak
+from .objects import Objects
 
 CHANNEL = 3
+_TEXT = 4
+"""The descriptor of a whole program's text where it can write no file."""
+_ENVIRONMENT = {
+    "HOME": "",
+    "LANG": "C.UTF-8",
+    "LOGNAME": "user",
+    "PATH": ":".join([os.path.dirname(sys.executable), "/usr/local/bin", "/usr/bin", "/bin"]),
+    "PWD": "",
+    "SHELL": "/bin/sh",
+    "TERM": "dumb",
+    "TMPDIR": "/tmp",
+    "USER": "user",
+    **ENVIRONMENT,
+}
+"""What a whole program finds in its environment; those that are empty are its folder."""
 _CPU = resource.RLIMIT_CPU
-_FLUSH_BYTES, _FLUSH_SECONDS = 65536, 0.005
 
 
 class Kit(NamedTuple):
@@ -71,7 +87,7 @@ def make_kit(channel: protocol.Channel, isolation: tiers.Isolation, cpu_seconds:
     """
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
     hard = cpu_seconds + 1 if most == resource.RLIM_INFINITY else min(cpu_seconds + 1, most)
-    return Kit(channel, (min(cpu_seconds, hard), hard), isolation.namespaces, isolation.child_filter)
+    return Kit(channel, (min(cpu_seconds, hard), hard), isolation.namespaces is not None, isolation.child_filter)
 
 
 def become(kit: Kit, descriptors: list[int]) -> int:
@@ -86,13 +102,19 @@ def become(kit: Kit, descriptors: list[int]) -> int:
     if whole_program:
         dup2(descriptors[1], 0)
         dup2(descriptors[2], 1)
+        # As to a pipe: what others write to it by another descriptor stays.
+        fcntl.fcntl(1, fcntl.F_SETFL, os.O_APPEND)
     dup2(descriptors[0], CHANNEL, False)  # not inherited by what the program executes
     closerange(CHANNEL + 1, 256)
+    if whole_program and not in_namespaces and sys.platform == "linux":
+        os.dup2(os.memfd_create("solution"), _TEXT)
     if not in_namespaces:
         os.setsid()
         if sys.platform == "linux":
             linux.die_with_parent(signal.SIGKILL)  # in namespaces all processes end with process 1
     setrlimit(_CPU, cpu_limit)
+    if in_namespaces:
+        linux.drop_capabilities()
     if child_filter is not None:
         linux.install_filter(child_filter)
 
@@ -101,7 +123,7 @@ def become(kit: Kit, descriptors: list[int]) -> int:
     # there is anything to do, which on a busy machine takes longer than the rest.
     channel.send(b"")
     if whole_program:
-        return _run_program(channel, request)
+        return _run_program(channel, request, in_namespaces)
     if "weak" in request:
         weak.run(channel, request)
     else:
@@ -110,7 +132,7 @@ def become(kit: Kit, descriptors: list[int]) -> int:
 
 
 def serve(channel: protocol.Channel, request: dict[str, Any]) -> None:
-    """Execute the program, make the calls of its request, and answer further requests until the judge closes."""
+    """Execute the program, then run the tests' script, or answer requests until the judge closes."""
     number = request["id"]
     module = types.ModuleType("solution")
     objects = Objects(module, channel)
@@ -118,10 +140,14 @@ def serve(channel: protocol.Channel, request: dict[str, Any]) -> None:
     objects.end_if_forked()
     if failure is not None:
         stage, error = failure
-        channel.send(codec.dump([number, "f", [stage, objects.describe(error)]]))
+        channel.send(codec.dump([number, "f", [stage, script.describe(error)]]))
         return
-    names = {name: objects.refer(getattr(module, name)) for name in request["names"] if hasattr(module, name)}
-    _answer_all(channel, objects, codec.dump([number, "l", names]), request["calls"], number)
+    frame = codec.dump([number, "l", [name for name in request["names"] if hasattr(module, name)]])
+    if "script" in request:
+        waiting = len(frame).to_bytes(4, "big") + frame
+        script.run(channel, module, a2b_base64(request["script"]), number + 1, waiting)
+        return
+    channel.send(frame)
     try:
         while True:
             objects.serve(codec.parse(channel.receive(protocol.MAX_JOB_FRAME)))
@@ -129,35 +155,26 @@ def serve(channel: protocol.Channel, request: dict[str, Any]) -> None:
         return
 
 
-def _answer_all(channel: protocol.Channel, objects: Objects, first: bytes, calls: list[Any], number: int) -> None:
-    """Make the calls of the first request; send their answers together, or part by part where they take long."""
-    waiting = len(first).to_bytes(4, "big") + first
-    sent, now = time.monotonic(), time.monotonic
-
-    def send_and_end(*_: object) -> None:
-        """Processor time is used up: send the answers so far, which count."""
-        with contextlib.suppress(protocol.Closed):
-            channel.send_all(waiting)
-        os._exit(EXIT_OUT_OF_TIME)
-
-    if calls:
-        _signal.signal(signal.SIGXCPU, send_and_end)
-    for name, args, kwargs in calls:
-        number += 1
-        frame = objects.answer(number, OPERATIONS["call"], ["h", ["g", name]], args, kwargs)
-        waiting += len(frame).to_bytes(4, "big") + frame
-        if len(waiting) > _FLUSH_BYTES or now() - sent > _FLUSH_SECONDS:
-            channel.send_all(waiting)
-            waiting, sent = b"", now()
-    if calls:
-        _signal.signal(signal.SIGXCPU, _signal.SIG_DFL)
-    channel.send_all(waiting)
-
-
-def _run_program(channel: protocol.Channel, request: dict[str, Any]) -> int:
-    sys.argv = ["solution.py"]
+def _run_program(channel: protocol.Channel, request: dict[str, Any], in_namespaces: bool) -> int:
+    """Run a whole program as ``python solution.py`` does, in the current folder; return its exit status."""
+    source, folder = request["code"], os.getcwd()
+    path = f"{folder}/solution.py" if in_namespaces else f"/proc/self/fd/{_TEXT}"
+    with contextlib.suppress(OSError), open(path, "w", encoding="utf-8", errors="surrogatepass") as file:
+        file.write(source)
+    os.environ.update({name: value or folder for name, value in _ENVIRONMENT.items()})
+    sys.argv = [os.path.basename(path)] if in_namespaces else [path]
+    sys.path.insert(0, folder)
     module = types.ModuleType("__main__")
-    failure = _execute(request["code"], module)
+    loader = importlib.machinery.SourceFileLoader("__main__", path)
+    more = {
+        "__annotations__": {},
+        "__builtins__": builtins,
+        "__cached__": None,
+        "__file__": path,
+        "__loader__": loader,
+    }
+    vars(module).update(more)
+    failure = _execute(source, module, path)
     if failure is None:
         channel.stream.detach()  # it closes with the process, which shows the judge the end
         return 0  # the interpreter now ends: it joins threads, runs atexit, flushes stdout
@@ -165,16 +182,16 @@ def _run_program(channel: protocol.Channel, request: dict[str, Any]) -> int:
     if isinstance(error, SystemExit):
         channel.stream.detach()
         raise error
-    channel.send(codec.dump([request["id"], "f", [stage, Objects(module, channel).describe(error)]]))
+    channel.send(codec.dump([request["id"], "f", [stage, script.describe(error)]]))
     return 1
 
 
-def _execute(source: str, module: types.ModuleType) -> tuple[str, BaseException] | None:
+def _execute(source: str, module: types.ModuleType, path: str = "<solution>") -> tuple[str, BaseException] | None:
     """Execute the program as ``module``; return the stage that failed and the exception, or None."""
     sys.modules[module.__name__] = module
     stage = "compile"
     try:
-        code = compile(source.removeprefix("\ufeff"), "<solution>", "exec", dont_inherit=True)
+        code = compile(source.removeprefix("\ufeff"), path, "exec", dont_inherit=True)
         stage = "load"
         exec(code, module.__dict__)
     except BaseException as error:

@@ -7,7 +7,9 @@ harmless programs by the code that its children will run, until no page changes 
 
 from __future__ import annotations
 
+import binascii
 import json
+import marshal
 import socket
 import sys
 
@@ -16,13 +18,15 @@ from . import program
 
 _ROUNDS = 20
 """Bytecode is specialised after eight runs, and again where types differ."""
-_CALLS: list[tuple[str, list[object]]] = [
-    ("strings", ["abc def", 2]),
-    ("numbers", [[3, 1, 2], 1.5]),
-    ("numbers", [[], 0.5]),
-    ("tables", [{"a": 1, "b": 2}, "b"]),
-    ("fails", [1]),
-]
+_TESTS = (
+    '_rrtf_see(0, False, strings("abc def", 2))',
+    "_rrtf_see(1, False, numbers(_rrtf_0, 1.5))",
+    "_rrtf_see(2, False, numbers([], 0.5))",
+    '_rrtf_see(3, False, tables(_rrtf_1, "b"))',
+    "_rrtf_see(4, False, fails(1))",
+    "_rrtf_see(5, True, _rrtf_apply((1, False, False), None, Holder().add(1)))",
+)
+_VALUES = [[3, 1, 2], {"a": 1, "b": 2}]
 _PROGRAM = '''
 from typing import List, Dict, Optional, Tuple, Any
 import math
@@ -89,15 +93,13 @@ class Holder:
 
 def warm_up() -> None:
     """Run programs as children do, but in this process."""
-    calls = [[name, [codec.pack(value) for value in values], []] for name, values in _CALLS]
+    units = [(compile(text, "<tests>", "exec"), index % 2 == 0) for index, text in enumerate(_TESTS)]
+    script = binascii.b2a_base64(marshal.dumps((units, _VALUES, codec.dump([])))).decode("ascii")
     for _ in range(_ROUNDS):
         ours, theirs = socket.socketpair()
         with ours, theirs:
             judge, candidate = protocol.Channel(ours), protocol.Channel(theirs)
-            request = {"id": 1, "names": ["strings", "Holder", "none"], "calls": calls, "code": _PROGRAM}
+            request = {"id": 1, "names": ["strings", "Holder", "none"], "script": script, "code": _PROGRAM}
             judge.send(json.dumps(request).encode("ascii"))
-            asked = {"id": 99, "op": "call", "args": [["h", ["g", "strings"]], "abc def", 3], "kwargs": []}
-            judge.send(codec.dump(asked))
-            ours.shutdown(socket.SHUT_WR)
             program.serve(candidate, codec.parse(candidate.receive(protocol.MAX_JOB_FRAME)))
     sys.modules.pop("solution", None)

@@ -15,6 +15,7 @@ from typing import Any
 from ..common import codec, protocol
 from ..common.compare import same
 from ..common.pytest_files import run_files, write_files
+from .script import describe
 
 
 def run(channel: protocol.Channel, request: dict[str, Any]) -> None:
@@ -24,14 +25,12 @@ def run(channel: protocol.Channel, request: dict[str, Any]) -> None:
     sys.modules["solution"] = module
     stage = "compile"
     try:
-        code = compile(request["code"], "<solution>", "exec", dont_inherit=True)
+        code = compile(request["code"].removeprefix("\ufeff"), "<solution>", "exec", dont_inherit=True)
         stage = "load"
         exec(code, module.__dict__)
         answer = _KINDS[kind](module.__dict__, tests, request["entry_point"])
     except BaseException as error:
-        names = [base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins"]
-        text = f"{type(error).__name__}: {error}"[:300]
-        channel.send(codec.dump([request["id"], "f", [stage, [names, text, None, []]]]))
+        channel.send(codec.dump([request["id"], "f", [stage, describe(error)]]))
         return
     channel.send(codec.dump([request["id"], "w", answer]))
 

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import resource
+import signal
 import struct
 import sys
 
@@ -18,11 +19,12 @@ CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_THREAD = 0x02000000, 0x00000080, 0x0001000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_REC, MS_PRIVATE, MS_RELATIME = 1024, 2048, 4096, 16384, 1 << 18, 1 << 21
-MNT_DETACH = 2
+MS_MOVE, MNT_DETACH = 8192, 2
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 1, 4, 38, 36
-_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
-_CAPABILITY_VERSION_3 = 0x20080522
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _PR_SET_KEEPCAPS = 22, 2, 8
+_CAPABILITY_VERSION_3, _CHECKPOINT_RESTORE = 0x20080522, 40
+_IN_ATTRIB, _IN_OPEN, _IN_MOVED_FROM, _IN_MOVED_TO, _IN_CREATE, _IN_DELETE = 0x4, 0x20, 0x40, 0x80, 0x100, 0x200
 
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446  # on every architecture
 _LANDLOCK_RULE_PATH_BENEATH, _LANDLOCK_VERSION = 1, 1
@@ -36,10 +38,18 @@ if sys.platform == "linux":
 
 _POOL, _POOL_HEADER = 16384, 48
 """Bytes of a pool of Python's allocator, and of its header. A pool is aligned, and holds small blocks of one size."""
+_THREAD_STACK, _M_ARENA_MAX = 2 * 2**20, -8
 _MAX_HOLES = 2048
 """The most holes of a size to fill; there are fewer than half as many, but some allocators have no pools."""
 
 _fork = ctypes.PyDLL(None).fork  # PyDLL: the interpreter's lock is held
+_clone = ctypes.PyDLL(None, use_errno=True).syscall
+_CLONE = 220 if sys.platform == "linux" and os.uname().machine == "aarch64" else 56
+
+_capset = getattr(ctypes.PyDLL(None), "capset", None)
+_of_this_thread = ctypes.byref((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0))
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
+_none = ctypes.byref(_NO_CAPABILITIES)
 
 
 def fork() -> int:
@@ -51,6 +61,17 @@ def fork() -> int:
     pid: int = _fork()
     if pid < 0:
         raise OSError(errno.EAGAIN, "fork failed")
+    return pid
+
+
+def fork_as_process_1() -> int:
+    """Fork this process, which has a single thread; the child is process 1 of a new process namespace.
+
+    Unlike ``unshare`` it can be done again and again.
+    """
+    flags = ctypes.c_ulong(CLONE_NEWPID | signal.SIGCHLD)
+    pid = int(_clone(ctypes.c_long(_CLONE), flags, *[ctypes.c_ulong(0)] * 4))
+    _check(0 if pid >= 0 else -1, "clone")
     return pid
 
 
@@ -78,6 +99,20 @@ def tidy_heap() -> None:
                 if place is None or place >= unused:
                     _libc.free(place)
                     break
+
+
+def reserve_less_for_threads() -> None:
+    """Have new threads reserve little address space, which is limited: a smaller stack, and no heap of their own.
+
+    Without it the hundred threads of a pool would reserve 8 MiB each, of which they use a few KiB.
+    """
+    if hasattr(_libc, "pthread_setattr_default_np"):
+        attributes = ctypes.create_string_buffer(256)  # more than a pthread_attr_t takes anywhere
+        _libc.pthread_attr_init(attributes)
+        _libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(_THREAD_STACK))
+        _libc.pthread_setattr_default_np(attributes)
+    if hasattr(_libc, "mallopt"):
+        _libc.mallopt(_M_ARENA_MAX, 1)
 
 
 class _FilterProgram(ctypes.Structure):
@@ -133,10 +168,23 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def keep_capabilities_of_another_user() -> None:
+    """Let this thread keep its permitted capabilities when it becomes another user."""
+    _prctl(_PR_SET_KEEPCAPS, 1)
+
+
+def keep_only_numbering_of_processes() -> None:
+    """Give up all capabilities of this thread but one, which it must have: to set the next process id."""
+    place, bit = divmod(_CHECKPOINT_RESTORE, 32)
+    kept = (ctypes.c_uint32 * 6)()
+    kept[3 * place] = kept[3 * place + 1] = 1 << bit  # effective, permitted, and not inheritable
+    _check(_libc.capset(_of_this_thread, ctypes.byref(kept)), "capset")
+
+
 def drop_capabilities() -> None:
     """Give up all capabilities of this thread."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+    if _capset is None or _capset(_of_this_thread, _none) != 0:
+        raise OSError("capset failed")
 
 
 def install_filter(program: bytes) -> None:
@@ -144,6 +192,18 @@ def install_filter(program: bytes) -> None:
     code = ctypes.create_string_buffer(program, len(program))
     held = _FilterProgram(len(program) // 8, ctypes.addressof(code))
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(held))
+
+
+def watch_list() -> int:
+    """Return a new inotify descriptor, which does not block; -1 if there is none."""
+    return int(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)) if hasattr(_libc, "inotify_init1") else -1
+
+
+def watch(watches: int, folder: str) -> None:
+    """Have a descriptor of :func:`watch_list` become readable by whatever is opened, made or changed in a folder."""
+    events = _IN_ATTRIB | _IN_OPEN | _IN_MOVED_FROM | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
+    done = _libc.inotify_add_watch(watches, os.fsencode(folder), events)
+    _check(0 if done >= 0 else -1, f"inotify_add_watch {folder}")
 
 
 def landlock_version() -> int:

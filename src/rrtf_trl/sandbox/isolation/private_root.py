@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -12,7 +14,13 @@ from . import linux
 BOX = "/box"
 SCRATCH = "/box/job"
 """The one writable folder of the private root; made anew after each program that used it."""
+_SPARE = "/.spare"
+_PROCESSES = "/.processes"
+_STREAMS = {"stdin": "/0", "stdout": "/1", "stderr": "/2", "fd": ""}
+"""Names in ``/dev``, and what they are in the folder of the process's descriptors."""
 _SCRATCH_OPTIONS = "size=64m,nr_inodes=4096,mode=0777"
+_MOUNTS_FOR_A_NUMBER = 16
+"""The most mounts to make for one with the device number that is wanted; other workers free and take numbers too."""
 _SYSTEM = (
     "/bin",
     "/lib",
@@ -46,7 +54,10 @@ def enter_private_root() -> None:
         _mount_visible(path, root)
     for path in filter(os.path.isdir, (root + path for path in _hidden())):  # what is not mounted needs no hiding
         linux.mount("tmpfs", path, "tmpfs", linux.MS_RDONLY | linux.MS_NOSUID, "size=4k,mode=0555")
-    os.makedirs(root + SCRATCH)
+    for folder in (SCRATCH, _SPARE, _PROCESSES):
+        os.makedirs(root + folder)
+    for name, place in _STREAMS.items():
+        os.symlink(f"{_PROCESSES}/self/fd{place}", f"{root}/dev/{name}")
     for link in ("/tmp", "/dev/shm"):  # unless Python itself lives there
         if not os.path.lexists(root + link):
             os.symlink(SCRATCH, root + link)
@@ -54,13 +65,70 @@ def enter_private_root() -> None:
     linux.mount("", root, "", linux.MS_BIND | linux.MS_REMOUNT | read_only)
     os.chroot(root)
     os.chdir("/")
-    mount_scratch()
 
 
-def mount_scratch() -> None:
-    """Mount a new, empty working folder."""
-    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOATIME  # reading leaves no trace
-    linux.mount("tmpfs", SCRATCH, "tmpfs", flags, _SCRATCH_OPTIONS)
+def mount_processes() -> None:
+    """Mount the folder by which a process finds its own descriptors, for ``/dev/stdin`` and the like.
+
+    Process 1 of the process namespace has to do it. Landlock keeps programs from reading anything else in it. Where
+    the kernel refuses it, since parts of this machine's ``/proc`` are hidden, there is no ``/dev/stdin``.
+    """
+    with contextlib.suppress(OSError):
+        linux.unmount(_PROCESSES)  # that of an earlier process namespace
+    flags = linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    with contextlib.suppress(OSError):
+        linux.mount("proc", _PROCESSES, "proc", flags, "subset=pid,hidepid=invisible")
+
+
+class Scratch:
+    """The working folder of programs, in the private root, and whether it was used.
+
+    A program cannot see whether an earlier one used it: it has the same device number and no age.
+    """
+
+    def __init__(self) -> None:
+        self._changes = select.poll()
+        self._watches = linux.watch_list()
+        self._mount()
+        try:
+            linux.watch(self._watches, SCRATCH)
+            self._changes.register(self._watches, select.POLLIN)
+        except OSError:
+            self._watches = -1  # the folder then counts as used by every program
+        self._device = os.stat(SCRATCH).st_dev
+
+    def renew(self) -> None:
+        """Mount a new, empty folder; needs privileges, and no process in the old one."""
+        linux.unmount(SCRATCH)
+        self._forget()
+        self._mount()
+        others = 0
+        # A new mount has the lowest free number, which may be another than that of the mount before.
+        while os.stat(SCRATCH).st_dev != self._device and others < _MOUNTS_FOR_A_NUMBER:
+            linux.mount(SCRATCH, _SPARE, "", linux.MS_MOVE)
+            others += 1
+            self._mount()
+        for _ in range(others):
+            linux.unmount(_SPARE)
+        if self._watches >= 0:
+            linux.watch(self._watches, SCRATCH)
+
+    def make_young(self) -> None:
+        """Set the folder's times to now, and forget what happened so far."""
+        os.utime(SCRATCH)
+        self._forget()
+
+    def was_used(self) -> bool:
+        """Return whether anything happened in the folder since :meth:`make_young`."""
+        return self._watches < 0 or bool(self._changes.poll(0))
+
+    def _forget(self) -> None:
+        while self._changes.poll(0):
+            os.read(self._watches, 65536)
+
+    def _mount(self) -> None:
+        flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOATIME  # reading leaves no trace
+        linux.mount("tmpfs", SCRATCH, "tmpfs", flags, _SCRATCH_OPTIONS)
 
 
 def _mount_visible(path: str, root: str) -> None:

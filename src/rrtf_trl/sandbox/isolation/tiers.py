@@ -14,20 +14,19 @@ import contextlib
 import os
 import resource
 import signal
-import socket
 import sys
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from . import landlock, linux, private_root, seccomp
+from .namespaces import Namespaces, enter_namespaces, write
+from .users import NOBODY, become, user_that_can_read_python
 
 Tier = Literal["full", "no-landlock", "no-namespaces", "unsafe"]
 
-NOBODY = 65534
 FILE_BYTES = 16 * 2**20
-_MAX_PROCESSES = 64
+_MAX_PROCESSES = 128
 """The most processes and threads of one program, where the kernel counts them for it alone."""
-_MAX_DESCRIPTORS = 128
+_MAX_DESCRIPTORS = 256
 
 
 class Isolation(NamedTuple):
@@ -38,15 +37,13 @@ class Isolation(NamedTuple):
         layers: The names of its layers.
         child_filter: A system call filter that each child must still apply to itself; None if the fork server
             applied it.
-        namespaces: Whether the fork server is process 1 of namespaces of its own.
-        renew: Replaces the scratch folder by an empty one.
+        namespaces: What there is in namespaces; None without them.
     """
 
     tier: Tier
     layers: tuple[str, ...]
     child_filter: bytes | None
-    namespaces: bool
-    renew: Callable[[], None]
+    namespaces: Namespaces | None
 
 
 def tiers_to_try(allow_unsafe: bool) -> list[Tier]:
@@ -82,7 +79,7 @@ def isolate(tier: Tier, memory_mb: int, empty: str) -> Isolation:
     Raises:
         OSError: If the kernel refuses a step. The process is then of no further use.
     """
-    namespaces = tier in ("full", "no-landlock")
+    wants_namespaces = tier in ("full", "no-landlock")
     # Read before the private root, in which this package is hidden.
     program = seccomp.load({"unsafe": "bare", "no-namespaces": "landlock"}.get(tier, "namespaces"))
     if program is None and tier != "unsafe":
@@ -92,43 +89,65 @@ def isolate(tier: Tier, memory_mb: int, empty: str) -> Isolation:
     if version == 0 and tier in ("full", "no-namespaces"):
         raise OSError("the kernel has no Landlock")
     with contextlib.suppress(OSError):  # where memory runs out, the kernel should kill programs first
-        _write("/proc/self/oom_score_adj", "1000")
-    drop_user = os.geteuid() == 0
-    if namespaces:
-        drop_user, renew = _enter_namespaces(drop_user)
-    else:
-        drop_user, renew = drop_user and _nobody_can_read_python(), lambda: None
+        write("/proc/self/oom_score_adj", "1000")
+    drop_user, user, namespaces = os.geteuid() == 0, NOBODY, None
+    if wants_namespaces:
+        drop_user, namespaces = enter_namespaces(drop_user)
+    elif drop_user:
+        user = user_that_can_read_python()
+        drop_user = user > 0
+    if namespaces is None:
         os.chdir(empty)
-        if sys.platform == "linux":
-            linux.adopt_orphans()
-    ruleset, devices = None, private_root.existing(private_root.DEVICES)
-    if namespaces and version:
-        ruleset = landlock.ruleset(version, private_root.visible(), [], devices, [private_root.BOX])
-    elif version:
-        readable, listable = private_root.without_hidden(private_root.visible())
-        ruleset = landlock.ruleset(version, [*readable, empty], listable, devices, [])
-    _limit(memory_mb, own_count=namespaces)
-    if drop_user:
-        _become_nobody()
-    if sys.platform == "linux":
-        linux.die_with_parent(signal.SIGKILL)
-        linux.hide_memory()
-        linux.drop_capabilities()
-        linux.forbid_new_privileges()
-    if ruleset is not None:
-        linux.landlock_restrict(ruleset, version)
-        os.close(ruleset)
-    if namespaces:
-        assert program is not None
-        linux.install_filter(program)
+    try:
+        if namespaces is not None:
+            private_root.mount_processes()
+            namespaces.renew_scratch()  # the mounts' order is always the same
+        ruleset = _ruleset(version, empty, wants_namespaces) if version else None
+        _limit(memory_mb, own_count=wants_namespaces)
+        if drop_user:
+            if namespaces is not None:
+                linux.keep_capabilities_of_another_user()
+            become(user)
+        _drop_privileges(wants_namespaces)
+        if ruleset is not None:
+            linux.landlock_restrict(ruleset, version)
+            os.close(ruleset)
+        if namespaces is not None:
+            assert program is not None
+            linux.install_filter(program)
+    except OSError:
+        if namespaces is not None and namespaces.renewed:
+            os._exit(1)  # nobody waits for the reason any more
+        raise
     layers = [
-        *(["namespaces"] * namespaces),
+        *(["namespaces"] * wants_namespaces),
         *([f"landlock{version}"] if version else []),
         *(["seccomp"] if program is not None else []),
         "nobody" if drop_user else "same-user",
         "rlimits",
     ]
-    return Isolation(tier, tuple(layers), None if namespaces else program, namespaces, renew)
+    return Isolation(tier, tuple(layers), None if wants_namespaces else program, namespaces)
+
+
+def _ruleset(version: int, empty: str, in_namespaces: bool) -> int:
+    devices = private_root.existing(private_root.DEVICES)
+    if in_namespaces:
+        return landlock.ruleset(version, private_root.visible(), [], devices, [private_root.BOX])
+    readable, listable = private_root.without_hidden(private_root.visible())
+    return landlock.ruleset(version, [*readable, empty], listable, devices, [])
+
+
+def _drop_privileges(in_namespaces: bool) -> None:
+    if sys.platform != "linux":
+        return
+    linux.die_with_parent(signal.SIGKILL)
+    linux.hide_memory()
+    if in_namespaces:
+        linux.keep_only_numbering_of_processes()  # programs drop it too
+    else:
+        linux.adopt_orphans()
+        linux.drop_capabilities()
+    linux.forbid_new_privileges()
 
 
 def _limit(memory_mb: int, own_count: bool) -> None:
@@ -147,114 +166,3 @@ def _limit(memory_mb: int, own_count: bool) -> None:
         if most != resource.RLIM_INFINITY:
             value = min(value, most)
         resource.setrlimit(kind, (value, value))
-
-
-def _enter_namespaces(as_root: bool) -> tuple[bool, Callable[[], None]]:
-    """Enter new namespaces as process 1; return whether to become ``nobody``, and what renews the scratch folder."""
-    flags = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
-    flags |= linux.CLONE_NEWNET | linux.CLONE_NEWPID
-    if as_root:
-        write_maps = _map_from_outside(os.getpid())
-        linux.unshare(flags)
-        as_root = write_maps()
-    else:
-        user, group = os.geteuid(), os.getegid()
-        linux.unshare(flags)
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{NOBODY} {user} 1")
-        _write("/proc/self/gid_map", f"{NOBODY} {group} 1")
-    socket.sethostname("sandbox")
-    private_root.enter_private_root()
-    ours, wardens = socket.socketpair()
-    first = os.fork()
-    if first:
-        ours.close()
-        _be_warden(wardens, first)
-    wardens.close()
-    os.setsid()
-    orders = ours.detach()  # a number: an object would close it again when a program's interpreter ends
-
-    def renew() -> None:
-        os.write(orders, b"r")
-        if os.read(orders, 1) != b"r":
-            raise OSError("the scratch folder could not be renewed")
-
-    return as_root, renew
-
-
-def _be_warden(orders: socket.socket, first: int) -> None:
-    """Stay outside of the namespaces, renew the scratch folder on request, and exit with process 1; never returns."""
-    os.closerange(0, orders.fileno())
-    os.closerange(orders.fileno() + 1, 256)
-    linux.hide_memory()
-    with contextlib.suppress(OSError):
-        while orders.recv(1):
-            linux.unmount(private_root.SCRATCH)
-            private_root.mount_scratch()
-            orders.send(b"r")
-    orders.close()
-    _, status = os.waitpid(first, 0)
-    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-
-
-def _map_from_outside(target: int) -> Callable[[], bool]:
-    """Start a helper that stays outside and maps root and ``nobody`` into ``target``'s user namespace.
-
-    A process cannot map two users into its own new namespace; a root process outside can. The returned function
-    writes the maps; it returns False where ``nobody`` does not exist (in a container with one user) and root alone
-    is mapped.
-    """
-    ready_read, ready_write = os.pipe()
-    helper = os.fork()
-    if helper == 0:
-        status = 1
-        try:
-            os.close(ready_write)
-            if os.read(ready_read, 1):
-                try:
-                    for name in ("uid_map", "gid_map"):
-                        _write(f"/proc/{target}/{name}", f"0 0 1\n{NOBODY} {NOBODY} 1")
-                    status = 0
-                except OSError:
-                    for name in ("uid_map", "gid_map"):
-                        _write(f"/proc/{target}/{name}", f"{NOBODY} 0 1")
-                    status = 2
-        finally:
-            os._exit(status)
-
-    def write_maps() -> bool:
-        os.write(ready_write, b"1")
-        os.close(ready_read)
-        os.close(ready_write)
-        status = os.waitstatus_to_exitcode(os.waitpid(helper, 0)[1])
-        if status < 0:
-            raise SystemExit("the helper was killed")  # by chance, and no reason for a lower tier
-        if status not in (0, 2):
-            raise OSError("the user map of the namespace could not be written")
-        return status == 0
-
-    return write_maps
-
-
-def _become_nobody() -> None:
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
-
-
-def _nobody_can_read_python() -> bool:
-    probe = os.fork()
-    if probe == 0:
-        status = 1
-        try:
-            _become_nobody()
-            with open(os.__file__, "rb"):
-                status = 0
-        finally:
-            os._exit(status)
-    return os.waitpid(probe, 0)[1] == 0
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w") as file:
-        file.write(text)

@@ -1,23 +1,26 @@
 """The judge's alarm: ends the tests of a program that takes too long or too much memory.
 
-Ten times a second it checks the time, and the program's processes from outside; past a limit it raises a
-:class:`..common.faults.Fault` in the code that runs, again and again if a test catches it. Code that never returns to
-the interpreter is ended by the caller (:mod:`..pool`).
+Ten times a second it checks the time, and the program's processes from outside: the kernel limits each of them, and
+the alarm all together, also those that have ended. Past a limit it raises a :class:`..common.faults.Fault` in the
+code that runs, again and again if a test catches it. Code that never returns to the interpreter is ended by the
+caller (:mod:`..pool`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
+import time
 from collections.abc import Callable
-from time import monotonic  # by name: tests may patch the module
+from time import clock_gettime, monotonic  # by name: tests may patch the module
 from types import FrameType
 
-from ..common.faults import Fault
+from ..common.faults import Fault, Limits
+from ..common.processes import descendants, use_of
 
 TICK = 0.1
-_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_EARLIER = 0.1
+"""Seconds by which a program's process may have started before the alarm."""
 _MAX_TASKS = 256
 """The most processes and threads of a program, where the kernel does not count them."""
 
@@ -29,22 +32,29 @@ class Alarm:
 
     Args:
         server_pid: Process id of the fork server, whose descendants are the program; 0 where it is not known.
-        memory_mb: Memory that they may hold together, MiB.
-        on_tick: Also called at each check.
+        limits: The limits of a program.
+        on_set: Called by :meth:`set`.
+        on_tick: Called at each check.
 
     Attributes:
         interrupted_import: Whether a fault was raised in the middle of an import: the module may stay half loaded, so
             this process must not judge further programs.
     """
 
-    def __init__(self, server_pid: int, memory_mb: int, on_tick: Callable[[], None]) -> None:
+    def __init__(
+        self, server_pid: int, limits: Limits, on_set: Callable[[], None], on_tick: Callable[[], None]
+    ) -> None:
         global _alarm
         self._server = server_pid
-        self._memory_mb = memory_mb
+        self._limits = limits
+        self._on_set = on_set
         self._on_tick = on_tick
         self._deadline = 0.0
         self._on_fault: Callable[[Fault], BaseException] | None = None
-        self._own_mb = _anonymous_mb(server_pid)
+        server = use_of(server_pid) if server_pid else None
+        self._own_mb = server.held_mb if server is not None else 0.0
+        self._started = 0.0
+        self._cpu_seen: dict[tuple[int, float], float] = {}
         self.interrupted_import = False
         _alarm = self
         signal.signal(signal.SIGALRM, _on_signal)
@@ -56,6 +66,9 @@ class Alarm:
             seconds: The deadline, from now on.
             on_fault: Returns the exception to raise for a fault.
         """
+        self._on_set()
+        self._started = clock_gettime(_SINCE_BOOT)
+        self._cpu_seen = {}
         self._deadline = monotonic() + seconds
         self._on_fault = on_fault
         signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
@@ -83,22 +96,35 @@ class Alarm:
     def _check_limits(self, on_fault: Callable[[Fault], BaseException]) -> None:
         if monotonic() > self._deadline:
             raise on_fault(Fault("timeout", "no answer in time"))
-        held, tasks = self._usage()
-        if held > self._memory_mb:
+        held, tasks, cpu = self._usage()
+        if held > self._limits.memory_mb:
             raise on_fault(Fault("memory", f"its processes hold {held:.0f} MiB together"))
         if tasks > _MAX_TASKS:
             raise on_fault(Fault("memory", f"it has {tasks} processes and threads"))
+        if cpu > self._limits.cpu:
+            text = f"its processes used up {cpu:.1f} s of processor time together"
+            raise on_fault(Fault("timeout", text, used_up=True))
 
-    def _usage(self) -> tuple[float, int]:
-        """Return the MiB that the program's processes hold beyond the fork server's, and their number of threads."""
-        held, tasks, pids = 0.0, 0, _children(self._server) if self._server else []
-        while pids and tasks < 10 * _MAX_TASKS:
-            pid = pids.pop()
-            held += max(0.0, _anonymous_mb(pid) - self._own_mb)
-            with contextlib.suppress(OSError):
-                tasks += len(os.listdir(f"/proc/{pid}/task"))
-            pids += _children(pid)
-        return held, tasks
+    def _usage(self) -> tuple[float, int, float]:
+        """Return what the program's processes use together.
+
+        Returns:
+            MiB beyond the fork server's; their number of threads; and seconds of processor time, 0 for a single
+            process, which the kernel limits. What ended without being waited for counts as far as it was seen.
+        """
+        held, tasks, together, several = 0.0, 0, 0.0, False
+        for pid in descendants(self._server, 10 * _MAX_TASKS) if self._server else []:
+            use = use_of(pid)
+            if use is None:
+                continue
+            held += max(0.0, use.held_mb - self._own_mb)
+            tasks += use.tasks
+            if use.started >= self._started - _EARLIER:  # no process of the fork server's own
+                self._cpu_seen[pid, use.started] = use.cpu
+                together += use.cpu + use.cpu_of_ended
+                several |= use.cpu_of_ended > 0
+        cpu = max(together, sum(self._cpu_seen.values()))
+        return held, tasks, cpu if several or len(self._cpu_seen) > 1 else 0.0
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
@@ -113,19 +139,3 @@ def _is_importing(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    with contextlib.suppress(OSError, ValueError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as file:
-                found += [int(word) for word in file.read().split()]
-    return found
-
-
-def _anonymous_mb(pid: int) -> float:
-    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm") as file:
-        resident, shared = file.read().split()[1:3]
-        return (int(resident) - int(shared)) * _PAGE_MB
-    return 0.0

@@ -15,7 +15,7 @@ from os import urandom  # by name: tests may patch the module
 from typing import Any
 
 from ..common import codec, protocol
-from ..common.faults import Broken, Diverged, Fault, FaultKind, Limits
+from ..common.faults import Broken, Fault, FaultKind, Limits
 from ..common.report import EXIT_OF_NO_FORK, EXIT_OUT_OF_TIME, Report
 from .fork_client import ForkServerClient
 
@@ -25,6 +25,8 @@ _MAX_RECEIVED = 128 * 2**20
 """Bytes that a program may send in all: an endless iterator must not fill the judge's memory."""
 _USED_UP = 0.9
 """Fraction of the allowed processor time from which on a killed program counts as killed for using it up."""
+_IDLE = 0.1
+"""Fraction of it below which a program did nothing but wait."""
 
 Answer = tuple[str, Any]
 """Its kind, one letter, and its payload."""
@@ -51,21 +53,16 @@ class Conversation:
         self._sent_first = False
         self._greeted = False
         self._received = 0
-        self._planned = 0
         self._awaited = 0
         """The number of the request that is to be answered next; 0 for none."""
         self._ended_by: BaseException | None = None
         self._report: Report | None = None
         self.first = self.new_number()
-        """The number of the first request; those of calls sent ahead follow it."""
-        self.ahead = 0
-        """How many calls were sent ahead and their answers not yet received."""
+        """The number of the first request."""
         self.answered_too_much = False
         """Whether the program sent more than one answer to a request, known after :meth:`end`."""
         self.accident = False
         """Whether the process was killed by an unknown sender, perhaps not because of the program."""
-        self.diverged = False
-        """Whether the tests made another call than the one that was sent ahead."""
         self.broken: Broken | None = None
         """A failure of the sandbox, even if the test caught it: there is then no valid result."""
         self.fault: Fault | None = None
@@ -87,20 +84,6 @@ class Conversation:
             if not first:
                 raise self.note_fault(self.end_fault() or Fault("ended", "the program closed its channel")) from None
             # After the first one, what the process sent before it ended is still to be read.
-
-    def plan_ahead(self, count: int) -> None:
-        """Note that the first request brings ``count`` calls that are sent ahead."""
-        self._planned = self.ahead = count
-
-    @property
-    def next_ahead(self) -> int:
-        """The index of the call sent ahead whose answer is next."""
-        return self._planned - self.ahead
-
-    def answer_ahead(self) -> Answer:
-        """Receive the answer to the next call that was sent ahead."""
-        self.ahead -= 1
-        return self.answer(self.first + self.next_ahead)
 
     def answer(self, number: int) -> Answer:
         """Receive the answer to a request; meanwhile the program may call functions of the tests."""
@@ -150,6 +133,16 @@ class Conversation:
         """The fault after which the program could answer no further request."""
         return self._ended_by if isinstance(self._ended_by, Fault) else None
 
+    @property
+    def used_up(self) -> bool:
+        """Whether the program used up its processor time."""
+        return self.stopped_by is not None and self.stopped_by.used_up
+
+    @property
+    def idle(self) -> bool:
+        """Whether the program used hardly any processor time, known after :meth:`end`."""
+        return self._report is not None and self._report.cpu < _IDLE * self._limits.cpu
+
     def take_fault(self) -> Fault | None:
         """Return the last fault, and clear it."""
         fault, self.fault = self.fault, None
@@ -164,16 +157,7 @@ class Conversation:
         self.fault = fault
         if fault.fatal:
             self._ended_by = fault
-            answered_all = self._report is not None and self._report.exit == EXIT_OUT_OF_TIME
-            if self.ahead and fault.kind != "refused" and not answered_all:
-                self.diverged = True  # answers may have been lost: only call by call shows which
         return fault
-
-    def diverge(self) -> Diverged:
-        """Note that the tests make another call than the one sent ahead; return what to raise."""
-        self.diverged = True
-        self._ended_by = Diverged()
-        return self._ended_by
 
     def end_fault(self) -> Fault | None:
         """End the process; return why it ended, by the fork server's report, or None for status 0."""
@@ -191,7 +175,7 @@ class Conversation:
         # The kernel's clocks for limits and for usage differ on a busy machine.
         sent_all = status == EXIT_OUT_OF_TIME and spent >= _USED_UP / 2
         if status == -signal.SIGXCPU or sent_all or (status == -signal.SIGKILL and spent >= _USED_UP):
-            return Fault("timeout", f"used up {report.cpu:.1f} s of processor time")
+            return Fault("timeout", f"used up {report.cpu:.1f} s of processor time", used_up=True)
         if status < 0 and report.peak_mb > 0.8 * self._limits.memory_mb:
             return Fault("memory", f"was killed at {report.peak_mb} MiB")
         self.accident = -status in _FROM_OUTSIDE
@@ -209,9 +193,8 @@ class Conversation:
             self._channel.close()
 
     def _was_requested(self, frames: list[bytes], partial: bool) -> bool:
-        """Return whether the frames left in the channel answer nothing but requests still without an answer."""
-        last = self.first + self._planned
-        numbers = [*([self._awaited] if self._awaited else []), *range(last - self.ahead + 1, last + 1)]
+        """Return whether the frames left in the channel answer nothing but a request still without an answer."""
+        numbers = [self._awaited] if self._awaited else []
         for frame, number in zip(frames, numbers, strict=False):
             with contextlib.suppress(codec.MalformedMessage):
                 reply = codec.parse(frame)

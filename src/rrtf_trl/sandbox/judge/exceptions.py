@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..common import codec
-from ..common.faults import Fault, FaultKind, LoadError
+from ..common.faults import Fault, FaultKind
 
 NEVER_RAISED = {
     "AssertionError",
@@ -46,15 +46,6 @@ class ProgramExceptions:
                     break
             self._stand_ins[number] = type(str(name), (base,), {})
         return self._stand_ins[number]
-
-    def load_error(self, payload: Any) -> BaseException:
-        """Return what to raise for a program that did not load."""
-        if not (isinstance(payload, list) and len(payload) == 2):
-            return self._fail("refused", "a reply of the wrong shape")
-        names, text, _, _ = self._error(payload[1])
-        if "MemoryError" in names and payload[0] == "load":
-            return self._fail("memory", text)
-        return LoadError("compile" if payload[0] == "compile" else "load", text, _type_in(text))
 
     def _error(self, error: Any) -> tuple[list[str], str, Any, list[Any]]:
         if isinstance(error, list) and len(error) == 4:

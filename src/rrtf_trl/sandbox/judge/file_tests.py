@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import types
 from typing import Any
 
 from ..common import pytest_files
 from ..common.faults import BadTests, Fault, LoadError
-from .outcomes import ProgramResult, Runner, if_answered_once, of_failure
-from .session import JudgeSession
-from .trace import Trace
+from .names import stored
+from .results import ProgramResult, if_answered_once, of_failure
+from .runner import Runner
+from .session import Facts, JudgeSession
+from .suites import parse_trusted
 
 
 def judge_files(
-    files: dict[str, str], code: str, runner: Runner, trace: Trace, folder: str, count: int
+    files: dict[str, str], code: str, runner: Runner, facts: Facts, folder: str, count: int
 ) -> ProgramResult:
     """Judge a program by pytest files. The process that calls this should end soon after.
 
@@ -22,21 +25,21 @@ def judge_files(
         files: The files' names and texts.
         code: The program.
         runner: Runs it.
-        trace: What is known of the reference.
+        facts: What is known of the reference.
         folder: An empty folder for the files.
         count: How many tests the reference passes; 0 where there is none.
     """
     pytest_files.write_files(files, folder)
-    session = runner.session(trace)
+    session = runner.session(facts)
     try:
-        session.load(code, [])
+        session.load(code)
         sys.modules["solution"] = ProxyModule(session)
         counts = pytest_files.run_files(folder, list(files), session.conversation.take_fault)
         last_fault = session.conversation.fault
     except (LoadError, Fault) as error:
         return of_failure(error, max(1, count), retry=session.conversation.accident)
     finally:
-        runner.end(session)
+        runner.end(session.conversation)
     if session.conversation.broken is not None:
         raise session.conversation.broken
     total = max(counts.collected, count, 1)
@@ -52,7 +55,17 @@ def judge_files(
     if result.state != "passed" and not result.message:
         of_count = f" of {count}" if count else ""
         result.message = f"{counts.collected}{of_count} tests were collected, {counts.passed} passed"
-    return if_answered_once(result, session)
+    return if_answered_once(result, session.conversation)
+
+
+def facts_of(context: str) -> Facts:
+    """Return what the source of a reference shows of it."""
+    if not context:
+        return Facts()
+    body = parse_trusted(context, "context").body
+    classes = frozenset(one.name for one in body if isinstance(one, ast.ClassDef))
+    names = {name for one in body if not isinstance(one, ast.Import | ast.ImportFrom) for name in stored(one)}
+    return Facts(True, classes, frozenset(names))
 
 
 def count_of_reference(files: dict[str, str], reference: types.ModuleType, folder: str) -> int:

@@ -46,10 +46,8 @@ class ForkServerClient:
             if "refused" not in hello:
                 self.tier: str = hello["tier"]
                 self.isolation: str = hello["isolation"]
-                self.pid = _child_of(self._process.pid) if tier in ("full", "no-landlock") else self._process.pid
-                if not self.pid:
-                    self.stop()
-                    raise Broken("the fork server has ended")
+                self.pid = self._process.pid
+                """The process from which all that programs start descends."""
                 return
             reasons.append(f"{tier}: {hello['refused']}")
             self.stop()
@@ -129,10 +127,3 @@ class ForkServerClient:
             raise Broken("the fork server did not start: it sent nothing")
         hello: dict[str, str] = loads(line)
         return hello
-
-
-def _child_of(pid: int) -> int:
-    """Return the only child of a process (of the warden: process 1 of the namespaces); 0 if it has ended."""
-    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/task/{pid}/children") as file:
-        return int(file.read().split()[0])
-    return 0

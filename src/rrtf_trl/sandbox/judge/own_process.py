@@ -18,7 +18,7 @@ from json import dumps, loads  # by name: tests may patch the module
 from ..common.faults import BadTests, Broken
 from ..common.protocol import HEARTBEAT
 from ..isolation import linux
-from .outcomes import ProgramResult
+from .results import ProgramResult
 
 
 def judge_apart(

@@ -8,21 +8,45 @@ from __future__ import annotations
 
 import builtins
 import sys
+from dataclasses import dataclass
 from json import dumps  # by name: tests may patch the module
 from typing import Any
 
-from ..common import codec, protocol
-from ..common.faults import Fault, Limits, LoadError
+from ..common import codec
+from ..common.faults import Fault, Limits
 from ..common.messages import short
 from .callbacks import Callbacks, standard_name
 from .conversation import Answer, Conversation
 from .exceptions import ProgramExceptions
 from .fork_client import ForkServerClient
-from .proxies import BORROWED, EXPECTED, UNKNOWN, Proxy, ProxyCoroutine
-from .trace import Trace, call_frame, put_back
+from .proxies import BORROWED, EXPECTED, MADE, UNKNOWN, Proxy, ProxyCoroutine
+from .replay import load_failure
 
 _KINDS = {"function", "class", "iterator", "coroutine", "module", "object", "value", "exception"}
 _ARITHMETIC = {"add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a program from its reference.
+
+    Args:
+        has_reference: Whether there is one.
+        classes: Its classes.
+        names: All names that it defines.
+    """
+
+    has_reference: bool = False
+    classes: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+    def origin(self, name: str, kind: str) -> int:
+        """Return the origin of objects that a function or class of the program returns, as far as it is known."""
+        if kind != "class":
+            return UNKNOWN
+        if not self.has_reference:
+            return EXPECTED
+        return MADE if name in self.classes else UNKNOWN
 
 
 class JudgeSession:
@@ -31,86 +55,38 @@ class JudgeSession:
     Args:
         server: An idle fork server.
         limits: What the program may use.
-        trace: Calls to send with the program, and what its functions may return.
-        files: For a whole program, its stdin and stdout as open descriptors.
+        facts: What its functions may return.
     """
 
-    def __init__(self, server: ForkServerClient, limits: Limits, trace: Trace, files: tuple[int, ...] = ()) -> None:
-        self._trace = trace
+    def __init__(self, server: ForkServerClient, limits: Limits, facts: Facts) -> None:
+        self._facts = facts
         self._module = Proxy(self, ["m", ""], "module", "module", EXPECTED)
         self._answering: tuple[str, Any] = ("", None)
-        self._objects_seen: list[str] = []
         self._last_call: tuple[str, Any, Any] | None = None
         self._last_answer: tuple[Any] | None = None
         self.calls = 0
-        self.conversation = Conversation(server, limits, self._serve, files)
+        self.conversation = Conversation(server, limits, self._serve)
         """Sends the requests and receives the answers."""
         self._exceptions = ProgramExceptions(self.conversation.fail)
         self._callbacks = Callbacks(self, self.conversation.fail)
 
     # -- The program -----------------------------------------------------------------------------------
 
-    def load(self, code: str, names: list[str]) -> dict[str, Any]:
-        """Have the program executed as a module; return those of ``names`` that it defines, as the tests see them.
+    def load(self, code: str) -> None:
+        """Have the program executed as a module.
 
         Raises:
             LoadError: If it does not compile, or its module ends in an exception.
             Fault: If the process ends, hangs or breaks the protocol.
         """
         conversation = self.conversation
-        conversation.plan_ahead(len(self._trace.frames))
-        request = b'{"id":%d,"names":%b,"calls":%b,"code":%b}'
-        named = dumps(names).encode("ascii")
-        conversation.send(request % (conversation.first, named, self._trace.calls, dumps(code).encode("ascii")))
+        request = b'{"id":%d,"names":[],"code":%b}'
+        conversation.send(request % (conversation.first, dumps(code).encode("ascii")))
         kind, payload = conversation.answer(conversation.first)
         if kind == "f":
-            raise self._exceptions.load_error(payload)
-        if kind != "l" or not isinstance(payload, dict):
+            raise load_failure(payload, conversation)
+        if kind != "l":
             raise conversation.fail("refused", "a reply of the wrong shape")
-        found: dict[str, Any] = {}
-        for name in names:
-            if name in payload:
-                value = self._global(name, payload[name])
-                # A module that the program imports is not the program's: the tests must not get it from the program.
-                if not (isinstance(value, Proxy) and value._kind == "module"):
-                    found[name] = value
-        return found
-
-    def run_program(self, code: str) -> None:
-        """Have the program executed as ``__main__``; returns when its process has ended with status 0.
-
-        Raises:
-            LoadError: If it does not compile, or ends in an exception or with another status.
-            Fault: If it hangs, is killed or breaks the protocol.
-        """
-        conversation = self.conversation
-        conversation.send(codec.dump({"id": conversation.first, "code": code}))
-        try:
-            kind, payload = conversation.receive(conversation.first)
-        except protocol.Closed:
-            fault = conversation.end_fault()
-            if fault is None:
-                return
-            if fault.kind == "ended":
-                raise LoadError("load", fault.text, fault.exception) from None
-            raise conversation.note_fault(fault) from None
-        if kind != "f":
-            raise conversation.fail("refused", "a reply of the wrong shape")
-        raise self._exceptions.load_error(payload)
-
-    def run_weak(self, request: dict[str, Any]) -> Any:
-        """Have the program's own process run the tests, and return what it reports of them."""
-        conversation = self.conversation
-        conversation.send(codec.dump({"id": conversation.first, **request}))
-        kind, payload = conversation.answer(conversation.first)
-        if kind == "f":
-            raise self._exceptions.load_error(payload)
-        return payload
-
-    def expect_no_more(self) -> None:
-        """Note that the tests have ended; raises Diverged if more calls were sent ahead than they made."""
-        if self.conversation.ahead:
-            raise self.conversation.diverge()
 
     # -- Operations ------------------------------------------------------------------------------------
 
@@ -120,7 +96,6 @@ class JudgeSession:
         Raises:
             Exception: A built-in exception that the program raised.
             Fault: Any other failure to answer.
-            Diverged: If this is not the next call that was sent ahead.
         """
         conversation = self.conversation
         conversation.raise_if_ended()
@@ -135,20 +110,10 @@ class JudgeSession:
                 )
                 raise conversation.fail("unsupported", f"{text}, so the program would judge itself")
         try:
-            if conversation.ahead:
-                answer = self._answer_to_ahead(operation, name, args, kwargs)
-            else:
-                changed = self._trace.changed.get(name, []) if operation == "call" else []
-                answer = self._request(operation, target, args, kwargs, changed)
+            answer = self._request(operation, target, args, kwargs)
         except codec.NotPlainData as error:
             raise conversation.fail("refused", f"the test passes {error}, which cannot cross to the program") from None
         value = self._read(answer, operation, target)
-        if self._objects_seen:
-            if conversation.ahead:
-                raise conversation.diverge()  # its use comes before calls that were already made
-            if operation == "call" and name in self._trace.facts().plain:
-                text = f"the answer is an object of class {self._objects_seen[0]}, which is not plain data"
-                raise conversation.fail("unsupported", text)
         self._last_answer = (value,)
         return value
 
@@ -156,7 +121,7 @@ class JudgeSession:
         """Return an attribute of the program's module: a proxy, a plain value, or an exception class's stand-in."""
         value = self.ask("getattr", self._module, name)
         if isinstance(value, Proxy):
-            return self._proxy(value._kind, name, None, ["g", name], self._trace.origin(name, value._kind))
+            return self._proxy(value._kind, name, None, ["g", name], self._facts.origin(name, value._kind))
         return value
 
     def public_names(self) -> list[str]:
@@ -167,7 +132,7 @@ class JudgeSession:
         """
         names = self.ask("public", self._module)
         names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-        known = self._trace.facts().names
+        known = self._facts.names
         if known:
             return [name for name in names if name in known]
         reserved = sys.stdlib_module_names | {"pytest", "solution"}
@@ -199,19 +164,7 @@ class JudgeSession:
         """The latest answer, for messages; None where there is none."""
         return short(self._last_answer[0]) if self._last_answer is not None else None
 
-    def _answer_to_ahead(self, operation: str, name: str, args: Any, kwargs: Any) -> Answer:
-        conversation = self.conversation
-        expected = self._trace.frames[conversation.next_ahead]
-        try:
-            as_expected = operation == "call" and call_frame(name, args, kwargs) == expected
-        except codec.NotPlainData:
-            as_expected = False
-        if not as_expected:
-            raise conversation.diverge()
-        return conversation.answer_ahead()
-
-    def _request(self, operation: str, target: Any, args: Any, kwargs: Any, changed: list[int]) -> Answer:
-        """Send a request and return its answer; change arguments in place as ``changed`` says, by position."""
+    def _request(self, operation: str, target: Any, args: Any, kwargs: Any) -> Answer:
         number = self.conversation.new_number()
         request = {
             "id": number,
@@ -219,22 +172,8 @@ class JudgeSession:
             "args": [codec.pack(item, self) for item in (target, *args)],
             "kwargs": [[key, codec.pack(value, self)] for key, value in kwargs.items()],
         }
-        if changed:
-            request["back"] = changed
         self.conversation.send(codec.dump(request))
-        kind, payload = self.conversation.answer(number)
-        if kind == "b":
-            arguments = [args[place] for place in changed if place < len(args)]
-            if not (arguments and type(payload) is list and len(payload) == 1 + len(arguments)):
-                raise self.conversation.fail("refused", "a reply of the wrong shape")
-            kind, (payload, *values) = "v", payload
-            for argument, value in zip(arguments, values, strict=True):
-                new = self._read(("v", value), operation, target)
-                if self._objects_seen:  # the reference leaves plain data in it
-                    seen = self._objects_seen[0]
-                    raise self.conversation.fail("unsupported", f"an argument now holds an object of class {seen}")
-                put_back(argument, new)
-        return kind, payload
+        return self.conversation.answer(number)
 
     def _serve(self, kind: str, payload: Any) -> bytes:
         self._answering = ("", None)
@@ -244,7 +183,6 @@ class JudgeSession:
         kind, payload = answer
         if kind == "v":
             self._answering = (operation, target)
-            self._objects_seen = []
             try:
                 return codec.unpack(payload, self)
             except codec.MalformedMessage as error:
@@ -276,8 +214,6 @@ class JudgeSession:
         if type(payload) is list and len(payload) == 4:
             kind, name, bases, number = payload
             if kind in _KINDS and type(name) is str and type(number) is int and number >= 0:
-                if kind in ("object", "class", "function"):
-                    self._objects_seen.append(name[:60])
                 return self._proxy(kind, name[:60], bases, ["h", number], self._origin_of_answer())
         raise codec.MalformedMessage("an unknown reference")
 
@@ -288,25 +224,12 @@ class JudgeSession:
             return UNKNOWN
         origin: int = target._origin
         if operation == "call" and target._reference[0] == "g" and target._kind != "class":
-            return EXPECTED if target._reference[1] in self._trace.facts().objects else UNKNOWN
+            return UNKNOWN
         if operation == "getattr" and origin == UNKNOWN:
             return BORROWED
         if operation in _ARITHMETIC or (operation == "call" and target._kind == "class"):
             return origin
         return min(origin, EXPECTED)
-
-    def _global(self, name: str, payload: Any) -> Any:
-        if not (type(payload) is list and len(payload) == 4 and payload[0] in _KINDS and type(payload[1]) is str):
-            raise self.conversation.fail("refused", "a reply of the wrong shape")
-        kind, type_name, bases, number = payload
-        if kind == "value":
-            try:
-                return codec.unpack(bases, self)
-            except codec.MalformedMessage:
-                raise self.conversation.fail("refused", "a reply of the wrong shape") from None
-        if kind == "exception" and type(number) is int:
-            return self._proxy(kind, name, bases, ["h", number], UNKNOWN)
-        return self._proxy(kind, type_name[:60], bases, ["g", name], self._trace.origin(name, kind))
 
     def _proxy(self, kind: str, name: str, bases: Any, reference: list[Any], origin: int) -> Any:
         if kind == "exception":

@@ -1,76 +1,79 @@
-"""A problem's tests, compiled once, and run against any number of programs.
-
-A suite lists the names that it needs of a program, and yields its tests as functions that pass by returning. They
-run in the judge's process and are trusted; they get proxies (:mod:`.proxies`) for what the program defines.
-"""
+"""The kinds of tests that use a program's functions and classes, as sources to be staged (:mod:`.staging`)."""
 
 from __future__ import annotations
 
 import ast
 import builtins
-import importlib
 import sys
 import types
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from ..common.compare import same
-from ..common.faults import BadTests, Diverged, Fault
+from ..common.faults import BadTests, Fault
 from ..common.messages import cut, short
-from .failures import expected_side, failing_line
-from .trace import FORGIVEN, BlindAnswer, Facts, Unseen, blindfold
+from .evaluation import Seen, report
+from .forms import tainted_names
+from .names import FUNCTIONS, loaded, stored
+from .parts import Atom
+from .raising import with_raises
+from .script import Check, Script, Unit, compile_unit
+from .source import TestSource
+from .world import WORLD, is_of_the_world
 
 Scope = dict[str, Any]
 SCOPES = ("rrtf_tests", "rrtf_context")
 """The names of the modules as which trusted code runs."""
 
 
-@dataclass
-class Test:
-    """One test of a suite.
-
-    Args:
-        label: Its name, for messages.
-        run: Runs the test, which passes by returning.
-        index: Its index in its suite, where there are several.
-        expected: From the failure, what the test expected, for messages; None where that is not known.
-    """
-
-    label: str
-    run: Callable[[], None]
-    index: int | None = None
-    expected: Callable[[BaseException], str | None] = lambda error: None
+def read_check(tests: dict[str, Any], entry: str, context: Context) -> TestSource:
+    """Return the source of a function ``check(candidate)``: HumanEval."""
+    body = parse_trusted(tests["check"], "check").body
+    check = next((one for one in body if isinstance(one, ast.FunctionDef) and one.name == "check"), None)
+    if check is not None and not check.decorator_list and len(check.args.args) == 1:
+        setup = [one for one in body if one is not check]
+        return context.source(setup, [("check", "", check.body)], check.args.args[0].arg, entry)
+    if not any("check" in stored(one) for one in body):
+        raise BadTests("check: no function 'check' is defined")
+    call = ast.parse("check(candidate)").body
+    return context.source(body, [("check", "", call)], "candidate", entry)
 
 
-class Suite(Protocol):
-    """The tests of one problem.
+def read_asserts(tests: dict[str, Any], entry: str | None, context: Context) -> TestSource:
+    """Return the source of a list of assert statements: MBPP."""
+    setup = parse_trusted(tests["setup"], "setup").body
+    units, line = [], tests["setup"].count("\n") + 2
+    for index, text in enumerate(tests["asserts"]):
+        tree = ast.increment_lineno(parse_trusted(text, f"test {index}"), line)  # no two places are the same
+        units.append((f"test {index}: {cut(text.strip())}", text, tree.body))
+        line += text.count("\n") + 2
+    return context.source(setup, units, "", entry, shares_globals=True)
 
-    Attributes:
-        names: The names that a program may define for them.
-        keeps_arguments: Whether they may use arguments again after they passed them.
-        context: The trusted code beside them.
-        total: How many they are.
-        must_define: Whether a program without the entry point fails before any test.
-    """
 
-    names: list[str]
-    keeps_arguments: bool
-    context: Context
-    total: int
-    must_define: bool
+def script_of_cases(tests: dict[str, Any], entry: str) -> Script:
+    """Return the script of calls with expected answers, compared here: EvalPlus."""
+    atol: float = tests["atol"]
+    units, checks = [Unit("setup", "", None)], []
+    values: list[Any] = []
+    for index, case in enumerate(tests["cases"]):
+        arguments: list[ast.expr] = []
+        for value in case["args"]:
+            arguments.append(ast.Name(f"_rrtf_{len(values)}", ast.Load()))
+            values.append(value)
+        named = []
+        for key, value in case.get("kwargs", {}).items():
+            named.append(ast.keyword(key, ast.Name(f"_rrtf_{len(values)}", ast.Load())))
+            values.append(value)
+        call = ast.Call(ast.Name(entry, ast.Load()), arguments, named)
+        report_it = ast.Call(ast.Name("_rrtf_see", ast.Load()), [ast.Constant(index), ast.Constant(False), call], [])
+        expected = case["expected"]
 
-    @property
-    def entry(self) -> str | None:
-        """The function or class that is judged."""
+        def evaluate(tree: Any, changed: dict[str, Any], seen: Seen, expected: Any = expected) -> bool:
+            return same(expected, report(tree, seen), atol)
 
-    def tests(self, found: Scope, blind: bool = False) -> Iterator[Test]:
-        """Yield the tests.
-
-        Args:
-            found: By name, what the program defines, or what takes its place in a rehearsal.
-            blind: Whether asserts always pass.
-        """
+        code = compile_unit([ast.Expr(report_it)], "tests")
+        checks.append(Check(None, evaluate, Atom(call), expected=lambda expected=expected: short(expected)))  # type: ignore[misc]
+        units.append(Unit(f"case {index}", "", code, [index], 1, reports_end=False))
+    return Script(units, checks, values, calls=True)
 
 
 class Context:
@@ -78,141 +81,92 @@ class Context:
 
     Args:
         source: The code.
-        entry: The function that is judged; the context's own definition of it is used for rehearsals only.
+        entry: The function that is judged.
+        helpers: The names that tests take from it and not from the program: those that the problem's prompt defines.
     """
 
-    def __init__(self, source: str, entry: str | None) -> None:
-        self.source = source
-        self.entry = entry
-        self._code = compile_trusted(source, "context") if source else None
+    def __init__(self, source: str, entry: str | None, helpers: list[str]) -> None:
+        self.text = source
+        self._entry = entry
+        self._tree = parse_trusted(source, "context") if source else ast.Module([], [])
+        imported = {
+            name
+            for one in self._tree.body
+            if isinstance(one, ast.Import | ast.ImportFrom)
+            for name in stored(one)
+            if name != "*"
+        }
+        functions = {one.name for one in self._tree.body if isinstance(one, ast.FunctionDef)}
+        self._shared = imported | (functions & set(helpers) - {entry})
 
-    def scope(self) -> Scope:
-        """Execute the context again and return all that it defines."""
-        scope = new_scope("rrtf_context")
-        if self._code is not None:
-            run_trusted(self._code, scope, "context")
-        return {name: value for name, value in scope.items() if not name.startswith("__")}
+    def source(
+        self,
+        setup: list[ast.stmt],
+        units: list[tuple[str, str, list[ast.stmt]]],
+        argument: str,
+        entry: str | None,
+        shares_globals: bool = False,
+    ) -> TestSource:
+        """Return the tests' source with the names that the program defines, and those that are defined beside it.
 
-    def helpers(self, found: Scope, facts: Callable[[], Facts]) -> Scope:
-        """Return what the tests use of the context: all but the function that is judged, and shared classes.
-
-        A class whose objects the tests pass to the program has to be the program's own.
+        Args:
+            setup: See :class:`.source.TestSource`, as for what follows.
+            units: The tests.
+            argument: The name of the entry point in a ``check``.
+            entry: The entry point.
+            shares_globals: Whether the tests run in the program's own module.
         """
-        if self._code is None or self.entry is None:
-            return {}  # without an entry point, the program may have to define any of its names
-        helpers = {name: value for name, value in self.scope().items() if name != self.entry}
-        for name in found:
-            if isinstance(helpers.get(name), type) and name in facts().shared:
-                del helpers[name]
-        return helpers
+        body = [*setup, *(one for _, _, statements in units for one in statements)]
+        used = {name: None for one in body for name in loaded(one)}
+        if "pytest" in used:
+            setup = list(map(with_raises, setup))
+            units = [(label, text, list(map(with_raises, statements))) for label, text, statements in units]
+        bound = {name for one in body for name in stored(one)}
+        wanted = [name for name in used if name not in bound | {argument} and not hasattr(builtins, name)]
+        program = {name for name in wanted if name not in self._shared and name not in sys.stdlib_module_names}
+        if entry is not None:
+            program.add(entry)
+        elif not program:
+            program |= {name for _, _, statements in units for name in _first_called(statements)}
+        scope: Scope = {}
+        for name in wanted:
+            if name in sys.stdlib_module_names and name not in self._shared and name not in program:
+                setup = [ast.parse(f"import {name}").body[0], *setup]  # some tests rely on the reference's imports
+        if self._shared.intersection(used):
+            of_the_world = self._of_the_world(program, used)
+            setup = [*of_the_world, *setup]
+            hidden = program | {name for one in of_the_world for name in stored(one)}
+            scope = {name: value for name, value in self._run().items() if name not in hidden}
+        source = TestSource(setup, units, argument, program, entry, self._tree.body if scope else [], scope)
+        source.has_reference = bool(self.text)
+        source.functions = {one.name for one in self._tree.body if isinstance(one, FUNCTIONS)}
+        if shares_globals:
+            defined = {name for one in self._tree.body for name in stored(one)}
+            source.patches = {name for name in bound if name not in used or name in defined}
+        return source
 
+    def _of_the_world(self, program: set[str], used: dict[str, None]) -> list[ast.stmt]:
+        """Return the definitions of used helpers that run code or open files: the program's process has to do that."""
+        definitions = {name: one for one in self._tree.body for name in stored(one) if name not in program}
+        imports = {
+            name
+            for name, one in definitions.items()
+            if isinstance(one, ast.Import | ast.ImportFrom) and is_of_the_world(one)
+        }
+        of_the_world = tainted_names(definitions.values(), WORLD | imports)
+        found: dict[str, None] = {}
+        waiting = [name for name in used if name in self._shared]
+        while waiting:
+            name = waiting.pop()
+            if name in definitions and name in of_the_world and name not in found:
+                found[name] = None
+                waiting += loaded(definitions[name])
+        return [one for one in self._tree.body if not stored(one).isdisjoint(found)]
 
-class CheckSuite:
-    """Code that defines ``check(candidate)``: HumanEval."""
-
-    def __init__(self, tests: dict[str, Any], entry: str, context: Context, facts: Callable[[], Facts]) -> None:
-        self._source: str = tests["check"]
-        self._code = {False: compile_trusted(self._source, "check")}
-        self._facts = facts
-        self.entry: str = entry
-        self.context = context
-        self.names = list(dict.fromkeys([entry, *class_names(context.source)]))
-        self.keeps_arguments = _keeps_arguments([self._source])
-        self.total = 1
-        self.must_define = True
-
-    def tests(self, found: Scope, blind: bool = False) -> Iterator[Test]:
-        """Yield the one test that a check is."""
-        if blind and True not in self._code:
-            self._code[True] = compile_trusted(blindfold(ast.parse(self._source)), "check")
-        scope = new_scope("rrtf_tests")
-        scope.update(self.context.helpers(found, self._facts))
-        scope.update((name, value) for name, value in found.items() if name not in scope)
-        # Tests that call the function by its name must call the program's, not the reference in the context.
-        scope[self.entry] = found[self.entry]
-        scope[FORGIVEN] = (Exception, BlindAnswer)
-        run_trusted(self._code[blind], scope, "check")
-        check = scope.get("check")
-        if not callable(check):
-            raise BadTests("check: no function 'check' is defined")
-
-        def run() -> None:
-            try:
-                check(found[self.entry])
-            except AssertionError as error:
-                line = failing_line(error, self._source)
-                raise AssertionError(f"{line} ({error})" if str(error) else line) from error
-
-        program = set(self.names) | {"candidate"}
-        yield Test("check", run, None, lambda error: expected_side(error, self._source, "<check>", program))
-
-
-class AssertSuite:
-    """A list of assert statements: MBPP."""
-
-    def __init__(self, tests: dict[str, Any], entry: str | None, context: Context, facts: Callable[[], Facts]) -> None:
-        self._setup_source: str = tests["setup"]
-        self._sources: list[str] = tests["asserts"]
-        self._setup = compile_trusted(self._setup_source, "setup")
-        self._asserts = {False: [compile_trusted(line, f"test {at}") for at, line in enumerate(self._sources)]}
-        self._facts = facts
-        self.entry: str | None = entry
-        self.context = context
-        self.names = _called_names(self._setup_source, self._sources, entry)
-        self.keeps_arguments = _keeps_arguments([self._setup_source, *self._sources])
-        self.total = len(self._sources)
-        self.must_define = False
-
-    def tests(self, found: Scope, blind: bool = False) -> Iterator[Test]:
-        """Yield a test for each statement; they share a scope, in which the setup was run."""
-        if blind and True not in self._asserts:
-            trees = [blindfold(ast.parse(line)) for line in self._sources]
-            self._asserts[True] = [compile_trusted(tree, f"test {at}") for at, tree in enumerate(trees)]
-        scope = new_scope("rrtf_tests")
-        helpers = self.context.helpers(found, self._facts)
-        # A few tests rely on the reference's imports; modules of the standard library need not be the program's.
-        missing = [name for name in self.names if name not in found and name not in helpers]
-        scope.update((name, importlib.import_module(name)) for name in missing if name in sys.stdlib_module_names)
-        scope.update(helpers)
-        scope.update((name, value) for name, value in found.items() if name not in helpers)
-        scope[FORGIVEN] = (Exception, BlindAnswer)
-        run_trusted(self._setup, scope, "setup")
-        names = set(self.names)
-        for index, (source, code) in enumerate(zip(self._sources, self._asserts[blind], strict=True)):
-
-            def run(code: types.CodeType = code) -> None:
-                exec(code, scope)
-
-            def expected(error: BaseException, source: str = source, index: int = index) -> str | None:
-                return expected_side(error, source, f"<test {index}>", names)
-
-            yield Test(f"test {index}: {cut(source.strip())}", run, index, expected)
-
-
-class CaseSuite:
-    """Calls with expected answers, compared here: EvalPlus."""
-
-    def __init__(self, tests: dict[str, Any], entry: str, context: Context) -> None:
-        self._cases: list[dict[str, Any]] = tests["cases"]
-        self._atol: float = tests["atol"]
-        self.entry: str = entry
-        self.context = context
-        self.names = [entry]
-        self.keeps_arguments = False
-        self.total = len(self._cases)
-        self.must_define = True
-
-    def tests(self, found: Scope, blind: bool = False) -> Iterator[Test]:
-        """Yield a test for each case."""
-        function = found[self.entry]
-        for index, case in enumerate(self._cases):
-
-            def run(case: dict[str, Any] = case) -> None:
-                answer = function(*case["args"], **case.get("kwargs", {}))
-                if not isinstance(answer, Unseen) and not same(case["expected"], answer, self._atol):
-                    raise AssertionError(f"expected {short(case['expected'])}")
-
-            yield Test(f"case {index}", run, index, lambda error, case=case: short(case["expected"]))  # type: ignore[misc]
+    def _run(self) -> Scope:
+        scope = new_scope("rrtf_context")
+        run_trusted(compile_trusted(self._tree, "context"), scope, "context")
+        return {name: value for name, value in scope.items() if not name.startswith("__")}
 
 
 def new_scope(name: str) -> Scope:
@@ -220,6 +174,15 @@ def new_scope(name: str) -> Scope:
     module = types.ModuleType(name)
     sys.modules[name] = module
     return module.__dict__
+
+
+def parse_trusted(source: str, what: str) -> ast.Module:
+    """Parse tests; raises :class:`BadTests`."""
+    try:
+        compile(source, f"<{what}>", "exec", dont_inherit=True)
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise BadTests(f"{what}: {error}") from None
 
 
 def compile_trusted(source: str | ast.Module, what: str) -> types.CodeType:
@@ -231,81 +194,18 @@ def compile_trusted(source: str | ast.Module, what: str) -> types.CodeType:
 
 
 def run_trusted(code: types.CodeType, scope: Scope, what: str) -> None:
-    """Execute tests; what they raise becomes a :class:`BadTests`, unless the program caused it."""
+    """Execute tests; what they raise becomes a :class:`BadTests`."""
     try:
         exec(code, scope)
-    except (Fault, Diverged, BlindAnswer, BadTests):
+    except (Fault, BadTests):
         raise
     except BaseException as error:
         raise BadTests(f"{what}: {type(error).__name__}: {error}") from None
 
 
-def class_names(source: str) -> list[str]:
-    """Return the classes that a module defines at top level."""
-    if "class " not in source:
-        return []
-    return [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
-
-
-def defined_names(source: str) -> set[str]:
-    """Return the names that a module defines at top level, without imports."""
-    found: set[str] = set()
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif not isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {
-                inner.id
-                for inner in ast.walk(node)
-                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
-            }
-    return found
-
-
-def _called_names(setup: str, asserts: list[str], entry_point: str | None) -> list[str]:
-    """Return the names that the tests use and that only the program can define.
-
-    A built-in name counts if it is the entry point, or, without one, if the tests call nothing else: MBPP has a task
-    whose function is called ``sum``.
-    """
-    used: dict[str, None] = {}
-    defined: set[str] = set()
-    for text in (setup, *asserts):
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Name):
-                if isinstance(node.ctx, ast.Load):
-                    used[node.id] = None
-                else:
-                    defined.add(node.id)
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                defined.add(node.name)
-            elif isinstance(node, ast.arg):
-                defined.add(node.arg)
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                defined.update((item.asname or item.name).partition(".")[0] for item in node.names)
-    names = [name for name in used if name not in defined and not hasattr(builtins, name)]
-    if entry_point is not None:
-        return list(dict.fromkeys([entry_point, *names]))
-    if names:
-        return names
-    return list(dict.fromkeys(name for text in asserts for name in _first_called(text)))
-
-
-def _keeps_arguments(sources: list[str]) -> bool:
-    """Return whether tests pass named values, which they may use again, to functions other than built-ins."""
-    named = ast.Name | ast.Starred | ast.Attribute | ast.Subscript
-    for source in sources:
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Call):
-                of_builtin = isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)
-                if not of_builtin and any(isinstance(argument, named) for argument in node.args):
-                    return True
-    return False
-
-
-def _first_called(line: str) -> list[str]:
-    """Return ``["f"]`` for ``assert f(...) == ...``."""
-    for node in ast.parse(line).body:
+def _first_called(body: list[ast.stmt]) -> list[str]:
+    """Return ``["f"]`` for ``assert f(...) == ...``: MBPP has a task whose function is called ``sum``."""
+    for node in body:
         if isinstance(node, ast.Assert):
             first = node.test.left if isinstance(node.test, ast.Compare) else node.test
             if isinstance(first, ast.Call) and isinstance(first.func, ast.Name):

@@ -1,0 +1,45 @@
+"""Training on several processes: what would end in waiting for ever, or in losses of few digits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from datasets import Dataset
+
+from .config import RRTFConfig
+
+
+def check_batches(args: RRTFConfig, dataset: Any, processes: int) -> None:
+    """Raise ValueError if a process would get a batch more than another, which would wait for it for ever.
+
+    Args:
+        args: Reads ``accelerator_config.even_batches``, ``train_batch_size`` and ``dataloader_drop_last``.
+        dataset: The prepared rows; of a stream nothing is known.
+        processes: How many there are.
+    """
+    if args.accelerator_config.even_batches or args.dataloader_drop_last or not isinstance(dataset, Dataset):
+        return
+    size = args.train_batch_size
+    batches = math.ceil(len(dataset) / size)
+    if batches % processes:
+        raise ValueError(
+            f"{len(dataset)} rows in batches of {size} are {batches} batches, which {processes} processes cannot "
+            'share equally: one would wait for another for ever. Leave out `accelerator_config={"even_batches": '
+            "False}`, or set `dataloader_drop_last=True`."
+        )
+
+
+def keep_float32_losses(accelerator: Accelerator) -> None:
+    """Have FSDP2 return log-probabilities as they are computed, in float32, and add gradients up in float32.
+
+    accelerate's policy rounds both to the precision of the computation: -6.1076 to -6.125.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    policy = getattr(plugin, "mixed_precision_policy", None)
+    if plugin is not None and policy is not None and hasattr(policy, "output_dtype"):
+        # Without a dtype of its own an output is not cast, so that layers hand on what they computed.
+        plugin.mixed_precision_policy = replace(policy, output_dtype=None, reduce_dtype=torch.float32)
