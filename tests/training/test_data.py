@@ -24,11 +24,14 @@ def test_a_batch_in_full() -> None:
         "input_ids": torch.tensor([[1, 2, 3, 0], [1, 2, 4, 5], [6, 7, 8, 0], [6, 9, 0, 0]]),
         "attention_mask": torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0]]),
         "completion_mask": torch.tensor([[0, 0, 1, 0], [0, 0, 1, 1], [0, 1, 1, 0], [0, 1, 0, 0]]),
-        "scores": torch.tensor([0.0, 1.0, 0.5, -1.0]),
-        "group_ids": torch.tensor([0, 0, 1, 1]),
-        "from_teacher": torch.tensor([False, True, False, False]),
     }
+    groups = batch.pop("groups")
     assert batch.keys() == expected.keys()
+    assert groups.scores.tolist() == [0.0, 1.0, 0.5, -1.0]
+    assert groups.ids.tolist() == [0, 0, 1, 1]
+    assert groups.from_teacher.tolist() == [False, True, False, False]
+    assert groups.lengths.tolist() == [1, 2, 2, 1]
+    assert (groups.count, groups.tokens) == (2, 12)
     for name, tensor in expected.items():
         torch.testing.assert_close(batch[name], tensor, rtol=0, atol=0, msg=name)
 

@@ -220,8 +220,8 @@ def test_a_hybrid_model_trains_padded_as_one_sequence_at_a_time(
 def _statistics(examples: list[dict[str, Any]]) -> tuple[Tensor, Tensor, Tensor]:
     batch = PackedCollator()(examples)
     lengths = torch.tensor([len(ids) for example in examples for ids in example["response_ids"]])
-    return lengths, batch["scores"], batch["group_ids"]
+    return lengths, batch["groups"].scores, batch["groups"].ids
 
 
 def _teachers(examples: list[dict[str, Any]]) -> Tensor:
-    return PackedCollator()(examples)["from_teacher"]
+    return PackedCollator()(examples)["groups"].from_teacher

@@ -42,7 +42,7 @@ def objective(logps: Tensor, examples: list[dict[str, Any]]) -> tuple[Tensor, Te
     """The loss, and the loss plus a random weight of each response, so that none is without gradient."""
     batch = PackedCollator()(examples)
     lengths = torch.tensor([len(ids) for example in examples for ids in example["response_ids"]])
-    parts = rrtf_loss(logps, lengths, batch["scores"], batch["group_ids"], Options())
+    parts = rrtf_loss(logps, lengths, batch["groups"].scores, batch["groups"].ids, Options())
     loss = (parts.rank_loss + parts.sft_loss).sum()
     weights = torch.randn(len(logps), generator=torch.Generator().manual_seed(1))
     return loss, loss + (weights * logps).mean()

@@ -101,7 +101,7 @@ def collate(path: str, rows: Dataset, **options: Any) -> dict[str, torch.Tensor]
 
 def test_a_batch_is_what_one_response_at_a_time_gives(llava_path: str, pictures: Dataset) -> None:
     batch = collate(llava_path, pictures)
-    assert batch["group_ids"].tolist() == [0, 0, 1, 1, 1, 2, 2, 2, 2]
+    assert batch["groups"].ids.tolist() == [0, 0, 1, 1, 1, 2, 2, 2, 2]
     assert len(batch["pixel_values"]) == 2 * 1 + 3 * 2 + 4 * 1  # each image once for each response
     processor = AutoProcessor.from_pretrained(llava_path)
     position = 0
@@ -204,7 +204,7 @@ def test_a_long_response_is_cut_and_a_row_without_room_left_out(
     assert f"were longer than max_length={longest} tokens with their prompt and were cut, of row" in caplog.text
     assert batch["attention_mask"].sum(dim=1).max() == longest
     assert batch["completion_mask"].sum(dim=1)[2:5].tolist() == [0, 0, 0]
-    assert batch["scores"][2:5].tolist() == [0.0, 0.0, 0.0]  # equals make no pair
+    assert batch["groups"].scores[2:5].tolist() == [0.0, 0.0, 0.0]  # equals make no pair
     images = AutoProcessor.from_pretrained(llava_path).image_token_id
     assert (batch["input_ids"] == images).sum() == (whole["input_ids"] == images).sum()
 
@@ -219,13 +219,13 @@ def test_a_response_that_is_too_long_is_left_out_and_counted(
     ours = trainer(llava_path, pictures, max_length=limit)
     with caplog.at_level(logging.WARNING):
         batch = ours.data_collator(list(ours.train_dataset))
-    fits = (lengths <= limit) & (whole["group_ids"] != 1)
-    assert batch["group_ids"].tolist() == [0, 0, 1, 1, 1, 2, 2, 2]
+    fits = (lengths <= limit) & (whole["groups"].ids != 1)
+    assert batch["groups"].ids.tolist() == [0, 0, 1, 1, 1, 2, 2, 2]
     assert len(batch["pixel_values"]) == 2 * 1 + 3 * 2 + 3 * 1
     for name in ("input_ids", "completion_mask"):
         width = batch[name].shape[1]
-        assert torch.equal(batch[name][batch["group_ids"] != 1], whole[name][fits][:, :width]), name
-    assert batch["scores"].tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, *whole["scores"][[5, 6, 8]].tolist()]
+        assert torch.equal(batch[name][batch["groups"].ids != 1], whole[name][fits][:, :width]), name
+    assert batch["groups"].scores.tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, *whole["groups"].scores[[5, 6, 8]].tolist()]
     # Row 1 has two images: fewer than two of its responses fit.
     assert caplog.text.count("is not trained on") == 1
     assert "Row 1 is not trained on" in caplog.text
@@ -242,15 +242,15 @@ def test_the_most_responses_are_chosen_of_those_that_fit(llava_path: str, pictur
     lengths = collate(llava_path, rows)["attention_mask"].sum(dim=1)
     assert lengths.argmax() == 2
     batch = collate(llava_path, rows, max_length=int(lengths[2]) - 1, max_responses=2)
-    assert batch["scores"].tolist() == [1.0, 2.0]
+    assert batch["groups"].scores.tolist() == [1.0, 2.0]
 
 
 def test_the_most_responses_of_a_row_are_the_best_the_worst_and_some_between(
     llava_path: str, pictures: Dataset
 ) -> None:
     batch = collate(llava_path, pictures, max_responses=2)
-    assert batch["group_ids"].tolist() == [0, 0, 1, 1, 2, 2]
-    assert batch["scores"].tolist() == [0.0, 1.0, 2.0, 0.0, 2.0, 0.0]
+    assert batch["groups"].ids.tolist() == [0, 0, 1, 1, 2, 2]
+    assert batch["groups"].scores.tolist() == [0.0, 1.0, 2.0, 0.0, 2.0, 0.0]
 
 
 def test_cutting_prompts_is_refused(trainer: Build, llava_path: str, pictures: Dataset) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from datasets import Dataset
+from torch import nn
 
 from .config import RRTFConfig
 
@@ -43,3 +46,26 @@ def keep_float32_losses(accelerator: Accelerator) -> None:
     if plugin is not None and policy is not None and hasattr(policy, "output_dtype"):
         # Without a dtype of its own an output is not cast, so that layers hand on what they computed.
         plugin.mixed_precision_policy = replace(policy, output_dtype=None, reduce_dtype=torch.float32)
+
+
+@contextmanager
+def without_sync(accelerator: Accelerator, model: nn.Module, *, unless: bool) -> Iterator[None]:
+    """Keep the gradients of a backward on their process, so that each process may do as many as it needs.
+
+    Args:
+        accelerator: Of the trainer.
+        model: As it is wrapped.
+        unless: Whether this is the last backward of the batch: gradients are averaged where they would be without
+            this.
+    """
+    state = accelerator.gradient_state
+    syncs = state.sync_gradients
+    if unless or not syncs:  # in an earlier batch of the step they are not averaged anyway
+        yield
+        return
+    state._set_sync_gradients(False)
+    try:
+        with accelerator.no_sync(model):
+            yield
+    finally:
+        state._set_sync_gradients(syncs)

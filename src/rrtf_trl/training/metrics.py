@@ -11,47 +11,51 @@ from .scoring import ScoredResponses
 
 
 class Metrics:
-    """Sums and counts of this process, which are summed over all processes when they are read."""
+    """Sums and counts of this process, which are added up over all processes when they are read.
+
+    The sums stay on the device until then, so that recording does not wait for it.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
 
-    def record(self, loss: LossOutput, scored: ScoredResponses, inputs: dict[str, Tensor]) -> None:
-        """Add a batch.
-
-        Args:
-            loss: Its loss.
-            scored: Its responses, as the policy scores them.
-            inputs: ``scores`` and ``group_ids`` of these responses.
-        """
-        group_ids, scores = inputs["group_ids"], inputs["scores"]
-        top = torch.full_like(scores, -torch.inf)[: loss.rank_loss.numel()].scatter_reduce(
-            0, group_ids, scores, "amax"
-        )
-        best = scores == top[group_ids]
+    def record(self, loss: LossOutput, scored: ScoredResponses) -> None:
+        """Add the loss of a batch, and its responses as the policy scores them."""
+        best = scored.groups.best()
+        parts = {"best": best.nonzero()[:, 0], "rest": (~best).nonzero()[:, 0]}
         self.add("rank_loss", loss.rank_loss)
         self.add("sft_loss", loss.sft_loss)
         self.add("margins", loss.margins)
-        self.add("ranking_accuracy", (loss.margins > 0).float())
-        self.add("active_pairs", (loss.margins < 0).float())
-        logps = scored.logps.detach() / scored.lengths
-        self.add("logps/best", logps[best])
-        self.add("logps/rest", logps[~best])
-        self.add("entropy", scored.entropy, scored.lengths.sum())
-        self.add("mean_token_accuracy", scored.top1[best].sum(), scored.lengths[best].sum())
+        self.add("ranking_accuracy", loss.margins > 0)
+        self.add("active_pairs", loss.margins < 0)
+        means = scored.logps.detach() / scored.lengths
+        for name, responses in parts.items():
+            self.add(f"logps/{name}", means[responses.to(means.device, non_blocking=True)])
+        self.add("entropy", scored.entropy, int(scored.groups.lengths.sum()))
+        tokens = int(scored.groups.lengths[best].sum())
+        best_responses = parts["best"].to(means.device, non_blocking=True)
+        self.add("mean_token_accuracy", scored.sums(scored.top1)[best_responses], tokens)
 
-    def add(self, name: str, values: Tensor, count: Tensor | int | None = None) -> None:
+    def add(self, name: str, values: Tensor, count: int | None = None) -> None:
         """Add the sum of ``values`` to a metric, for ``count`` items or as many as there are values."""
-        count = values.numel() if count is None else count
-        pair = torch.stack([values.detach().sum().double(), torch.as_tensor(count, device=values.device).double()])
-        self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+        # In float64, which Apple's GPUs do not have.
+        total = values.detach().sum(dtype=torch.float32 if values.device.type == "mps" else torch.float64)
+        self._sums[name] = self._sums[name] + total if name in self._sums else total
+        self._counts[name] = self._counts.get(name, 0) + (values.numel() if count is None else count)
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
         """Return the averages over all processes and reset them."""
-        averages = {}
-        for name, pair in self._sums.items():
-            total, count = accelerator.reduce(pair, reduction="sum").tolist()
-            if count:  # there are no pairs where all scores are equal
-                averages[name] = total / count
+        if not self._sums:
+            return {}
+        sums = torch.stack(list(self._sums.values()))
+        counts = torch.tensor(list(self._counts.values()), dtype=sums.dtype, device=sums.device)
+        totals = accelerator.reduce(torch.stack([sums, counts]), reduction="sum").tolist()
+        averages = {
+            name: total / count
+            for name, total, count in zip(self._sums, *totals, strict=True)
+            if count  # there are no pairs where all scores are equal
+        }
         self._sums.clear()
+        self._counts.clear()
         return averages

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .data import group_tensors, unscored_of
-from .tree import Ints, Tree, trie
+from .data import Groups, unscored_of
+from .tree import Ints, Tree, size_of_trie, trie
 
 
 class PackedCollator:
@@ -27,7 +27,7 @@ class PackedCollator:
       `[1, S]`: the predicted tokens. A position predicts the first token of each of its branches;
     - ``member_scores`` int `[M]`, indices into these, and ``member_responses`` int `[M]`: for each token of each
       response, as M there are in all, which prediction is its own;
-    - ``scores`` float `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`.
+    - ``groups``: :class:`~rrtf_trl.training.data.Groups`.
 
     Without a prompt the first token of a response is not predicted, and not scored.
 
@@ -71,6 +71,7 @@ class PackedCollator:
         member, parent = np.concatenate(members), np.concatenate(parents)
         scored, first_member, member_scores = np.unique(member, return_index=True, return_inverse=True)
         input_ids = torch.from_numpy(row)[None]
+        lengths = torch.tensor([len(one) for one in members])
         return {
             "input_ids": input_ids,
             "position_ids": torch.from_numpy(depths_of_row)[None],
@@ -79,6 +80,18 @@ class PackedCollator:
             "scored_positions": torch.from_numpy(parent[first_member]),
             "scored_tokens": torch.from_numpy(row[scored])[None],
             "member_scores": torch.from_numpy(member_scores),
-            "member_responses": torch.from_numpy(np.repeat(np.arange(len(members)), [len(one) for one in members])),
-            **group_tensors(examples),
+            "member_responses": torch.arange(len(members)).repeat_interleave(lengths),
+            "groups": Groups(examples, lengths, len(row)),
         }
+
+    def size(self, example: dict[str, Any]) -> tuple[int, int]:
+        """Return 1 and how many tokens a row has in a batch."""
+        return 1, size_of_trie([example["prompt_ids"] + ids for ids in example["response_ids"]])
+
+    def tokens(self, sizes: list[tuple[int, int]]) -> int:
+        """Return how many tokens a batch of rows of these sizes has."""
+        return sum(length for _, length in sizes)
+
+    def in_order(self, example: dict[str, Any]) -> list[int]:
+        """Return the responses of a row by number, those beside each other that have most to gain by one batch."""
+        return sorted(range(len(example["response_ids"])), key=example["response_ids"].__getitem__)

@@ -1,4 +1,4 @@
-"""The policy's log-probabilities of the responses of a batch, packed or padded, in one forward."""
+"""The policy's log-probabilities of the tokens of a batch's responses, packed or padded, in one forward."""
 
 from __future__ import annotations
 
@@ -9,31 +9,61 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_LOSS_COLUMNS = {"completion_mask", "scores", "group_ids", "from_teacher"}
+from .data import Groups
+
+_NOT_OF_THE_MODEL = {"completion_mask", "groups"}
 
 
 @dataclass
 class ScoredResponses:
-    """The N responses of a batch as the policy scores them.
+    """The N responses of a batch as the policy scores them, with T scored tokens in all.
 
     Args:
-        logps: float `[N]`, the sum of each response's token log-probabilities.
-        lengths: int `[N]`, the number of these tokens, at least 1.
-        top1: float `[N]`, how many of them are the policy's most likely token.
-        entropy: float `[N]`, the sum of each response's token entropies, in nats, without gradient.
+        token_logps: float32 `[T]`, the log-probability of each token, those of the first response first.
+        responses: int `[T]`, the response of each token, ascending.
+        top1: float32 `[T]`, 1 where the token is the policy's most likely one.
+        entropy: float32 `[T]`, the policy's entropy before each token, in nats, without gradient.
+        groups: Which responses are compared.
         aux_loss: float, the load-balancing loss of a mixture of experts, over all computed tokens, or ``None``.
     """
 
-    logps: Tensor
-    lengths: Tensor
+    token_logps: Tensor
+    responses: Tensor
     top1: Tensor
     entropy: Tensor
+    groups: Groups
     aux_loss: Tensor | None
 
-    def of(self, responses: Tensor) -> ScoredResponses:
-        """Return the scores of a part of the responses: bool `[N]`, True for those."""
-        names = ("logps", "lengths", "top1", "entropy")
-        return replace(self, **{name: getattr(self, name)[responses] for name in names})
+    @property
+    def logps(self) -> Tensor:
+        """Float32 `[N]`, the sum of each response's token log-probabilities."""
+        return self.sums(self.token_logps)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Int `[N]`, the number of these tokens, at least 1."""
+        return self.groups.lengths.to(self.token_logps.device, non_blocking=True)
+
+    def of(self, kept: list[int]) -> ScoredResponses:
+        """Return a part of the groups, by their places in the batch, ascending."""
+        if len(kept) == self.groups.count:
+            return self
+        groups = self.groups.of(kept)
+        chosen = torch.isin(self.groups.ids, torch.tensor(kept, dtype=torch.long)).repeat_interleave(
+            self.groups.scored
+        )
+        tokens = chosen.nonzero()[:, 0].to(self.responses.device)
+        names = ("token_logps", "top1", "entropy")
+        return replace(
+            self,
+            **{name: getattr(self, name)[tokens] for name in names},
+            responses=torch.arange(len(groups.ids)).repeat_interleave(groups.scored).to(self.responses.device),
+            groups=groups,
+        )
+
+    def sums(self, values: Tensor) -> Tensor:
+        """Return float `[N]`: values `[T]` added up by response."""
+        return values.new_zeros(len(self.groups.lengths)).index_add(0, self.responses, values)
 
 
 def score_responses(model: nn.Module, batch: Mapping[str, Any], *, router_loss: bool = False) -> ScoredResponses:
@@ -62,37 +92,35 @@ def _score_packed(model: nn.Module, batch: Mapping[str, Any], options: dict[str,
         shift_labels=batch["scored_tokens"],
         **options,
     )
-    tokens, responses = batch["member_scores"], batch["member_responses"]
-    # Ranking compares means over many tokens, so sum them in float32 whatever the model's dtype.
-    zeros = outputs.log_probs.new_zeros(len(batch["scores"]), dtype=torch.float32)
-
-    def sums(values: Tensor) -> Tensor:
-        return torch.index_add(zeros, 0, responses, values[0].float()[tokens])
-
-    return ScoredResponses(
-        logps=sums(outputs.log_probs),
-        lengths=responses.bincount(minlength=len(zeros)).clamp(min=1),
-        top1=sums(outputs.is_top1),
-        entropy=sums(outputs.entropy.detach()),
-        aux_loss=outputs.aux_loss,
-    )
+    return _scored(outputs, 0, batch["member_scores"], batch["member_responses"], batch["groups"])
 
 
-def _score_padded(model: nn.Module, batch: Mapping[str, Tensor], options: dict[str, bool]) -> ScoredResponses:
-    labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+def _score_padded(model: nn.Module, batch: Mapping[str, Any], options: dict[str, bool]) -> ScoredResponses:
+    mask, groups = batch["completion_mask"], batch["groups"]
+    labels = batch["input_ids"].masked_fill(mask == 0, -100)
     outputs = model(**model_inputs(batch), labels=labels, **options)
+    # The first token of a sequence is not predicted. How many are scored is known: no waiting for the device.
+    scored = mask[:, 1:].flatten().nonzero_static(size=int(groups.scored.sum()))[:, 0]
     # Prompt-learning adapters prepend virtual tokens: only the last positions are tokens of the batch.
-    positions = labels.size(1) - 1
+    first = outputs.log_probs.size(1) - (labels.size(1) - 1)
+    return _scored(outputs, first, scored, scored // (mask.size(1) - 1), groups)
+
+
+def _scored(outputs: Any, first: int, tokens: Tensor, responses: Tensor, groups: Groups) -> ScoredResponses:
+    def of_tokens(values: Tensor) -> Tensor:
+        # Ranking compares means over many tokens, so they are added up in float32 whatever the model's dtype.
+        return values[:, first:].flatten().float()[tokens]
+
     return ScoredResponses(
-        logps=outputs.log_probs[:, -positions:].float().sum(dim=1),
-        # The first token of a sequence is not predicted: without a prompt it does not count.
-        lengths=batch["completion_mask"][:, 1:].sum(dim=1).clamp(min=1),
-        top1=outputs.is_top1[:, -positions:].float().sum(dim=1),
-        entropy=outputs.entropy[:, -positions:].detach().float().sum(dim=1),
+        token_logps=of_tokens(outputs.log_probs),
+        responses=responses,
+        top1=of_tokens(outputs.is_top1),
+        entropy=of_tokens(outputs.entropy.detach()),
+        groups=groups,
         aux_loss=outputs.aux_loss,
     )
 
 
 def model_inputs(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the model's inputs in a padded batch: tokens, their mask, and a processor's tensors of images."""
-    return {name: values for name, values in batch.items() if name not in _LOSS_COLUMNS}
+    return {name: values for name, values in batch.items() if name not in _NOT_OF_THE_MODEL}

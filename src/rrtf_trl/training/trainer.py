@@ -28,8 +28,9 @@ from trl.trainer.utils import get_config_model_id
 
 from . import paper
 from .config import RRTFConfig
-from .data import TOKENIZED_COLUMNS, RankedCollator
-from .distributed import check_batches, keep_float32_losses
+from .data import TOKENIZED_COLUMNS, Groups, RankedCollator
+from .distributed import check_batches, keep_float32_losses, without_sync
+from .forwards import ForwardsCollator, RandomState, add_gradients, batches_of, groups_of, join
 from .head import add_head
 from .imitation import keep_imitated
 from .limits import check_padding, check_rows, limits_of
@@ -180,13 +181,16 @@ class RRTFTrainer(_BaseTrainer):
             with self.compute_loss_context_manager():
                 shared = share_prefixes(self.model, share_prefix, with_images=self._with_images)
             if shared and is_default_collator:
-                self.data_collator = PackedCollator()
+                self.data_collator: Any = PackedCollator()
+        if args.max_tokens_per_forward is not None:
+            self.data_collator = self._in_forwards(self.data_collator, args.max_tokens_per_forward)
         self._offloading = (
             get_act_offloading_ctx_manager(model=self.model)
             if args.activation_offloading
             else contextlib.nullcontext()
         )
         self._metrics = {"train": Metrics(), "eval": Metrics()}
+        self._new_tokens = 0  # since the state was brought up to date
         self.model.add_model_tags(self._tag_names)
 
     def _send_telemetry(self) -> None:
@@ -208,6 +212,20 @@ class RRTFTrainer(_BaseTrainer):
             require_sources=args.pairs == "teacher_student",
             truncation_mode=args.truncation_mode,
         )
+
+    def _in_forwards(self, collator: Any, max_tokens: int) -> ForwardsCollator:
+        if not isinstance(collator, RankedCollator | PackedCollator):
+            raise ValueError(
+                f"`max_tokens_per_forward` cannot divide the batches of {type(collator).__name__}: how long rows with "
+                "images are, or those of a collator of your own, is not known before. Leave it out, and lower "
+                "`per_device_train_batch_size`, `max_length` or `max_responses`."
+            )
+        if self.compute_metrics is not None:
+            raise ValueError(
+                "`compute_metrics` needs the logits of whole batches, which `max_tokens_per_forward` divides. Leave "
+                "one of the two out."
+            )
+        return ForwardsCollator(collator, max_tokens)
 
     def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig, min_score: float | None = None) -> AnyDataset:
         if self._with_images:
@@ -242,7 +260,7 @@ class RRTFTrainer(_BaseTrainer):
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device
-    ) -> tuple[list[Any], Tensor | None]:
+    ) -> tuple[list[Any], Tensor | int | None]:
         """Fetch the batches of one optimizer step and count their groups.
 
         The loss is divided by this count, so that accumulated batches and several processes give the same as one
@@ -251,8 +269,10 @@ class RRTFTrainer(_BaseTrainer):
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not batches:
             return batches, None
-        count = torch.tensor(sum(_count_groups(batch) for batch in batches), device=device)
-        return batches, self.accelerator.gather(count).sum()
+        count = sum(groups.count for batch in batches for groups in groups_of(batch))
+        if self.accelerator.num_processes == 1:
+            return batches, count
+        return batches, self.accelerator.reduce(torch.tensor(count, device=device), reduction="sum")
 
     # -- Loss --------------------------------------------------------------------------------------------
 
@@ -271,58 +291,125 @@ class RRTFTrainer(_BaseTrainer):
             return_outputs: Whether to return the :class:`~rrtf_trl.training.losses.LossOutput` too.
             num_items_in_batch: Groups in the whole optimizer step, over all processes; by default those of ``inputs``.
         """
-        scored = score_responses(model, inputs, router_loss=self.aux_loss_enabled)
-        if not self.model.training:
-            counted = self._counted(inputs["group_ids"])
-            scored = scored.of(counted)
-            inputs = {**inputs, **{name: inputs[name][counted] for name in ("scores", "group_ids", "from_teacher")}}
-        loss = self._batch_loss(scored, inputs)
-        groups = loss.rank_loss.numel()
+        if "token_gradients" in inputs:
+            return self._backward_of_part(model, inputs)
+        scored = [self._score(model, forward) for forward in inputs.get("forwards", [inputs])]
+        if not model.training:
+            scored = [one.of(self._counted(one.groups)) for one in scored]
+        totals, losses = zip(*map(self._loss_of, scored), strict=True)
+        total = torch.stack(totals).sum() * self._share(num_items_in_batch, sum(one.groups.count for one in scored))
+        return (total, losses[0]) if return_outputs else total
+
+    def _score(self, model: nn.Module, batch: dict[str, Any]) -> ScoredResponses:
+        if "parts" in batch:
+            return join([self._score(model, part) for part in batch["parts"]], batch)
+        return score_responses(model, batch, router_loss=self.aux_loss_enabled)
+
+    def _loss_of(self, scored: ScoredResponses) -> tuple[Tensor, LossOutput]:
+        """Return the weighted loss of scored responses, summed over their groups, with its terms; record metrics."""
+        groups = scored.groups
+        if groups.count:
+            device = scored.token_logps.device
+            loss = batch_loss(
+                scored.logps,
+                scored.lengths,
+                groups.scores.to(device, scored.token_logps.dtype),
+                groups.ids.to(device),
+                self.args,
+                from_teacher=groups.from_teacher.to(device),
+            )
+        else:  # all are repeated rows
+            loss = LossOutput(scored.logps, scored.logps, scored.logps)
         total = (self.args.rank_weight * loss.rank_loss + self.args.sft_weight * loss.sft_loss).sum()
         metrics = self._metrics["train" if self.model.training else "eval"]
         if self.aux_loss_enabled and scored.aux_loss is not None:
             # It is one value for the whole batch, which is weighted by its groups.
-            total = total + self.router_aux_loss_coef * scored.aux_loss * groups
-            metrics.add("aux_loss", scored.aux_loss * groups, groups)
-        if num_items_in_batch is None:
-            total = total / max(groups, 1)
-        else:
-            # Gradients are averaged over processes, and `total` has only the groups of this process.
-            total = total / num_items_in_batch * self.accelerator.num_processes
-        metrics.record(loss, scored, inputs)
+            total = total + self.router_aux_loss_coef * scored.aux_loss * groups.count
+            metrics.add("aux_loss", scored.aux_loss * groups.count, groups.count)
+        metrics.record(loss, scored)
         # With `include_num_input_tokens_seen` the base class counts them.
         if self.model.training and self.args.include_num_input_tokens_seen == "no":
-            tokens = inputs["attention_mask"].sum()
-            self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
-        return (total, loss) if return_outputs else total
+            self._new_tokens += groups.tokens
+        return total, loss
 
-    def _batch_loss(self, scored: ScoredResponses, inputs: dict[str, Tensor]) -> LossOutput:
-        if not len(scored.logps):  # all are repeated rows
-            return LossOutput(scored.logps, scored.logps, scored.logps)
-        return batch_loss(
-            scored.logps,
-            scored.lengths,
-            inputs["scores"].to(scored.logps.dtype),
-            inputs["group_ids"],
-            self.args,
-            from_teacher=inputs["from_teacher"],
-        )
+    def _share(self, num_items: Tensor | int | None, groups: int) -> Tensor | float:
+        """Return what the sum over the groups of a batch is multiplied by, to be its share of the step's mean."""
+        if num_items is None:
+            return 1 / max(groups, 1)
+        # Gradients are averaged over processes, and the sum has only the groups of this process.
+        share: Tensor | float = self.accelerator.num_processes / num_items
+        return share
 
-    def _counted(self, group_ids: Tensor) -> Tensor:
-        """Return bool `[N]`: False for the responses of repeated rows in an evaluation.
+    def _counted(self, groups: Groups) -> list[int]:
+        """Return which groups of an evaluation's batch are no repeated rows, by their places in it.
 
         To give all processes full batches, accelerate fills the last ones with the first rows of the data set.
         """
-        state, groups = self.accelerator.gradient_state, int(group_ids[-1]) + 1
-        if state.end_of_dataloader and state.remainder > 0:
-            groups = state.remainder - self.accelerator.process_index * groups
-        return group_ids < groups
+        state = self.accelerator.gradient_state
+        if not (state.end_of_dataloader and state.remainder > 0):
+            return list(range(groups.count))
+        rows = self.args.eval_batch_size
+        left = state.remainder - self.accelerator.process_index * rows
+        return [place for place, number in enumerate(groups.numbers) if number < left]
 
-    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Run one training step, offloading activations if enabled."""
+    # -- Forwards of a limited number of tokens ------------------------------------------------------------
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Run one training step, in several forwards with ``max_tokens_per_forward``."""
         with self._offloading:
-            step: Tensor = super().training_step(*args, **kwargs)
+            if "forwards" not in inputs:
+                return self._forward_and_backward(model, inputs, num_items_in_batch)
+            if num_items_in_batch is None:
+                num_items_in_batch = self.accelerator.num_processes * sum(groups.count for groups in groups_of(inputs))
+            forwards = self._prepare_inputs(inputs)["forwards"]
+            in_parts = [forward for forward in forwards if "parts" in forward]
+            losses = [self._cache_gradients(model, forward, num_items_in_batch) for forward in in_parts]
+            batches = list(batches_of({"forwards": forwards}))
+            for number, batch in enumerate(batches):
+                is_last = number == len(batches) - 1
+                with without_sync(self.accelerator, model, unless=is_last):
+                    loss = self._forward_and_backward(model, batch, num_items_in_batch)
+                losses += [] if "token_gradients" in batch else [loss]
+            return torch.stack(losses).sum()
+
+    def _forward_and_backward(self, model: nn.Module, batch: dict[str, Any], num_items: Tensor | int | None) -> Tensor:
+        step: Tensor = super().training_step(model, batch, num_items)
         return step
+
+    def _cache_gradients(self, model: nn.Module, forward: dict[str, Any], num_items: Tensor | int | None) -> Tensor:
+        """Return the loss of a group that goes forward in parts, and add to each part the gradient of its tokens."""
+        model.train()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for part in forward["parts"]:
+                part["random_state"] = RandomState(self.args.device)
+                part["scored"] = self._score(model, part)
+        joined = join([part.pop("scored") for part in forward["parts"]], forward)
+        joined.token_logps.requires_grad_()
+        total, _ = self._loss_of(joined)
+        share = self._share(num_items, 1)
+        (gradients,) = torch.autograd.grad(total * share, joined.token_logps)
+        add_gradients(forward, gradients, share)
+        return (total * share).detach()
+
+    def _backward_of_part(self, model: nn.Module, part: dict[str, Any]) -> Tensor:
+        """Return a scalar whose gradient is that of the loss through the responses of a part."""
+        with part["random_state"].restored():
+            scored = self._score(model, part)
+        gradients: Tensor = part["token_gradients"]
+        total = (scored.token_logps * gradients).sum()
+        if self.aux_loss_enabled and scored.aux_loss is not None:
+            total = total + self.router_aux_loss_coef * scored.aux_loss * part["aux_share"]
+        return total
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Return the operations of a batch, as transformers estimates them."""
+        return sum(super(RRTFTrainer, self).floating_point_ops(batch) for batch in batches_of(inputs))
+
+    def _track_num_input_tokens(self, inputs: dict[str, Any]) -> None:
+        for batch in batches_of(inputs):
+            super()._track_num_input_tokens(batch)
 
     def prediction_step(
         self,
@@ -338,7 +425,8 @@ class RRTFTrainer(_BaseTrainer):
             if prediction_loss_only:
                 return loss, None, None
             logits = model(**model_inputs(batch), use_cache=False).logits
-        counted = self._counted(batch["group_ids"])
+        groups = batch["groups"]
+        counted = torch.isin(groups.ids, torch.tensor(self._counted(groups), dtype=torch.long)).to(logits.device)
         ids = batch["input_ids"][counted]
         inputs["input_ids"] = ids  # the loop may pass them to `compute_metrics` too
         return loss, logits[counted, -ids.size(1) :].detach(), ids
@@ -349,8 +437,17 @@ class RRTFTrainer(_BaseTrainer):
         """Log ``logs`` with the metrics since the last call, averaged over their items and all processes."""
         if self.model.training:
             logs.update(self._metrics["train"].read(self.accelerator))
+            self._count_tokens()
             logs["num_tokens"] = self.state.num_input_tokens_seen
         super().log(logs, start_time)
+
+    def _count_tokens(self) -> None:
+        """Add the tokens since the last call, of all processes, to the state."""
+        count = self._new_tokens
+        if self.accelerator.num_processes > 1:
+            count = int(self.accelerator.reduce(torch.tensor(count, device=self.args.device), reduction="sum"))
+        self.state.num_input_tokens_seen += count
+        self._new_tokens = 0
 
     def evaluate(
         self,
@@ -397,6 +494,7 @@ class RRTFTrainer(_BaseTrainer):
             else self.args.hub_model_id.split("/")[-1]
         )
         self.create_model_card(model_name=name)
+        self._count_tokens()
         self._saves_state = True
         try:
             super()._save_checkpoint(model, trial)
@@ -411,7 +509,3 @@ class RRTFTrainer(_BaseTrainer):
         weights = self.model.state_dict() if state_dict is None else state_dict
         super()._save(output_dir, in_precision(weights, self._saved_dtype, self.model))
         write_precision(output_dir or self.args.output_dir, self._saved_dtype)
-
-
-def _count_groups(batch: dict[str, Tensor]) -> int:
-    return int(batch["group_ids"][-1]) + 1

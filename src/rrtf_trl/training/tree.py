@@ -59,6 +59,12 @@ def trie(sequences: list[list[int]]) -> Trie:
     return Trie(np.array(tokens, np.int64), ends[: len(tokens)], depths[: len(tokens)], paths)
 
 
+def size_of_trie(sequences: list[list[int]]) -> int:
+    """Return how many tokens the trie of some sequences has."""
+    ordered = sorted(sequences)
+    return sum(map(len, ordered)) - sum(map(_common, ordered, ordered[1:]))
+
+
 def _common(first: list[int], second: list[int]) -> int:
     """Return how many tokens two sequences have in common at their beginnings."""
     length = min(len(first), len(second))

@@ -14,7 +14,7 @@ from transformers import ProcessorMixin
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.utils import pad
 
-from .data import group_tensors
+from .data import Groups
 from .prepare import choose_responses
 from .rows import READ_COLUMNS, ranked_row
 
@@ -65,7 +65,7 @@ class VisionCollator:
     truncation_mode: str = "drop"
     _too_long: int = field(default=0, init=False, repr=False)
 
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of ``examples``: rows with ``image`` or ``images``, and ``row``."""
         full_rows = [self._row(example) for example in examples]
         rows = [self._choose(row) for row in full_rows]
@@ -93,14 +93,12 @@ class VisionCollator:
             (torch.arange(len(row)) >= len(row) - len(own)).long() for row, own in zip(ids, responses, strict=True)
         ]
         padding = {"input_ids": self.processor.tokenizer.pad_token_id}
-        return {
-            **{name: values for name, values in processed.items() if name not in per_token},
-            **{
-                name: pad(values, padding.get(name, 0), "right", self.pad_to_multiple_of)
-                for name, values in sequences.items()
-            },
-            **group_tensors(rows),
+        padded = {
+            name: pad(values, padding.get(name, 0), "right", self.pad_to_multiple_of)
+            for name, values in sequences.items()
         }
+        images = {name: values for name, values in processed.items() if name not in per_token}
+        return {**images, **padded, "groups": Groups.of_padded(rows, padded)}
 
     def _process(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Return the processor's tensors of the prompts and images, one row per response."""
