@@ -149,6 +149,16 @@ def test_what_is_more_than_is_free_is_told_with_what_to_change(
     assert not text if line is None else re.search(line, text), text
 
 
+def test_a_batch_that_does_not_fit_is_told_with_the_limit_under_which_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_plan_module, "_device", lambda config: ("the GPU", 20 * 2.0**30))
+    options = {"gradient_checkpointing": True, "per_device_train_batch_size": 16}
+    *_, line = memory_plan({**config(**options), "adapter": {"r": 16}}, SEVEN, "BF16")
+    found = re.search(r"training may not fit: .* trainer.max_tokens_per_forward=(\d+)", line)
+    assert found, line
+    limited = config(**options, max_tokens_per_forward=int(found[1]))
+    assert len(list(memory_plan({**limited, "adapter": {"r": 16}}, SEVEN, "BF16"))) == 1
+
+
 def test_four_bits_are_planned_as_they_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
     quantized = {**config(), "adapter": {"r": 16}, "quantization": {"load_in_4bit": True}}
     parts = []

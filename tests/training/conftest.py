@@ -102,6 +102,7 @@ def trainer(config: Callable[..., RRTFConfig], ranked: Dataset) -> Callable[...,
             "processing_class",
             "data_collator",
             "callbacks",
+            "compute_metrics",
         )
         arguments = {name: options.pop(name) for name in names if name in options}
         return RRTFTrainer(

@@ -50,13 +50,21 @@ TWO_BATCHES = (2, [1, 3, 5])  # and none of one process has a pair in the first 
 
 
 @pytest.mark.parametrize(
-    ("engine", "share_prefix", "batches"),
+    ("engine", "share_prefix", "batches", "limit"),
     [
-        pytest.param(engine, share, batches, id=f"{engine}-{share}-{batches[0]}")
-        for engine in WRAPPERS
-        for share, batches in itertools.product(("true", "false"), (ONE_BATCH, TWO_BATCHES))
-        # How a model is spread and how its batches are made do not meet: one of each is enough.
-        if engine == "ddp" or (share == "true") == (batches is TWO_BATCHES)
+        *(
+            pytest.param(engine, share, batches, None, id=f"{engine}-{share}-{batches[0]}")
+            for engine in WRAPPERS
+            for share, batches in itertools.product(("true", "false"), (ONE_BATCH, TWO_BATCHES))
+            # How a model is spread and how its batches are made do not meet: one of each is enough.
+            if engine == "ddp" or (share == "true") == (batches is TWO_BATCHES)
+        ),
+        # The processes have different numbers of forwards.
+        *(
+            pytest.param(engine, "true", batches, 40, id=f"{engine}-limit-{batches[0]}")
+            for engine, batches in itertools.product(WRAPPERS, (ONE_BATCH, TWO_BATCHES))
+            if engine in ("ddp", "fsdp2") or batches is TWO_BATCHES
+        ),
     ],
 )
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
@@ -68,6 +76,7 @@ def test_two_processes_give_the_losses_metrics_and_weights_of_one(
     share_prefix: str,
     engine: str,
     batches: tuple[int, list[int]],
+    limit: int | None,
 ) -> None:
     accumulate, tied = batches
     if engine.startswith("zero"):
@@ -84,6 +93,7 @@ def test_two_processes_give_the_losses_metrics_and_weights_of_one(
         "max_steps": 2,
         "accelerator_config": {"even_batches": False},
         "share_prefix": share_prefix,
+        "max_tokens_per_forward": limit,
     }
     alone = RRTFTrainer(
         model=llama_path,

@@ -135,9 +135,17 @@ def _training(config: Mapping[str, Any], shape: ModelShape, dtype: str, on_gpu: 
         weights,
         trained,
         2 if is_half else 4,
-        trainer["per_device_train_batch_size"] * _group_tokens(config),
+        _forward_tokens(config),
         checkpointing=bool(trainer.get("gradient_checkpointing")),
     )
+
+
+def _forward_tokens(config: Mapping[str, Any]) -> int:
+    """Return the most tokens that go forward at once: a batch, or what ``max_tokens_per_forward`` leaves of it."""
+    trainer = config["trainer"]
+    batch = trainer["per_device_train_batch_size"] * _group_tokens(config)
+    limit = trainer.get("max_tokens_per_forward")
+    return batch if limit is None else min(batch, max(int(limit), int(trainer["max_length"] or _LONGEST)))
 
 
 def _group_tokens(config: Mapping[str, Any]) -> int:
@@ -171,9 +179,10 @@ def _for_training(config: Mapping[str, Any], part: Parts, free: float) -> str:
         return "Choose quantization=bnb_4bit" if config["quantization"] is None else "Choose a smaller model"
     if not trainer.get("gradient_checkpointing"):
         return "Compute activations again: trainer.gradient_checkpointing=true"
-    if trainer["per_device_train_batch_size"] > 1:
-        return "Accumulate batches of one problem: trainer.per_device_train_batch_size=1"
-    return "Train on less of a group: a smaller trainer.max_responses, or trainer.max_length"
+    fitting = int(0.9 * _forward_tokens(config) * (free - part.weights) / part.batch)
+    if fitting >= int(trainer["max_length"] or _LONGEST):
+        return f"Compute a batch in parts: trainer.max_tokens_per_forward={fitting}"
+    return "Train on shorter sequences: a smaller trainer.max_length"
 
 
 def _rounded(size: float) -> str:

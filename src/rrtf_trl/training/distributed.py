@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from datasets import Dataset
 from torch import nn
 
@@ -69,3 +70,16 @@ def without_sync(accelerator: Accelerator, model: nn.Module, *, unless: bool) ->
             yield
     finally:
         state._set_sync_gradients(syncs)
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Return whether weights are fetched from other processes in each forward, so that all need as many of these."""
+    kinds = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+    return accelerator.num_processes > 1 and (accelerator.distributed_type in kinds or accelerator.is_fsdp2)
+
+
+def most_of_all(counts: list[int], accelerator: Accelerator) -> list[int]:
+    """Return for each of some counts the largest that a process has."""
+    gathered = accelerator.gather(torch.tensor([counts], device=accelerator.device))
+    largest: list[int] = gathered.amax(dim=0).tolist()
+    return largest

@@ -179,6 +179,12 @@ def add_gradients(forward: dict[str, Any], gradients: Tensor, share: Tensor | fl
         part["aux_share"] = share * part["groups"].tokens / tokens
 
 
+def without_gradients(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Return a batch whose backward adds nothing, for a process that waits for others with more forwards."""
+    zeros = torch.zeros(int(batch["groups"].scored.sum()), device=device)
+    return {**batch, "token_gradients": zeros, "random_state": RandomState(device), "aux_share": 0.0}
+
+
 class RandomState:
     """The state of the random number generators, for a second forward with the same dropout.
 

@@ -29,8 +29,8 @@ from trl.trainer.utils import get_config_model_id
 from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, Groups, RankedCollator
-from .distributed import check_batches, keep_float32_losses, without_sync
-from .forwards import ForwardsCollator, RandomState, add_gradients, batches_of, groups_of, join
+from .distributed import check_batches, is_sharded, keep_float32_losses, most_of_all, without_sync
+from .forwards import ForwardsCollator, RandomState, add_gradients, batches_of, groups_of, join, without_gradients
 from .head import add_head
 from .imitation import keep_imitated
 from .limits import check_padding, check_rows, limits_of
@@ -293,6 +293,10 @@ class RRTFTrainer(_BaseTrainer):
         """
         if "token_gradients" in inputs:
             return self._backward_of_part(model, inputs)
+        if "forwards" in inputs:
+            (missing,), smallest = self._missing_forwards(inputs, [len(list(batches_of(inputs)))])
+            for _ in range(missing):
+                self._score(model, smallest)
         scored = [self._score(model, forward) for forward in inputs.get("forwards", [inputs])]
         if not model.training:
             scored = [one.of(self._counted(one.groups)) for one in scored]
@@ -365,8 +369,12 @@ class RRTFTrainer(_BaseTrainer):
                 num_items_in_batch = self.accelerator.num_processes * sum(groups.count for groups in groups_of(inputs))
             forwards = self._prepare_inputs(inputs)["forwards"]
             in_parts = [forward for forward in forwards if "parts" in forward]
-            losses = [self._cache_gradients(model, forward, num_items_in_batch) for forward in in_parts]
             batches = list(batches_of({"forwards": forwards}))
+            scored = sum(len(forward["parts"]) for forward in in_parts)
+            missing, smallest = self._missing_forwards({"forwards": forwards}, [scored, len(batches)])
+            losses = [self._cache_gradients(model, forward, num_items_in_batch) for forward in in_parts]
+            self._score_without_graph(model, [dict(smallest)] * missing[0])
+            batches = [without_gradients(smallest, self.args.device)] * missing[1] + batches
             for number, batch in enumerate(batches):
                 is_last = number == len(batches) - 1
                 with without_sync(self.accelerator, model, unless=is_last):
@@ -374,24 +382,37 @@ class RRTFTrainer(_BaseTrainer):
                 losses += [] if "token_gradients" in batch else [loss]
             return torch.stack(losses).sum()
 
+    def _missing_forwards(self, inputs: dict[str, Any], counts: list[int]) -> tuple[list[int], dict[str, Any]]:
+        """Return how many forwards other processes do more, where each must do as many, and a batch for these."""
+        smallest = min(batches_of(inputs), key=lambda batch: int(batch["groups"].tokens))
+        if not is_sharded(self.accelerator):
+            return [0] * len(counts), smallest
+        most = most_of_all(counts, self.accelerator)
+        return [high - count for high, count in zip(most, counts, strict=True)], smallest
+
     def _forward_and_backward(self, model: nn.Module, batch: dict[str, Any], num_items: Tensor | int | None) -> Tensor:
         step: Tensor = super().training_step(model, batch, num_items)
         return step
 
     def _cache_gradients(self, model: nn.Module, forward: dict[str, Any], num_items: Tensor | int | None) -> Tensor:
         """Return the loss of a group that goes forward in parts, and add to each part the gradient of its tokens."""
-        model.train()
-        with torch.no_grad(), self.compute_loss_context_manager():
-            for part in forward["parts"]:
-                part["random_state"] = RandomState(self.args.device)
-                part["scored"] = self._score(model, part)
-        joined = join([part.pop("scored") for part in forward["parts"]], forward)
+        joined = join(self._score_without_graph(model, forward["parts"]), forward)
         joined.token_logps.requires_grad_()
         total, _ = self._loss_of(joined)
         share = self._share(num_items, 1)
         (gradients,) = torch.autograd.grad(total * share, joined.token_logps)
         add_gradients(forward, gradients, share)
         return (total * share).detach()
+
+    def _score_without_graph(self, model: nn.Module, parts: list[dict[str, Any]]) -> list[ScoredResponses]:
+        """Return the scores of some batches, and keep in each the random state that its dropout began with."""
+        model.train()
+        scored = []
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for part in parts:
+                part["random_state"] = RandomState(self.args.device)
+                scored.append(self._score(model, part))
+        return scored
 
     def _backward_of_part(self, model: nn.Module, part: dict[str, Any]) -> Tensor:
         """Return a scalar whose gradient is that of the loss through the responses of a part."""
