@@ -36,7 +36,9 @@ def memory_plan(config: Mapping[str, Any], shape: ModelShape, dtype: str) -> Ite
         if part.total > free:
             what = "weights, gradients and AdamW" if name == "training" else "weights"
             remedy = (
-                _for_training(config, part, free) if name == "training" else _for_drawing(config, name, part, free)
+                _for_training(config, shape, dtype, place == "the GPU", part, free)
+                if name == "training"
+                else _for_drawing(config, name, part, free)
             )
             yield (
                 f"memory: {name} may not fit: {_rounded(part.weights)} for {what}, and {_rounded(part.batch)} for the "
@@ -143,7 +145,7 @@ def _training(config: Mapping[str, Any], shape: ModelShape, dtype: str, on_gpu: 
 def _forward_tokens(config: Mapping[str, Any]) -> int:
     """Return the most tokens that go forward at once: a batch, or what ``max_tokens_per_forward`` leaves of it."""
     trainer = config["trainer"]
-    batch = trainer["per_device_train_batch_size"] * _group_tokens(config)
+    batch = int(trainer["per_device_train_batch_size"]) * _group_tokens(config)
     limit = trainer.get("max_tokens_per_forward")
     return batch if limit is None else min(batch, max(int(limit), int(trainer["max_length"] or _LONGEST)))
 
@@ -171,7 +173,9 @@ def _for_drawing(config: Mapping[str, Any], name: str, part: Parts, free: float)
     return f"Draw fewer at once: {key}.max_sequences={fitting}"
 
 
-def _for_training(config: Mapping[str, Any], part: Parts, free: float) -> str:
+def _for_training(
+    config: Mapping[str, Any], shape: ModelShape, dtype: str, on_gpu: bool, part: Parts, free: float
+) -> str:
     trainer = config["trainer"]
     if part.weights > free:
         if config["adapter"] is None:
@@ -179,9 +183,12 @@ def _for_training(config: Mapping[str, Any], part: Parts, free: float) -> str:
         return "Choose quantization=bnb_4bit" if config["quantization"] is None else "Choose a smaller model"
     if not trainer.get("gradient_checkpointing"):
         return "Compute activations again: trainer.gradient_checkpointing=true"
-    fitting = int(0.9 * _forward_tokens(config) * (free - part.weights) / part.batch)
-    if fitting >= int(trainer["max_length"] or _LONGEST):
-        return f"Compute a batch in parts: trainer.max_tokens_per_forward={fitting}"
+    limit = _forward_tokens(config) // 2
+    while limit >= (trainer["max_length"] or _LONGEST):
+        limited = {**config, "trainer": {**trainer, "max_tokens_per_forward": limit}}
+        if _training(limited, shape, dtype, on_gpu).total <= free:
+            return f"Compute a batch in parts: trainer.max_tokens_per_forward={limit}"
+        limit //= 2
     return "Train on shorter sequences: a smaller trainer.max_length"
 
 
