@@ -54,6 +54,8 @@ class Work:
         k, whole = self.responses, self.prompt + self.response
         if name == "ours, shared":
             return self.prompt + k * self.response, k * self.response, 0
+        if name == "ours, in parts":
+            return -(-k // 2) * self.prompt + k * self.response, k * self.response, int(k > 2)
         if name.startswith("SFT"):
             return whole, self.response, 0
         sequences = k if name.startswith("ours") else 2 * (k - 1)
@@ -109,9 +111,18 @@ def make_rows(work: Work, count: int) -> list[dict[str, Any]]:
 
 
 def _ours(
-    model: str, work: Work, rows: Any, options: dict[str, Any], arguments: dict[str, Any], share_prefix: bool
+    model: str,
+    work: Work,
+    rows: Any,
+    options: dict[str, Any],
+    arguments: dict[str, Any],
+    share_prefix: bool = True,
+    in_parts: bool = False,
 ) -> Trainer:
-    args = RRTFConfig(**options, per_device_train_batch_size=1, share_prefix=str(share_prefix))
+    limit = work.prompt + 2 * work.response if in_parts else None
+    args = RRTFConfig(
+        **options, per_device_train_batch_size=1, share_prefix=str(share_prefix), max_tokens_per_forward=limit
+    )
     return RRTFTrainer(model, args=args, train_dataset=Dataset.from_list(rows), **arguments)
 
 
@@ -135,7 +146,8 @@ def _sft(model: str, work: Work, rows: Any, options: dict[str, Any], arguments: 
 
 
 CONTESTANTS: dict[str, Callable[..., Trainer]] = {
-    "ours, shared": partial(_ours, share_prefix=True),
+    "ours, shared": _ours,
+    "ours, in parts": partial(_ours, in_parts=True),
     "ours, padded": partial(_ours, share_prefix=False),
     "DPO": partial(_dpo, precomputed=False),
     "DPO, reference precomputed": partial(_dpo, precomputed=True),

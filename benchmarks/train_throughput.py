@@ -4,7 +4,8 @@
     python benchmarks/train_throughput.py --shape 0.5b --weights full lora 4bit        # on a GPU
 
 A step of every contestant is the same group: a prompt and its responses. DPO sees it as pairs of the best response
-with each other one, SFT as its best response. Contestants take turns; what counts is the time from the beginning to
+with each other one, SFT as its best response. In parts, ours computes two responses at a time
+(`max_tokens_per_forward`). Contestants take turns; what counts is the time from the beginning to
 the end of a step (forward, backward, optimizer), the median over all steps but the first two of a turn. On a CPU that
 is CPU time on one core, which other work on the machine disturbs little; on a GPU it is wall time. DPO's reference
 scores, where they are computed in advance, cost nothing here. Peak memory is that of a process with one contestant
