@@ -1,14 +1,8 @@
-"""Batches in forwards of a limited number of tokens: memory no longer grows with the batch, nor with k.
-
-The loss is a sum over groups, so whole groups can go forward and backward after each other. A group that is too large
-alone goes in parts, by gradient caching (Gao et al., arXiv 2101.06983): the log-probabilities of all parts without a
-graph, the gradient of the loss with respect to these numbers, then each part again, backward with its share of that.
-"""
+"""Batches in forwards of a limited number of tokens; :mod:`~rrtf_trl.training.steps` runs them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -160,49 +154,3 @@ def _mean_aux_loss(parts: list[ScoredResponses]) -> Tensor | None:
         return None
     weighted = [loss * count / sum(tokens) for loss, count in zip(losses, tokens, strict=True) if loss is not None]
     return torch.stack(weighted).sum()
-
-
-def add_gradients(forward: dict[str, Any], gradients: Tensor, share: Tensor | float) -> None:
-    """Give each part of a group the gradient of the loss with respect to its own tokens.
-
-    Args:
-        forward: What :class:`ForwardsCollator` returned for the group.
-        gradients: float32 `[T]`, in the order of the row.
-        share: The weight of the group in the step, which its load-balancing loss has too.
-    """
-    parts = forward["parts"]
-    in_parts = torch.empty_like(gradients).index_copy(0, forward["order"], gradients)
-    tokens = sum(part["groups"].tokens for part in parts)
-    counts = [int(part["groups"].scored.sum()) for part in parts]
-    for part, of_part in zip(parts, torch.split(in_parts, counts), strict=True):
-        part["token_gradients"] = of_part
-        part["aux_share"] = share * part["groups"].tokens / tokens
-
-
-def without_gradients(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """Return a batch whose backward adds nothing, for a process that waits for others with more forwards."""
-    zeros = torch.zeros(int(batch["groups"].scored.sum()), device=device)
-    return {**batch, "token_gradients": zeros, "random_state": RandomState(device), "aux_share": 0.0}
-
-
-class RandomState:
-    """The state of the random number generators, for a second forward with the same dropout.
-
-    Args:
-        device: Where the model is.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._cpu = torch.get_rng_state()
-        self._of_device = None if device.type == "cpu" else torch.get_device_module(device).get_rng_state(device)
-
-    @contextmanager
-    def restored(self) -> Iterator[None]:
-        """Draw from this state, and afterwards go on from the one before."""
-        devices = [] if self._of_device is None else [self._device]
-        with torch.random.fork_rng(devices, device_type=self._device.type if devices else "cuda"):
-            torch.set_rng_state(self._cpu)
-            if self._of_device is not None:
-                torch.get_device_module(self._device).set_rng_state(self._of_device, self._device)
-            yield

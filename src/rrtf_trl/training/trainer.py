@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -29,8 +30,8 @@ from trl.trainer.utils import get_config_model_id
 from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, Groups, RankedCollator
-from .distributed import check_batches, is_sharded, keep_float32_losses, most_of_all, without_sync
-from .forwards import ForwardsCollator, RandomState, add_gradients, batches_of, groups_of, join, without_gradients
+from .distributed import check_batches, keep_float32_losses
+from .forwards import ForwardsCollator, batches_of, groups_of, join
 from .head import add_head
 from .imitation import keep_imitated
 from .limits import check_padding, check_rows, limits_of
@@ -50,6 +51,7 @@ from .precision import in_precision, write_precision
 from .prepare import prepare_dataset, use_passing_score
 from .scoring import ScoredResponses, model_inputs, score_responses
 from .shared_prefix import share_prefixes
+from .steps import loss_of_part, missing_forwards, step_in_forwards
 from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows
 
 if TYPE_CHECKING:
@@ -279,7 +281,7 @@ class RRTFTrainer(_BaseTrainer):
     def compute_loss(
         self,
         model: nn.Module,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
@@ -292,10 +294,10 @@ class RRTFTrainer(_BaseTrainer):
             num_items_in_batch: Groups in the whole optimizer step, over all processes; by default those of ``inputs``.
         """
         if "token_gradients" in inputs:
-            return self._backward_of_part(model, inputs)
+            return loss_of_part(inputs, partial(self._score, model), self.router_aux_loss_coef)
         if "forwards" in inputs:
-            (missing,), smallest = self._missing_forwards(inputs, [len(list(batches_of(inputs)))])
-            for _ in range(missing):
+            missing, smallest = missing_forwards(inputs["forwards"], self.accelerator)
+            for _ in range(missing.all):
                 self._score(model, smallest)
         scored = [self._score(model, forward) for forward in inputs.get("forwards", [inputs])]
         if not model.training:
@@ -356,73 +358,28 @@ class RRTFTrainer(_BaseTrainer):
         left = state.remainder - self.accelerator.process_index * rows
         return [place for place, number in enumerate(groups.numbers) if number < left]
 
-    # -- Forwards of a limited number of tokens ------------------------------------------------------------
-
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """Run one training step, in several forwards with ``max_tokens_per_forward``."""
+        backward = super().training_step
         with self._offloading:
             if "forwards" not in inputs:
-                return self._forward_and_backward(model, inputs, num_items_in_batch)
+                step: Tensor = backward(model, inputs, num_items_in_batch)
+                return step
             if num_items_in_batch is None:
                 num_items_in_batch = self.accelerator.num_processes * sum(groups.count for groups in groups_of(inputs))
-            forwards = self._prepare_inputs(inputs)["forwards"]
-            in_parts = [forward for forward in forwards if "parts" in forward]
-            batches = list(batches_of({"forwards": forwards}))
-            scored = sum(len(forward["parts"]) for forward in in_parts)
-            missing, smallest = self._missing_forwards({"forwards": forwards}, [scored, len(batches)])
-            losses = [self._cache_gradients(model, forward, num_items_in_batch) for forward in in_parts]
-            self._score_without_graph(model, [dict(smallest)] * missing[0])
-            batches = [without_gradients(smallest, self.args.device)] * missing[1] + batches
-            for number, batch in enumerate(batches):
-                is_last = number == len(batches) - 1
-                with without_sync(self.accelerator, model, unless=is_last):
-                    loss = self._forward_and_backward(model, batch, num_items_in_batch)
-                losses += [] if "token_gradients" in batch else [loss]
-            return torch.stack(losses).sum()
-
-    def _missing_forwards(self, inputs: dict[str, Any], counts: list[int]) -> tuple[list[int], dict[str, Any]]:
-        """Return how many forwards other processes do more, where each must do as many, and a batch for these."""
-        smallest = min(batches_of(inputs), key=lambda batch: int(batch["groups"].tokens))
-        if not is_sharded(self.accelerator):
-            return [0] * len(counts), smallest
-        most = most_of_all(counts, self.accelerator)
-        return [high - count for high, count in zip(most, counts, strict=True)], smallest
-
-    def _forward_and_backward(self, model: nn.Module, batch: dict[str, Any], num_items: Tensor | int | None) -> Tensor:
-        step: Tensor = super().training_step(model, batch, num_items)
-        return step
-
-    def _cache_gradients(self, model: nn.Module, forward: dict[str, Any], num_items: Tensor | int | None) -> Tensor:
-        """Return the loss of a group that goes forward in parts, and add to each part the gradient of its tokens."""
-        joined = join(self._score_without_graph(model, forward["parts"]), forward)
-        joined.token_logps.requires_grad_()
-        total, _ = self._loss_of(joined)
-        share = self._share(num_items, 1)
-        (gradients,) = torch.autograd.grad(total * share, joined.token_logps)
-        add_gradients(forward, gradients, share)
-        return (total * share).detach()
-
-    def _score_without_graph(self, model: nn.Module, parts: list[dict[str, Any]]) -> list[ScoredResponses]:
-        """Return the scores of some batches, and keep in each the random state that its dropout began with."""
-        model.train()
-        scored = []
-        with torch.no_grad(), self.compute_loss_context_manager():
-            for part in parts:
-                part["random_state"] = RandomState(self.args.device)
-                scored.append(self._score(model, part))
-        return scored
-
-    def _backward_of_part(self, model: nn.Module, part: dict[str, Any]) -> Tensor:
-        """Return a scalar whose gradient is that of the loss through the responses of a part."""
-        with part["random_state"].restored():
-            scored = self._score(model, part)
-        gradients: Tensor = part["token_gradients"]
-        total = (scored.token_logps * gradients).sum()
-        if self.aux_loss_enabled and scored.aux_loss is not None:
-            total = total + self.router_aux_loss_coef * scored.aux_loss * part["aux_share"]
-        return total
+            model.train()
+            return step_in_forwards(
+                self._prepare_inputs(inputs)["forwards"],
+                score=partial(self._score, model),
+                loss=lambda scored: self._loss_of(scored)[0],
+                share=self._share(num_items_in_batch, 1),
+                backward=lambda batch: backward(model, batch, num_items_in_batch),
+                context=self.compute_loss_context_manager,
+                accelerator=self.accelerator,
+                model=model,
+            )
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return the operations of a batch, as transformers estimates them."""
