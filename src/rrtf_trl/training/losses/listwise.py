@@ -18,9 +18,10 @@ from .ranking import pairs_of, reduce_pairs, with_imitation
 def list_mle_loss(inputs: LossInputs, config: LossOptions) -> LossOutput:
     """ListMLE (Xia et al., ICML 2008; for language models in LiPO, arXiv 2402.01878).
 
-    The negative log-likelihood of the ranking under Plackett and Luce's model of v_i = (1/|y_i|) · log π(y_i | x)::
+    The negative log-likelihood of the ranking under Plackett and Luce's model of the values v_i::
 
-        L = Σ_i log(exp v_i + Σ_{r_j < r_i} exp v_j) − v_i
+        v_i = (1/|y_i|) · log π(y_i | x)
+        L   = Σ_i log(exp v_i + Σ_{r_j < r_i} exp v_j) − v_i
 
     Equal scores, of which the model has no order, leave each other out: each is drawn against the lower ones alone.
     With ``length_normalization=False``, v_i = log π(y_i | x).

@@ -18,7 +18,7 @@ def tree_credit_loss(inputs: LossInputs, config: LossOptions) -> LossOutput:
     R is 1 for a response that passes and 0 for another; where it is not known which do, its score. The mean before the
     first token is that of the whole group. Where the branches of a token lead to the same, the tokens are neither
     rewarded nor punished: not what all responses begin with, nor what follows once all of a branch pass or all fail. A
-    group of which all or none pass adds nothing. ``length_normalization=False`` leaves 1/|y_i| out.
+    group of which all or none pass adds nothing. ``length_normalization=False`` leaves ``1/|y_i|`` out.
 
     The mean of R below a token estimates its value from the responses at hand, as VinePPO (arXiv 2410.01679) does from
     responses that it draws for that, and Setlur et al. (arXiv 2406.14532) do for the steps of a proof. There is no
