@@ -28,7 +28,14 @@ BUILTIN: dict[Kind, dict[str, str]] = {
     },
     "ranking": dict.fromkeys(("ordinal", "coderl", "rltf", "pass_ratio"), "rrtf_trl.ranking:Ranking"),
     "executor": {"local": "rrtf_trl.pipeline.executor:LocalExecutor"},
-    "loss": dict.fromkeys(("rrtf", "rrhf"), "rrtf_trl.training.losses:rrtf_loss"),
+    "loss": {
+        "rrtf": "rrtf_trl.training.losses:rrtf_loss",
+        "rrhf": "rrtf_trl.training.losses:rrtf_loss",
+        **{
+            name: f"rrtf_trl.training.losses:{name}_loss"
+            for name in ("list_mle", "lipo", "dpo_pl", "simpo", "asymre", "topr", "nft", "real", "tree_credit")
+        },
+    },
     "problem_reader": {  # in the order in which they are tried
         "rrtf": "rrtf_trl.problems.formats:from_ours",
         "evalplus": "rrtf_trl.problems.evalplus:from_evalplus",

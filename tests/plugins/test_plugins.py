@@ -12,6 +12,7 @@ import pytest
 
 from rrtf_trl import hookimpl
 from rrtf_trl.plugins import Plugin, PluginError, Plugins, plugins, register
+from rrtf_trl.registry import BUILTIN
 
 Install = Callable[..., None]
 Rrtf = Callable[..., tuple[int, str, str]]
@@ -83,7 +84,7 @@ def test_a_plugin_that_does_not_load_is_named_and_the_others_work(install: Insta
     found = Plugins()
     assert cause in causes(found, name)[0]
     assert (named(found, name).status, named(found, name).distribution) == ("failed", f"rrtf-{name}")
-    assert set(found.registered("loss")) == {"rrtf", "rrhf", "good"}
+    assert set(found.registered("loss")) == {*BUILTIN["loss"], "good"}
     with pytest.raises(PluginError, match=rf"plugin {name} \(rrtf-{name} 1.2\): "):
         Plugins(strict=True)
 
@@ -108,7 +109,7 @@ def test_a_plugin_that_registers_nonsense_is_named_and_the_others_work(
     install("agood", loss("good"))
     install(name, code)
     found = Plugins()
-    assert set(found.registered("loss")) == {"rrtf", "rrhf", "good"}
+    assert set(found.registered("loss")) == {*BUILTIN["loss"], "good"}
     assert cause in causes(found, name)[0]
     told = capsys.readouterr().err
     assert f"rrtf: plugin {name} (rrtf-{name} 1.2): {cause}" in told

@@ -20,7 +20,7 @@ SHOWN = {
     "evaluate_model": r"sampled pass@4: [\d.]+% \([\d.]+% to [\d.]+%\) of 12 problems",
     "feedback_source": r"rank: unit_tests against brevity: \d+ of \d+ pairs",
     "grpo": "'rewards/unit_tests/mean'",
-    "listwise_loss": "'ranking_accuracy'",
+    "own_loss": "'ranking_accuracy'",
     "qlora": r"'ranking_accuracy'(.|\n)*163,840 weights were trained",
     "rank_your_answers": r"3  return x \* 2\n2  return x \+ 2\n1  return y\n0  return \(x\n",
 }

@@ -62,6 +62,47 @@ class TestRRHF(LossContract):
     loss_type = "rrhf"
 
 
+class TestListMLE(LossContract):
+    loss_type = "list_mle"
+
+
+class TestLiPO(LossContract):
+    loss_type = "lipo"
+
+
+class TestDPO(LossContract):
+    loss_type = "dpo_pl"
+    options = {"loss_kwargs": {"beta": 0.3}}  # noqa: RUF012
+
+
+class TestSimPO(LossContract):
+    loss_type = "simpo"
+
+
+class TestAsymRE(LossContract):
+    loss_type = "asymre"
+
+
+class TestTOPR(LossContract):
+    loss_type = "topr"
+    options = {"rank_min_score": 2.0}  # noqa: RUF012
+
+
+class TestNFT(LossContract):
+    loss_type = "nft"
+    options = {"rank_min_score": 2.0}  # noqa: RUF012
+
+
+class TestREAL(LossContract):
+    loss_type = "real"
+    options = {"rank_min_score": 2.0}  # noqa: RUF012
+
+
+class TestTreeCredit(LossContract):
+    loss_type = "tree_credit"
+    options = {"sft_min_score": 2.0}  # noqa: RUF012
+
+
 class TestHumanEval(ProblemReaderContract):
     reader = "humaneval"
     field = "test"

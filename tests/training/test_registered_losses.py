@@ -1,12 +1,11 @@
-"""Losses of one's own: registered by name, called by the trainer, and the listwise one of the examples."""
+"""Losses of one's own: registered by name, called by the trainer, and the one of the examples."""
 
 from __future__ import annotations
 
 import importlib.util
-import itertools
-import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,12 +16,14 @@ from torch import Tensor
 
 from rrtf_trl import RRTFConfig, RRTFTrainer, hookimpl
 from rrtf_trl.plugins import PluginError, plugins, register
-from rrtf_trl.training import LossOutput, imitation_loss, ordered_pairs
+from rrtf_trl.registry import BUILTIN
+from rrtf_trl.training import LossOutput, imitation_loss
+from support.loss_batches import Answer, as_inputs
 
 Configure = Callable[..., RRTFConfig]
 Build = Callable[..., RRTFTrainer]
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "listwise_loss.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own_loss.py"
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def register_loss(name: str, loss: Any, plugin: str = "mine") -> None:
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("listwise_loss", EXAMPLE)
+    spec = importlib.util.spec_from_file_location("own_loss", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -118,7 +119,10 @@ def test_a_loss_of_other_arguments_is_refused_at_once(config: Configure) -> None
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("rrft", "got 'rrft'. Did you mean 'rrtf'?"), ("list", "must be one of rrtf, rrhf, got 'list'. A loss of your")],
+    [
+        ("rrft", "got 'rrft'. Did you mean 'rrtf'?"),
+        ("focal", f"must be one of {', '.join(BUILTIN['loss'])}, got 'focal'. A loss of your"),
+    ],
 )
 def test_an_unknown_loss_is_named_with_those_that_there_are(config: Configure, name: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -140,59 +144,15 @@ def test_one_value_for_the_whole_batch_is_refused(trainer: Build, llama_path: st
         trainer(llama_path, loss_type="mine", per_device_train_batch_size=2).train()
 
 
-# -- ListMLE, the example --------------------------------------------------------------------------------
+# -- The example -----------------------------------------------------------------------------------------
 
 
-def plackett_luce(values: list[float]) -> dict[tuple[int, ...], float]:
-    """Return the probability of every order, drawing first places one after the other."""
-    found = {}
-    for order in itertools.permutations(range(len(values))):
-        probability, left = 1.0, list(order)
-        for item in order:
-            probability *= math.exp(values[item]) / sum(math.exp(values[other]) for other in left)
-            left.remove(item)
-        found[order] = probability
-    return found
-
-
-def test_list_mle_is_the_likelihood_of_the_order(config: Configure, example: ModuleType) -> None:
-    draw = torch.Generator().manual_seed(0)
-    logps = -torch.rand(7, dtype=torch.float64, generator=draw) * 10
-    lengths = torch.randint(1, 9, (7,), generator=draw)
-    groups = torch.tensor([0, 0, 0, 0, 1, 1, 1])
-    scores = torch.tensor([0.0, 3.0, 1.0, 2.0, 5.0, -1.0, 0.5], dtype=torch.float64)
-    found = example.list_mle(logps, lengths, scores, groups, config()).rank_loss
-    values = (logps / lengths).tolist()
-    assert sum(plackett_luce(values[:4]).values()) == pytest.approx(1)
-    assert found[0].item() == pytest.approx(-math.log(plackett_luce(values[:4])[1, 3, 2, 0]), abs=1e-12)
-    assert found[1].item() == pytest.approx(-math.log(plackett_luce(values[4:])[0, 2, 1]), abs=1e-12)
-
-
-def test_list_mle_does_not_compare_equals(config: Configure, example: ModuleType) -> None:
-    logps = torch.tensor([-1.0, -9.0, -2.0], dtype=torch.float64, requires_grad=True)
-    ones, group = torch.ones(3), torch.zeros(3, dtype=torch.long)
-    tied = example.list_mle(logps, ones, torch.tensor([1.0, 1.0, 1.0]), group, config())
-    assert tied.rank_loss.tolist() == [0]
-    assert len(tied.margins) == 0
-    # Two equals above a third: each is drawn against the third alone.
-    loss = example.list_mle(logps, ones, torch.tensor([2.0, 2.0, 1.0]), group, config()).rank_loss
-    expected = math.log1p(math.exp(-2 + 1)) + math.log1p(math.exp(-2 + 9))
-    assert loss.item() == pytest.approx(expected, abs=1e-12)
-    loss.sum().backward()
-    assert torch.isfinite(logps.grad).all()
-
-
-def test_list_mle_of_two_is_the_logistic_loss(config: Configure, example: ModuleType) -> None:
-    logps = torch.tensor([-3.0, -1.5], dtype=torch.float64)
-    group, scores = torch.zeros(2, dtype=torch.long), torch.tensor([1.0, 0.0])
-    found = example.list_mle(logps, torch.tensor([2, 3]), scores, group, config()).rank_loss
-    torch.testing.assert_close(found, -torch.nn.functional.logsigmoid(torch.tensor([-1.0], dtype=torch.float64)))
-
-
-def test_list_mle_imitates_as_rrtf_does(config: Configure, example: ModuleType) -> None:
-    logps, lengths = torch.tensor([-4.0, -2.0]), torch.tensor([2, 4])
-    arguments = logps, lengths, torch.tensor([1.0, 0.0]), torch.zeros(2, dtype=torch.long), config()
-    assert example.list_mle(*arguments).sft_loss.tolist() == [2.0]
-    better, worse = ordered_pairs(*arguments[2:4], "all")
-    assert (better.tolist(), worse.tolist()) == ([0], [1])
-    assert example.list_mle(*arguments).margins.tolist() == [-1.5]
+def test_the_example_credits_tokens_where_the_policy_hesitates(config: Configure, example: ModuleType) -> None:
+    logps = [-1.0, -2.0, -4.0]
+    answers = [Answer([0, 1, 2], logps, logps, logps, score) for score in (3.0, 1.0)]
+    inputs = replace(as_inputs([answers]), entropy=torch.tensor([0.1, 0.5, 2.0, 0.4, 0.6, 0.3]))
+    output = example.forking_tokens(inputs, config(), least_entropy=0.5)
+    # Advantages are 1 and -1; of the first response two tokens count, of the second one.
+    assert output.rank_loss.item() == pytest.approx(((2 + 4) / 3 - 2 / 3) / 2)
+    assert output.sft_loss.tolist() == pytest.approx([7 / 3])
+    assert output.metrics["hesitates"].tolist() == [0, 1, 1, 0, 1, 0]

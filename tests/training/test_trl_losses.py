@@ -8,10 +8,13 @@ compared: of means over tokens always, of sums where the responses are of one le
 - ``DPOConfig(loss_type="sigmoid_norm")``, −log σ(β·Δ) with Δ the difference of means, tends to β·relu(−Δ) for
   large β: RRTF with length normalisation, times β;
 - ``SFTConfig(completion_only_loss=True)`` is RRTF's imitation of the best response.
+
+With a reference, ``DPOConfig(loss_type="sigmoid")`` is ``dpo_pl`` of two responses.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +24,8 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, Trainer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from rrtf_trl import RRTFTrainer
+from rrtf_trl import RRTFConfig, RRTFTrainer
+from rrtf_trl.training.losses import LossInputs, resolve_loss
 
 Build = Callable[..., RRTFTrainer]
 BETA = 1e4
@@ -126,3 +130,49 @@ def test_imitation_alone_is_supervised_fine_tuning(
     assert our_loss == pytest.approx(their_loss, rel=1e-5)
     for name, gradient in our_gradients.items():
         torch.testing.assert_close(gradient, their_gradients[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+def token_logps(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    """The log-probability of each response's tokens, from whole sequences of TRL's batch."""
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
+    logps = logits.log_softmax(dim=-1).gather(2, batch["input_ids"][:, 1:, None])[:, :, 0]
+    return [row[mask.bool()] for row, mask in zip(logps, batch["completion_mask"][:, 1:], strict=True)]
+
+
+def test_dpo_of_two_responses_is_that_of_trl(
+    llama_path: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Any, config: Callable[..., RRTFConfig]
+) -> None:
+    policy = AutoModelForCausalLM.from_pretrained(llama_path, dtype=torch.float64)
+    reference = AutoModelForCausalLM.from_pretrained(llama_path, dtype=torch.float64)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        reference.lm_head.weight += 0.1 * torch.randn_like(reference.lm_head.weight)
+    args = DPOConfig(str(tmp_path / "dpo"), loss_type="sigmoid", beta=0.3, max_length=None, **OPTIONS)
+    theirs = DPOTrainer(policy, reference, args, train_dataset=PAIRS, processing_class=tokenizer)
+    their_loss, their_gradients = loss_and_gradients(theirs)
+
+    [batch] = theirs.get_train_dataloader()
+    order = [
+        row for pair in range(8) for row in (pair, pair + 8)
+    ]  # theirs are all chosen ones, then all rejected ones
+    drawn = token_logps(policy, batch)
+    lengths = torch.tensor([len(drawn[row]) for row in order])
+    with torch.no_grad():
+        reference_logps = token_logps(reference, batch)
+    inputs = LossInputs(
+        token_logps=torch.cat([drawn[row] for row in order]),
+        responses=torch.arange(16).repeat_interleave(lengths),
+        lengths=lengths,
+        scores=torch.tensor([1.0, 0.0] * 8),
+        group_ids=torch.arange(8).repeat_interleave(2),
+        groups=8,
+        from_teacher=torch.zeros(16, dtype=torch.bool),
+        reference_logps=torch.cat([reference_logps[row] for row in order]),
+    )
+    loss = resolve_loss(config(loss_type="dpo_pl", loss_kwargs={"beta": 0.3}))(inputs).rank_loss.mean()
+    assert loss.item() == pytest.approx(their_loss, rel=1e-5)
+    policy.zero_grad()
+    loss.backward()
+    assert abs(their_loss - math.log(2)) > 0.01
+    for name, weight in policy.named_parameters():
+        torch.testing.assert_close(weight.grad, their_gradients[name], atol=1e-5, rtol=1e-4, msg=name)

@@ -43,7 +43,7 @@ def rrtf_executors() -> Targets:
 
 @hookimpl
 def rrtf_losses() -> Targets:
-    """The paper's loss, and that of RRHF."""
+    """The paper's loss, and those of other papers."""
     return BUILTIN["loss"]
 
 

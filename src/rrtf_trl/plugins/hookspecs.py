@@ -87,7 +87,13 @@ def rrtf_executors() -> Targets:  # type: ignore[empty-body]
 
 @hookspec
 def rrtf_losses() -> Targets:  # type: ignore[empty-body]
-    """Return losses by name, for ``loss_type``: functions such as :func:`rrtf_trl.training.losses.rrtf_loss`."""
+    """Return losses by name, for ``loss_type``: functions of a batch that return a ``LossOutput``.
+
+    A loss marked by :func:`rrtf_trl.training.losses.token_loss` is called as ``(inputs, config, **options)``: with
+    :class:`rrtf_trl.training.losses.LossInputs`, which have the log-probability of each token, and with the options of
+    ``loss_kwargs``, its keyword-only parameters. One that is not marked gets sums, with the arguments of
+    :func:`rrtf_trl.training.losses.rrtf_loss`.
+    """
 
 
 @hookspec

@@ -2,11 +2,12 @@
 
 from .config import RRTFConfig
 from .data import RankedCollator
-from .losses import LossOutput, imitation_loss, ordered_pairs, rrtf_loss
+from .losses import LossInputs, LossOutput, imitation_loss, ordered_pairs, rrtf_loss, token_loss, with_imitation
 from .packing import PackedCollator
 from .trainer import RRTFTrainer
 
 __all__ = [
+    "LossInputs",
     "LossOutput",
     "PackedCollator",
     "RRTFConfig",
@@ -15,4 +16,6 @@ __all__ = [
     "imitation_loss",
     "ordered_pairs",
     "rrtf_loss",
+    "token_loss",
+    "with_imitation",
 ]

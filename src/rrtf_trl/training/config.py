@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .dpo_options import DPOOptions, option, resolve_loss_type
+from .losses import check_loss_kwargs
 
 _CHOICES = {
     "pairs": ("all", "best_vs_rest", "teacher_student"),
@@ -73,9 +74,12 @@ class RRTFConfig(DPOOptions):
         > Parameters that control the training
 
         loss_type (`str`, *optional*, defaults to `"rrtf"`):
-            `"rrtf"` weights a pair by its difference in scores, `"rrhf"` by 1; or the name of a plugin's loss, see
-            [`~rrtf_trl.plugins.hookspecs.rrtf_losses`]. `"sigmoid"`, DPO's default, becomes `"rrtf"` with a warning;
-            the other losses of DPO are refused.
+            `"rrtf"` weights a pair by its difference in scores, `"rrhf"` by 1; `"list_mle"`, `"lipo"`, `"dpo_pl"`,
+            `"simpo"`, `"asymre"`, `"topr"`, `"nft"`, `"real"` and `"tree_credit"` are those of docs/papers.md; or the
+            name of a plugin's loss, see [`~rrtf_trl.plugins.hookspecs.rrtf_losses`]. `"sigmoid"`, DPO's default,
+            becomes `"rrtf"` with a warning; the other losses of DPO are refused.
+        loss_kwargs (`dict[str, Any]`, *optional*):
+            The options of the loss itself, such as `{"beta": 0.1}` for `"dpo_pl"`.
         rank_weight (`float`, *optional*, defaults to `0.3`):
             Weight of the ranking term: 1 in the paper; 0.3 did better in docs/study.md. With `0`, the model is
             run on the imitated responses only, except for rows with images.
@@ -126,6 +130,7 @@ class RRTFConfig(DPOOptions):
         *DPOOptions._VALID_DICT_FIELDS,
         "model_init_kwargs",
         "chat_template_kwargs",
+        "loss_kwargs",
     ]
 
     learning_rate: float = option(1e-6, "The initial learning rate for AdamW.")
@@ -158,7 +163,10 @@ class RRTFConfig(DPOOptions):
     )
     pad_token: str | None = option(None, "The padding token.")
 
-    loss_type: str = option("rrtf", "`rrtf`, `rrhf`, or the name of a registered loss.")
+    loss_type: str = option("rrtf", "The loss: `rrtf`, another one of docs/papers.md, or a registered one.")
+    loss_kwargs: dict[str, Any] | str | None = option(  # noqa: RUF009
+        None, "The options of the loss itself, such as `beta`."
+    )
     rank_weight: float = option(0.3, "Weight of the ranking term.")
     sft_weight: float = option(1.0, "Weight of the imitation term.")
     sft_reduction: str = option("mean", "`sum` or `mean` over the imitated tokens.", choices=_CHOICES["sft_reduction"])
@@ -211,6 +219,9 @@ class RRTFConfig(DPOOptions):
         if self.max_tokens_per_forward is not None and self.max_tokens_per_forward < 1:
             raise ValueError(f"`max_tokens_per_forward` must be at least 1, got {self.max_tokens_per_forward}.")
         super().__post_init__()
+        if not isinstance(self.loss_kwargs, dict | None):
+            raise ValueError(f'`loss_kwargs` must be a dict, as JSON {{"beta": 0.1}}, got {self.loss_kwargs!r}.')
+        check_loss_kwargs(self.loss_type, self.loss_kwargs or {})
         if self.pad_to_multiple_of == "auto":
             self.pad_to_multiple_of = 128 if self.device.type == "neuron" else None
         elif isinstance(self.pad_to_multiple_of, str):  # from the command line

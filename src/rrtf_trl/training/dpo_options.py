@@ -72,7 +72,8 @@ class DPOOptions(_BaseConfig):
             warnings.warn(
                 f"{', '.join(f'`{name}`' for name in unused)}: no effect on RRTF, which has no reference model and "
                 "none of DPO's losses. Leave out what you do not need; RRTF's own options are `rank_weight`, "
-                "`sft_weight`, `pairs` and others, see `RRTFConfig`.",
+                "`sft_weight`, `pairs` and others, see `RRTFConfig`. The `beta` of a loss that has one is set by "
+                "`loss_kwargs`.",
                 UserWarning,
                 stacklevel=3,
             )

@@ -1,4 +1,4 @@
-"""The losses that align a policy with ranked responses.
+"""RRTF and RRHF, and what other losses have of them: pairs and imitation.
 
 With p_i the length-normalised log-probability of response i and r_i its score, RRTF (PanGu-Coder2,
 arXiv 2307.14936) trains on::
@@ -11,127 +11,14 @@ arXiv 2307.14936) trains on::
 RRHF (arXiv 2304.05302) has weight 1 in place of (r_i − r_j). Which pairs enter the sum, and whether pairs and
 tokens are summed as in the paper or averaged, are options of :class:`~rrtf_trl.training.config.RRTFConfig`: summed
 over the 28 pairs of 8 responses, the ranking term dominates the other one and flattens the policy.
-
-Another loss is a function with the parameters of :func:`rrtf_loss`, which a plugin registers by the hook
-``rrtf_losses``; ``loss_type`` selects it by name.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
-
 import torch
 from torch import Tensor
 
-from rrtf_trl import registry
-
-
-class LossOptions(Protocol):
-    """The options that losses read, of :class:`~rrtf_trl.training.config.RRTFConfig`."""
-
-    loss_type: str
-    rank_weight: float
-    sft_weight: float
-    sft_reduction: str
-    sft_responses: str
-    sft_min_score: float | None
-    pairs: str
-    rank_min_score: float | None
-    pair_reduction: str
-    score_weighting: bool
-    length_normalization: bool
-
-
-Loss: TypeAlias = "Callable[..., LossOutput]"
-"""``(logps, lengths, scores, group_ids, config) -> LossOutput``, with the arguments of :func:`rrtf_loss`; a loss that
-has a parameter ``from_teacher`` is called with that too."""
-
-
-@dataclass
-class LossOutput:
-    """The terms of a loss on a batch of G groups with P ordered pairs in all.
-
-    The trainer weights them by ``rank_weight`` and ``sft_weight``, and averages over groups.
-
-    Args:
-        rank_loss: float `[G]`, the ranking term of each group; 0 where a group has no pair.
-        sft_loss: float `[G]`, the imitation term of each group; 0 where nothing is imitated.
-        margins: float `[P]`, p_better − p_worse of each pair, without gradient; for the metrics.
-    """
-
-    rank_loss: Tensor
-    sft_loss: Tensor
-    margins: Tensor
-
-
-# -- Losses by name --------------------------------------------------------------------------------------
-
-
-def find_loss(name: str) -> Loss:
-    """Return the built-in or registered loss of a ``loss_type``.
-
-    Raises:
-        KeyError: If there is no loss of this name.
-        TypeError: If a plugin's function does not have the parameters of a loss.
-    """
-    loss: Loss = registry.find("loss", name)
-    try:
-        inspect.signature(loss).bind(*[None] * 5, **dict.fromkeys(_extras(loss)))
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"The loss {name!r} cannot be called as (logps, lengths, scores, group_ids, config): {error}."
-        ) from error
-    return loss
-
-
-def batch_loss(
-    logps: Tensor,
-    lengths: Tensor,
-    scores: Tensor,
-    group_ids: Tensor,
-    config: LossOptions,
-    *,
-    from_teacher: Tensor | None = None,
-) -> LossOutput:
-    """Return the loss of ``config.loss_type`` on a batch; the arguments are those of :func:`rrtf_loss`.
-
-    Raises:
-        ValueError: If a registered loss does not return one value per group for each term.
-    """
-    loss = find_loss(config.loss_type)
-    extras = {"from_teacher": from_teacher} if _extras(loss) else {}
-    output = loss(logps, lengths, scores, group_ids, config, **extras)
-    groups = int(group_ids[-1]) + 1
-    for term in ("rank_loss", "sft_loss"):
-        shape = tuple(getattr(output, term).shape)
-        if shape != (groups,):
-            raise ValueError(
-                f"The loss {config.loss_type!r} returned `{term}` of shape {shape} for {groups} groups; it must have "
-                f"one value per group, shape ({groups},)."
-            )
-    return output
-
-
-def _extras(loss: Loss) -> list[str]:
-    return [name for name in ("from_teacher",) if name in inspect.signature(loss).parameters]
-
-
-def least_score(config: LossOptions) -> float | None:
-    """Return the score that a group's best response must have for the group to add to the loss; ``None`` for any.
-
-    For a registered loss this is not known: ``None``.
-    """
-    if config.loss_type not in ("rrtf", "rrhf"):
-        return None
-    terms = ((config.rank_weight, config.rank_min_score), (config.sft_weight, config.sft_min_score))
-    needed = [min_score for weight, min_score in terms if weight > 0]
-    return None if None in needed else min(score for score in needed if score is not None)
-
-
-# -- RRTF and RRHF ---------------------------------------------------------------------------------------
+from .contract import LossInputs, LossOptions, LossOutput, sum_by_group
 
 
 def rrtf_loss(
@@ -163,13 +50,42 @@ def rrtf_loss(
     better, worse = ordered_pairs(scores, group_ids, config.pairs, from_teacher, config.rank_min_score)
     margins = values[better] - values[worse]
     hinge = -margins.clamp(max=0) * pair_weights(scores, better, worse, config)
-    rank_loss = _sum_by_group(hinge, group_ids[better], groups)
-    if config.pair_reduction == "mean":
-        pairs = _sum_by_group(torch.ones_like(hinge), group_ids[better], groups)
-        rank_loss = rank_loss / pairs.clamp(min=1)
+    rank_loss = reduce_pairs(hinge, group_ids[better], groups, config)
 
     sft_loss = imitation_loss(logps, lengths, scores, group_ids, config, from_teacher=from_teacher)
     return LossOutput(rank_loss=rank_loss, sft_loss=sft_loss, margins=margins.detach())
+
+
+def reduce_pairs(terms: Tensor, pair_groups: Tensor, groups: int, config: LossOptions) -> Tensor:
+    """Return float `[G]`: the sum or mean over each group's pairs of float `[P]`, as ``config.pair_reduction`` says.
+
+    ``pair_groups``, int `[P]`, are the groups of the pairs; the mean over none is 0.
+    """
+    total = sum_by_group(terms, pair_groups, groups)
+    if config.pair_reduction == "mean":
+        total = total / sum_by_group(torch.ones_like(terms), pair_groups, groups).clamp(min=1)
+    return total
+
+
+def with_imitation(
+    rank_loss: Tensor, inputs: LossInputs, config: LossOptions, metrics: dict[str, Tensor] | None = None
+) -> LossOutput:
+    """Return a loss with the imitation of RRTF, and with its margins.
+
+    Args:
+        rank_loss: float `[G]`, the ranking term.
+        inputs: The batch.
+        config: As :func:`imitation_loss` reads it; ``pairs``, ``rank_min_score`` and ``length_normalization`` for the
+            margins.
+        metrics: What else to log.
+    """
+    logps = inputs.logps
+    sft_loss = imitation_loss(
+        logps, inputs.lengths, inputs.scores, inputs.group_ids, config, from_teacher=inputs.from_teacher
+    )
+    values = (logps / inputs.lengths if config.length_normalization else logps).detach()
+    better, worse = pairs_of(inputs, config)
+    return LossOutput(rank_loss, sft_loss, values[better] - values[worse], metrics or {})
 
 
 def imitation_loss(
@@ -190,8 +106,8 @@ def imitation_loss(
     nll, groups = -logps[imitated], int(group_ids[-1]) + 1
     if config.sft_reduction == "mean":
         nll = nll / lengths[imitated]
-    counts = _sum_by_group(torch.ones_like(nll), group_ids[imitated], groups)
-    return _sum_by_group(nll, group_ids[imitated], groups) / counts.clamp(min=1)
+    counts = sum_by_group(torch.ones_like(nll), group_ids[imitated], groups)
+    return sum_by_group(nll, group_ids[imitated], groups) / counts.clamp(min=1)
 
 
 def imitated_responses(
@@ -252,6 +168,11 @@ def ordered_pairs(
     return better, worse
 
 
+def pairs_of(inputs: LossInputs, config: LossOptions) -> tuple[Tensor, Tensor]:
+    """Return the :func:`ordered_pairs` of a batch, as ``config.pairs`` and ``config.rank_min_score`` choose them."""
+    return ordered_pairs(inputs.scores, inputs.group_ids, config.pairs, inputs.from_teacher, config.rank_min_score)
+
+
 def pair_weights(scores: Tensor, better: Tensor, worse: Tensor, config: LossOptions) -> Tensor:
     """Return float `[P]`: the weight of each pair, its difference in scores, or 1 (RRHF, or ``score_weighting`` off).
 
@@ -281,7 +202,3 @@ def best_responses(scores: Tensor, group_ids: Tensor, from_teacher: Tensor) -> T
     order = order[torch.argsort(group_ids[order], stable=True)]
     starts = torch.cat([torch.ones(1, dtype=torch.bool, device=order.device), group_ids[order].diff() != 0])
     return order[starts]
-
-
-def _sum_by_group(values: Tensor, group_ids: Tensor, groups: int) -> Tensor:
-    return values.new_zeros(groups).index_add(0, group_ids, values)
