@@ -24,7 +24,7 @@ def test_a_batch_in_full() -> None:
         "input_ids": torch.tensor([[1, 2, 3, 0], [1, 2, 4, 5], [6, 7, 8, 0], [6, 9, 0, 0]]),
         "attention_mask": torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0]]),
         "completion_mask": torch.tensor([[0, 0, 1, 0], [0, 0, 1, 1], [0, 1, 1, 0], [0, 1, 0, 0]]),
-        "scores": torch.tensor([0.0, 1.0, 0.5, -1.0]),
+        "scores": torch.tensor([0.0, 1.0, 0.5, -1.0], dtype=torch.float64),
         "group_ids": torch.tensor([0, 0, 1, 1]),
         "from_teacher": torch.tensor([False, True, False, False]),
     }

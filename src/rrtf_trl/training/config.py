@@ -60,10 +60,11 @@ class RRTFConfig(DPOOptions):
             it were complete. `"keep_start"`, the only mode of TRL's trainers, cuts the end of the response, and with
             it the end-of-sequence token. `"keep_end"` cuts the start of the prompt, for all responses of the row
             alike, and the start of a response only where that is not enough. A row with fewer than two responses
-            left is dropped; all of this is counted and logged. Rows with images are truncated as their batches are
-            made: a row with fewer than two responses left is kept, and adds nothing to the loss.
+            left, or with `rank_weight=0` none, is dropped; all of this is counted and logged. Rows with images are
+            truncated as their batches are made: such a row is kept, and adds nothing to the loss.
         max_responses (`int`, *optional*):
-            The most responses of a row. Of a longer one the best, the worst and evenly spaced ones between are kept.
+            The most responses of a row. Of a longer one the best, the worst and evenly spaced ones between are kept;
+            with `rank_weight=0`, of those that are imitated.
         pad_to_multiple_of (`int` or `str`, *optional*, defaults to `"auto"`):
             Pad sequences to a multiple of this. `"auto"` pads to a multiple of 128 on AWS Neuron and nowhere else.
             No effect where prompts are shared, as nothing is padded then.
@@ -78,7 +79,7 @@ class RRTFConfig(DPOOptions):
             the other losses of DPO are refused.
         rank_weight (`float`, *optional*, defaults to `0.3`):
             Weight of the ranking term: 1 in the paper; 0.3 did better in docs/study.md. With `0`, the model is
-            run on the imitated responses only, except for rows with images.
+            run on the imitated responses only, except for rows with images, and one that fits is enough.
         sft_weight (`float`, *optional*, defaults to `1.0`):
             Weight of the imitation term, 1 in the paper too.
         sft_reduction (`str`, *optional*, defaults to `"mean"`):

@@ -30,7 +30,7 @@ class RankedCollator:
 
     - ``input_ids`` int `[N, L]`, ``attention_mask`` int `[N, L]`, ``completion_mask`` int `[N, L]`: 1 on
       response tokens, but for a response's first ``unscored`` ones where the rows have that;
-    - ``scores`` float `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`.
+    - ``scores`` float64 `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`.
 
     >>> row = {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False] * 2}
     >>> batch = RankedCollator(pad_token_id=0)([row])
@@ -73,10 +73,20 @@ def unscored_of(example: dict[str, Any]) -> list[int]:
     return example.get("unscored") or [0] * len(example["response_ids"])
 
 
+def score_dtype(loss_type: str = "rrtf") -> torch.dtype:
+    """Return what a loss reads scores as: float64, or float32 if it is registered, or on a Mac, whose GPU lacks it."""
+    is_exact = loss_type in ("rrtf", "rrhf") and not torch.backends.mps.is_available()
+    return torch.float64 if is_exact else torch.float32
+
+
 def group_tensors(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-    """Return ``scores`` float `[N]`, ``group_ids`` int `[N]`, ``from_teacher`` bool `[N]` of tokenized rows."""
+    """Return ``scores`` float64 `[N]`, ``group_ids`` int `[N]`, ``from_teacher`` bool `[N]` of tokenized rows.
+
+    Scores are float64, in which whole numbers above 2²⁴ keep their order; see :func:`score_dtype`.
+    """
+    scores = [score for example in examples for score in example["scores"]]
     return {
-        "scores": torch.tensor([score for example in examples for score in example["scores"]]),
+        "scores": torch.tensor(scores, dtype=score_dtype()),
         "group_ids": torch.tensor([g for g, example in enumerate(examples) for _ in example["scores"]]),
         "from_teacher": torch.tensor([flag for example in examples for flag in example["from_teacher"]]),
     }

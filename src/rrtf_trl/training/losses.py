@@ -103,6 +103,8 @@ def batch_loss(
     """
     loss = find_loss(config.loss_type)
     extras = {"from_teacher": from_teacher} if _extras(loss) else {}
+    if config.loss_type not in ("rrtf", "rrhf"):  # one may add them to what it makes of the log-probabilities
+        scores = scores.to(logps.dtype)
     output = loss(logps, lengths, scores, group_ids, config, **extras)
     groups = int(group_ids[-1]) + 1
     for term in ("rank_loss", "sft_loss"):
@@ -148,7 +150,8 @@ def rrtf_loss(
     Args:
         logps: float `[N]`, the sum of each response's token log-probabilities.
         lengths: int or float `[N]`, the number of tokens in each response, at least 1.
-        scores: float `[N]`, larger is better; equal scores do not form a pair.
+        scores: float `[N]`, larger is better; equal scores do not form a pair. In float64 for the built-in losses,
+            which compare them so; a registered loss gets them in the dtype of ``logps``.
         group_ids: int `[N]`, the group of each response, ascending from 0 to G − 1.
         config: Reads ``loss_type``, ``pairs``, ``rank_min_score``, ``pair_reduction``, ``score_weighting``,
             ``length_normalization``, ``sft_reduction``, ``sft_responses`` and ``sft_min_score``.
@@ -162,7 +165,7 @@ def rrtf_loss(
 
     better, worse = ordered_pairs(scores, group_ids, config.pairs, from_teacher, config.rank_min_score)
     margins = values[better] - values[worse]
-    hinge = -margins.clamp(max=0) * pair_weights(scores, better, worse, config)
+    hinge = -margins.clamp(max=0) * pair_weights(scores, better, worse, config).to(margins.dtype)
     rank_loss = _sum_by_group(hinge, group_ids[better], groups)
     if config.pair_reduction == "mean":
         pairs = _sum_by_group(torch.ones_like(hinge), group_ids[better], groups)

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from typing import Any
 
+import torch
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
@@ -20,6 +21,7 @@ from .tokens import tokenize_row
 logger = logging.getLogger(__name__)
 
 _PREPARED = {"prompt_ids", "response_ids", "kept"}
+_FEWER_THAN = {1: "no", 2: "fewer than two"}
 
 
 def fit_row(
@@ -78,11 +80,14 @@ def prepare_dataset(
     min_score: float | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
     reasoning: str = "keep",
+    min_responses: int = 2,
+    score_dtype: torch.dtype = torch.float64,
 ) -> Dataset | IterableDataset:
     """Tokenize the rows of a data set and fit them; a prepared data set is returned as it is.
 
     With ``min_score``, rows without a response of at least that score are dropped: they would add nothing to the loss.
-    Columns that are not read are named in a warning.
+    So are rows with fewer than ``min_responses`` left: 2 for a pair, 1 where nothing is ranked. Columns that are not
+    read are named in a warning. ``score_dtype`` is what the loss reads scores as.
 
     Raises:
         ValueError: If a row cannot be trained on, or none is left after ``max_length`` or ``min_score``; the message
@@ -106,22 +111,25 @@ def prepare_dataset(
             "require_sources": require_sources,
             "chat_template_kwargs": chat_template_kwargs,
             "reasoning": reasoning,
+            "min_responses": min_responses,
+            "score_dtype": score_dtype,
         },
         remove_columns=list(first),
         **options,
     )
     limits = {"max_length": max_length, "max_responses": max_responses, "truncation_mode": truncation_mode}
     if isinstance(dataset, IterableDataset):
-        return dataset.map(fit_row, fn_kwargs=limits).filter(_StreamFilter(name, max_length, min_score))
+        return dataset.map(fit_row, fn_kwargs=limits).filter(_StreamFilter(name, max_length, min_score, min_responses))
     if redrawn := sum(dataset["redrawn"]):
         logger.warning(
             f"{name} data set: {redrawn} responses are trained on as the tokens that were drawn; their text alone "
             "would have been encoded to others."
         )
     fitted = dataset.map(fit_row, fn_kwargs=limits, num_proc=num_proc, desc=f"Fitting {name} data set")
-    kept = fitted.filter(lambda row: len(row["scores"]) >= 2, num_proc=num_proc)
+    kept = fitted.filter(lambda row: len(row["scores"]) >= min_responses, num_proc=num_proc)
     if max_length is not None:
-        _report_too_long(dataset, kept, name, max_length, "left out" if truncation_mode == "drop" else "cut")
+        action = "left out" if truncation_mode == "drop" else "cut"
+        _report_too_long(dataset, kept, name, max_length, action, min_responses)
     if min_score is None:
         return kept
     good = kept.filter(lambda row: max(row["scores"]) >= min_score, num_proc=num_proc)
@@ -139,13 +147,15 @@ def _tokenize_row_of(row: dict[str, Any], index: int, name: str, **options: Any)
 class _StreamFilter:
     """Keeps the rows of a stream that add to the loss, and counts the others as they are read."""
 
-    def __init__(self, name: str, max_length: int | None, min_score: float | None) -> None:
+    def __init__(self, name: str, max_length: int | None, min_score: float | None, min_responses: int) -> None:
         self.name, self.max_length, self.min_score = name, max_length, min_score
+        self.min_responses = min_responses
         self.dropped: Counter[str] = Counter()
 
     def __call__(self, row: dict[str, Any]) -> bool:
-        if len(row["scores"]) < 2:
-            self._drop(row, f"had fewer than two responses within max_length={self.max_length} tokens")
+        if len(row["scores"]) < self.min_responses:
+            few = _FEWER_THAN[self.min_responses]
+            self._drop(row, f"had {few} responses within max_length={self.max_length} tokens")
             return False
         if self.min_score is not None and max(row["scores"]) < self.min_score:
             self._drop(row, f"had no response with a score of at least {self.min_score:g}")
@@ -170,7 +180,9 @@ def _report_no_good_response(rows: int, good: int, name: str, min_score: float) 
     logger.warning(f"{message} and were dropped: with `sft_min_score` and `rank_min_score` they add nothing.")
 
 
-def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int, action: str) -> None:
+def _report_too_long(
+    before: Dataset, kept: Dataset, name: str, max_length: int, action: str, min_responses: int
+) -> None:
     responses, longest = 0, 0
     for row in before.select_columns(["prompt_ids", "response_ids"]):
         for ids in row["response_ids"]:
@@ -181,8 +193,8 @@ def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int,
         return
     message = (
         f"{name} data set: {responses} responses longer than max_length={max_length} tokens with their prompt "
-        f"(longest: {longest}) were {action}, and {len(before) - len(kept)} of {len(before)} rows had fewer than two "
-        "left."
+        f"(longest: {longest}) were {action}, and {len(before) - len(kept)} of {len(before)} rows had "
+        f"{_FEWER_THAN[min_responses].replace('no', 'none')} left."
     )
     if len(kept) == 0:
         raise ValueError(f"{message} No row is left: raise `max_length`.")

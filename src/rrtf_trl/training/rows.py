@@ -42,7 +42,13 @@ _OTHERS_TURNS = ("user", "system", "developer", "human")
 
 
 def ranked_row(
-    row: dict[str, Any], index: int, require_sources: bool = False, with_images: bool = False
+    row: dict[str, Any],
+    index: int,
+    require_sources: bool = False,
+    with_images: bool = False,
+    *,
+    min_responses: int = 2,
+    score_dtype: torch.dtype = torch.float64,
 ) -> dict[str, Any]:
     """Return an accepted row as ``prompt``, ``responses``, ``scores`` and ``from_teacher``.
 
@@ -56,6 +62,8 @@ def ranked_row(
         index: Its number, for errors.
         require_sources: Whether it must have ``sources``.
         with_images: Whether it may have images.
+        min_responses: How many responses it must have: a pair, or one where nothing is ranked.
+        score_dtype: What the loss reads scores as, in which different scores must stay different.
 
     Raises:
         ValueError: If the row cannot be trained on; the message names the row and what is wrong with it.
@@ -86,11 +94,10 @@ def ranked_row(
         raise ValueError(f"Row {index}: 'prompt' is {row['prompt']!r:.60}, neither text nor chat messages.")
     if len(responses) != len(scores):
         raise ValueError(f"Row {index} has {len(responses)} responses but {len(scores)} scores.")
-    if len(responses) < 2:
-        raise ValueError(
-            f"Row {index} has {len(responses)} response: ranking needs at least two. Drop such rows first."
-        )
-    _check_scores(scores, index)
+    if len(responses) < min_responses:
+        needed = "ranking needs at least two" if min_responses == 2 else "imitation needs one"
+        raise ValueError(f"Row {index} has {len(responses)} response: {needed}. Drop such rows first.")
+    _check_scores(scores, index, score_dtype)
     prompt, responses = _one_prompt(row["prompt"], responses, index)
     for position, response in enumerate(responses):
         if _is_empty(response):
@@ -163,12 +170,21 @@ def _as_ranked(row: dict[str, Any], index: int) -> dict[str, Any]:
     return {**row, "responses": [row["chosen"], row["rejected"]], "scores": [1.0, 0.0], "sources": None}
 
 
-def _check_scores(scores: list[Any], index: int) -> None:
+def _check_scores(scores: list[Any], index: int, dtype: torch.dtype) -> None:
     for position, score in enumerate(scores):
         if not isinstance(score, int | float) or not abs(score) <= _LARGEST_SCORE:
             raise ValueError(
                 f"Row {index}: scores[{position}] is {score!r:.60}, not a finite number within ±{_LARGEST_SCORE:.1e}: "
                 "float32 holds it and its differences with others."
+            )
+    read: dict[float, Any] = {}
+    for score in sorted(scores):
+        value = torch.tensor(float(score), dtype=dtype).item()
+        if read.setdefault(value, score) != score:
+            raise ValueError(
+                f"Row {index}: the scores {read[value]!r} and {score!r} are different, but both are {value!r} in "
+                f"{str(dtype).removeprefix('torch.')}, which the loss reads, so that the two would not be ranked. "
+                "Subtract the same from all scores of the row, or scale all rows' down."
             )
 
 

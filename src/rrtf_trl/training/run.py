@@ -19,6 +19,8 @@ from rrtf_trl.models.adapters import find_adapter
 from rrtf_trl.models.memory import free_memory
 
 from .config import RRTFConfig
+from .data import score_dtype
+from .imitation import least_responses
 from .losses import imitated_responses, ordered_pairs, pair_weights
 from .rows import ranked_row
 from .trainer import RRTFTrainer
@@ -61,7 +63,13 @@ def train_policy(
         peft_config = None
     try:
         for number, row in enumerate(ranked):  # here, errors can still name the number of the row in the file
-            ranked_row(row, number, require_sources=args.pairs == "teacher_student")
+            ranked_row(
+                row,
+                number,
+                require_sources=args.pairs == "teacher_student",
+                min_responses=least_responses(args),
+                score_dtype=score_dtype(args.loss_type),
+            )
         trainer = RRTFTrainer(
             model=model,
             args=args,

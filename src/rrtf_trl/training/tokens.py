@@ -27,6 +27,7 @@ def tokenize_row(
     require_sources: bool = False,
     chat_template_kwargs: dict[str, Any] | None = None,
     reasoning: str = "keep",
+    **requirements: Any,
 ) -> dict[str, Any]:
     """Return a row's ``prompt_ids`` (list), ``response_ids`` (list of lists), ``scores``, ``from_teacher``, ``row``.
 
@@ -44,6 +45,7 @@ def tokenize_row(
         chat_template_kwargs: Variables of the chat template; those in the row's own column come before them.
         reasoning: ``keep`` a response's thoughts, ``drop`` them, or ``mask`` them: they are read and not scored.
             ``unscored`` counts the first tokens of each response that are not.
+        requirements: ``min_responses`` and ``score_dtype`` of :func:`~rrtf_trl.training.rows.ranked_row`.
 
     Raises:
         ValueError: If the row cannot be trained on.
@@ -53,7 +55,7 @@ def tokenize_row(
         row = {**row, **{column: row[ids] for ids, column in _OF_IDS.items() if ids in row}}
         if "from_teacher" in row:
             row["sources"] = ["teacher" if flag else "student" for flag in row["from_teacher"]]
-    ranked = ranked_row(row, index, require_sources)
+    ranked = ranked_row(row, index, require_sources, **requirements)
     prompt, responses = ranked["prompt"], ranked["responses"]
     redrawn = 0
     unscored = [0] * len(responses)

@@ -28,10 +28,10 @@ from trl.trainer.utils import get_config_model_id
 
 from . import paper
 from .config import RRTFConfig
-from .data import TOKENIZED_COLUMNS, RankedCollator
+from .data import TOKENIZED_COLUMNS, RankedCollator, score_dtype
 from .distributed import check_batches, keep_float32_losses
 from .head import add_head
-from .imitation import keep_imitated
+from .imitation import imitates_alone, keep_imitated, least_responses
 from .limits import check_padding, check_rows, limits_of
 from .loading import (
     add_adapter,
@@ -207,6 +207,8 @@ class RRTFTrainer(_BaseTrainer):
             pad_to_multiple_of=args.pad_to_multiple_of,
             require_sources=args.pairs == "teacher_student",
             truncation_mode=args.truncation_mode,
+            min_responses=least_responses(args),
+            score_dtype=score_dtype(args.loss_type),
         )
 
     def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig, min_score: float | None = None) -> AnyDataset:
@@ -219,13 +221,15 @@ class RRTFTrainer(_BaseTrainer):
             self._tokenizer,
             name=name,
             max_length=args.max_length,
-            max_responses=args.max_responses,
+            max_responses=None if imitates_alone(args) else args.max_responses,  # `keep_imitated` chooses then
             require_sources=args.pairs == "teacher_student",
             num_proc=args.dataset_num_proc,
             truncation_mode=args.truncation_mode,
             min_score=min_score,
             chat_template_kwargs=chat_template_kwargs,
             reasoning=args.reasoning,
+            min_responses=least_responses(args),
+            score_dtype=score_dtype(args.loss_type),
         )
         kept = keep_imitated(prepared, args, name)
         return check_rows(kept, name, self._tokenizer, self._limits, args.max_length)
@@ -302,7 +306,7 @@ class RRTFTrainer(_BaseTrainer):
         return batch_loss(
             scored.logps,
             scored.lengths,
-            inputs["scores"].to(scored.logps.dtype),
+            inputs["scores"],
             inputs["group_ids"],
             self.args,
             from_teacher=inputs["from_teacher"],

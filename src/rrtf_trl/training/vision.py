@@ -45,12 +45,14 @@ class VisionCollator:
 
     Args:
         processor: Converts messages to text, text to tokens, and images to pixels.
-        max_length: The longest sequence in tokens; warnings count longer ones. A row with fewer than two responses
-            within it adds nothing to the loss, and is named in a warning.
+        max_length: The longest sequence in tokens; warnings count longer ones. A row with fewer than
+            ``min_responses`` within it adds nothing to the loss, and is named in a warning.
         max_responses: The most responses of a row, see :class:`~rrtf_trl.training.config.RRTFConfig`.
         pad_to_multiple_of: Pad to a multiple of this many tokens.
         require_sources: Whether a row must have ``sources``.
         truncation_mode: ``drop`` leaves out the response of a longer sequence, ``keep_start`` cuts its end.
+        min_responses: How many responses a row must have to be trained on: a pair, or 1 where nothing is ranked.
+        score_dtype: What the loss reads scores as, in which different scores of a row must stay different.
 
     Returns the tensors of :class:`~rrtf_trl.training.data.RankedCollator` and those of the processor: ``pixel_values``
     and similar, with the images of a prompt once for each of its responses, and ``token_type_ids`` int `[N, L]` and
@@ -63,6 +65,8 @@ class VisionCollator:
     pad_to_multiple_of: int | None = None
     require_sources: bool = False
     truncation_mode: str = "drop"
+    min_responses: int = 2
+    score_dtype: torch.dtype = torch.float64
     _too_long: int = field(default=0, init=False, repr=False)
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -116,7 +120,14 @@ class VisionCollator:
 
     def _row(self, example: dict[str, Any]) -> dict[str, Any]:
         """Return the row with the text of its prompt, its images as a list, and the tokens of its responses."""
-        row = ranked_row(example, example["row"], self.require_sources, with_images=True)
+        row = ranked_row(
+            example,
+            example["row"],
+            self.require_sources,
+            with_images=True,
+            min_responses=self.min_responses,
+            score_dtype=self.score_dtype,
+        )
         if example.get("images") is not None:
             images = list(example["images"])
         else:
@@ -160,12 +171,12 @@ class VisionCollator:
         self._count_too_long(row, len(row["response_ids"]) - len(fits))
         if self.truncation_mode != "drop" and limit:
             return self._choose({**row, "response_ids": [ids[:limit] for ids in row["response_ids"]]})
-        if len(fits) >= 2:
+        if len(fits) >= self.min_responses:
             return self._choose(row, fits)
+        few = "fewer than two" if self.min_responses == 2 else "none"
         logger.warning(
             f"Row {row['row']} is not trained on: its prompt with images has {prompt_length} tokens, and max_length="
-            f"{self.max_length} has space for fewer than two of its responses. Raise `max_length`, or set it to "
-            "`None`."
+            f"{self.max_length} has space for {few} of its responses. Raise `max_length`, or set it to `None`."
         )
         row = self._choose(row)  # the batch needs a group for each row; equal scores without tokens add nothing
         return {**row, "scores": [0.0] * len(row["scores"]), "response_ids": [[]] * len(row["scores"])}
