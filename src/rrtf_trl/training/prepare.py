@@ -21,6 +21,8 @@ from .tokens import tokenize_row
 logger = logging.getLogger(__name__)
 
 _PREPARED = {"prompt_ids", "response_ids", "kept"}
+GROUPING = ("group_by_length", "batch_rebalance")
+"""Values of ``train_sampling_strategy`` for which rows need a length."""
 _FEWER_THAN = {1: "no", 2: "fewer than two"}
 
 
@@ -199,6 +201,22 @@ def _report_too_long(
     if len(kept) == 0:
         raise ValueError(f"{message} No row is left: raise `max_length`.")
     logger.warning(message)
+
+
+def add_lengths(dataset: Dataset | IterableDataset, column: str) -> Dataset | IterableDataset:
+    """Return prepared rows with their sizes, by which similar ones are put into a batch; a stream as it is.
+
+    Args:
+        dataset: Prepared rows.
+        column: The new column: the tokens of a row's prompt and of all its responses.
+    """
+    if isinstance(dataset, IterableDataset):
+        return dataset
+    sizes = [
+        len(row["prompt_ids"]) + sum(map(len, row["response_ids"]))
+        for row in dataset.select_columns(["prompt_ids", "response_ids"])
+    ]
+    return (dataset.remove_columns(column) if column in dataset.column_names else dataset).add_column(column, sizes)
 
 
 def use_passing_score(dataset: Dataset | IterableDataset, args: RRTFConfig) -> None:

@@ -29,16 +29,15 @@ from trl.trainer.utils import get_config_model_id
 from . import paper
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator, score_dtype
-from .distributed import check_batches, keep_float32_losses
+from .distributed import check_batches, check_parallelism, first_on_each_node, keep_float32_losses
+from .dropout import disable_dropout
 from .head import add_head
 from .imitation import imitates_alone, keep_imitated, least_responses
 from .limits import check_padding, check_rows, limits_of
 from .loading import (
     add_adapter,
-    disable_dropout,
     keep_fused_head,
     load_policy,
-    prepare_for_images,
     router_loss_weight,
     tokenizer_of,
 )
@@ -46,10 +45,10 @@ from .losses import LossOutput, batch_loss, least_score
 from .metrics import Metrics
 from .packing import PackedCollator
 from .precision import in_precision, write_precision
-from .prepare import prepare_dataset, use_passing_score
+from .prepare import GROUPING, add_lengths, prepare_dataset, use_passing_score
 from .scoring import ScoredResponses, model_inputs, score_responses
 from .shared_prefix import share_prefixes
-from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows
+from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows, prepare_for_images
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -117,6 +116,7 @@ class RRTFTrainer(_BaseTrainer):
             raise TypeError(
                 f"`train_dataset` must be a `Dataset` or `IterableDataset`, got `{type(train_dataset).__name__}`."
             )
+        check_parallelism(args)
         use_passing_score(train_dataset, args)
         # Accelerate's dispatch mode, its default for streams, splits batches as if each row were one sequence.
         args.accelerator_config.dispatch_batches = False
@@ -170,7 +170,7 @@ class RRTFTrainer(_BaseTrainer):
         keep_float32_losses(self.accelerator)
         if args.disable_dropout:
             disable_dropout(self.model)
-        add_head(self.model)
+        add_head(self.model, in_float32=args.cast_lm_head_to_fp32)
         if compute_metrics is not None and share_prefix == "true":
             raise ValueError(
                 "`compute_metrics` needs the logits of whole sequences, which are not computed with shared prompts. "
@@ -216,23 +216,26 @@ class RRTFTrainer(_BaseTrainer):
             return number_rows(dataset)
         chat_template_kwargs = args.chat_template_kwargs
         assert not isinstance(chat_template_kwargs, str), "the base class parses it"
-        prepared = prepare_dataset(
-            dataset,
-            self._tokenizer,
-            name=name,
-            max_length=args.max_length,
-            max_responses=None if imitates_alone(args) else args.max_responses,  # `keep_imitated` chooses then
-            require_sources=args.pairs == "teacher_student",
-            num_proc=args.dataset_num_proc,
-            truncation_mode=args.truncation_mode,
-            min_score=min_score,
-            chat_template_kwargs=chat_template_kwargs,
-            reasoning=args.reasoning,
-            min_responses=least_responses(args),
-            score_dtype=score_dtype(args.loss_type),
-        )
-        kept = keep_imitated(prepared, args, name)
-        return check_rows(kept, name, self._tokenizer, self._limits, args.max_length)
+        with first_on_each_node(dataset):
+            prepared = prepare_dataset(
+                dataset,
+                self._tokenizer,
+                name=name,
+                max_length=args.max_length,
+                max_responses=None if imitates_alone(args) else args.max_responses,  # `keep_imitated` chooses then
+                require_sources=args.pairs == "teacher_student",
+                num_proc=args.dataset_num_proc,
+                truncation_mode=args.truncation_mode,
+                min_score=min_score,
+                chat_template_kwargs=chat_template_kwargs,
+                reasoning=args.reasoning,
+                min_responses=least_responses(args),
+                score_dtype=score_dtype(args.loss_type),
+            )
+            kept = keep_imitated(prepared, args, name)
+            if args.train_sampling_strategy in GROUPING:
+                kept = add_lengths(kept, args.length_column_name)
+            return check_rows(kept, name, self._tokenizer, self._limits, args.max_length)
 
     def _prepare_eval(self, eval_dataset: Any, args: RRTFConfig) -> Any:
         if isinstance(eval_dataset, dict):
@@ -242,7 +245,8 @@ class RRTFTrainer(_BaseTrainer):
         return eval_dataset if is_prepared else self._prepare(eval_dataset, "eval", args)
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = VISION_COLUMNS if self._with_images else TOKENIZED_COLUMNS
+        tokenized = [*TOKENIZED_COLUMNS, self.args.length_column_name]
+        self._signature_columns = VISION_COLUMNS if self._with_images else tokenized
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device

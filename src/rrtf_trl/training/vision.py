@@ -14,8 +14,9 @@ from transformers import ProcessorMixin
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.utils import pad
 
+from .config import RRTFConfig
 from .data import group_tensors
-from .prepare import choose_responses
+from .prepare import GROUPING, choose_responses
 from .rows import READ_COLUMNS, ranked_row
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,35 @@ def number_rows(dataset: Dataset | IterableDataset) -> Dataset | IterableDataset
             dataset = dataset.remove_columns("row")
         return dataset.add_column("row", range(len(dataset)))
     return dataset.map(lambda row, index: {"row": index}, with_indices=True)
+
+
+def prepare_for_images(args: RRTFConfig, with_images: bool) -> None:
+    """Set the options that the training of a vision-language model needs.
+
+    Args:
+        args: The options.
+        with_images: Whether the rows have images.
+
+    Raises:
+        ValueError: If ``truncation_mode="keep_end"`` would cut images out of prompts, ``reasoning`` is not kept, or
+            batches are to be made by length.
+    """
+    # For rows without images, the vision tower has no gradients.
+    reentrant = (args.gradient_checkpointing_kwargs or {}).get("use_reentrant")
+    if args.ddp_find_unused_parameters is None and not reentrant:
+        args.ddp_find_unused_parameters = True
+    if with_images and args.train_sampling_strategy in GROUPING:
+        raise ValueError(
+            f"train_sampling_strategy={args.train_sampling_strategy!r} is not supported for rows with images: their "
+            "lengths are known only when a batch is made. Leave it out."
+        )
+    if with_images and args.reasoning != "keep":
+        raise ValueError(f"reasoning={args.reasoning!r} is not supported for rows with images. Use reasoning='keep'.")
+    if with_images and args.max_length is not None and args.truncation_mode == "keep_end":
+        raise ValueError(
+            "truncation_mode='keep_end' is not supported for vision-language models: it would cut the images out of a "
+            "prompt. Use truncation_mode='keep_start', or set max_length=None."
+        )
 
 
 @dataclass
