@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 from trl.trainer.utils import pad
 
-TOKENIZED_COLUMNS = ["prompt_ids", "response_ids", "scores", "from_teacher", "unscored"]
+TOKENIZED_COLUMNS = ["prompt_ids", "response_ids", "scores", "from_teacher", "unscored", "row"]
 """The columns that the collator reads."""
 
 
@@ -30,7 +29,8 @@ class RankedCollator:
 
     - ``input_ids`` int `[N, L]`, ``attention_mask`` int `[N, L]`, ``completion_mask`` int `[N, L]`: 1 on
       response tokens, but for a response's first ``unscored`` ones where the rows have that;
-    - ``scores`` float64 `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`.
+    - ``scores`` float64 `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`;
+    - ``rows``: the numbers of the groups' rows, where the examples have them.
 
     >>> row = {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False] * 2}
     >>> batch = RankedCollator(pad_token_id=0)([row])
@@ -47,7 +47,7 @@ class RankedCollator:
     pad_token_id: int
     pad_to_multiple_of: int | None = None
 
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of ``examples``, rows as :func:`~rrtf_trl.training.tokens.tokenize_row` returns them."""
         rows = [
             (example["prompt_ids"], ids, unscored)
@@ -79,14 +79,16 @@ def score_dtype(loss_type: str = "rrtf") -> torch.dtype:
     return torch.float64 if is_exact else torch.float32
 
 
-def group_tensors(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+def group_tensors(examples: list[dict[str, Any]]) -> dict[str, Any]:
     """Return ``scores`` float64 `[N]`, ``group_ids`` int `[N]`, ``from_teacher`` bool `[N]` of tokenized rows.
 
-    Scores are float64, in which whole numbers above 2²⁴ keep their order; see :func:`score_dtype`.
+    Scores are float64, in which whole numbers above 2²⁴ keep their order; see :func:`score_dtype`. ``rows`` is a list
+    of the rows' numbers, which errors name.
     """
     scores = [score for example in examples for score in example["scores"]]
     return {
         "scores": torch.tensor(scores, dtype=score_dtype()),
         "group_ids": torch.tensor([g for g, example in enumerate(examples) for _ in example["scores"]]),
         "from_teacher": torch.tensor([flag for example in examples for flag in example["from_teacher"]]),
+        **({"rows": [example["row"] for example in examples]} if all("row" in one for one in examples) else {}),
     }

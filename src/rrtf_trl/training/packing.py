@@ -27,7 +27,8 @@ class PackedCollator:
       `[1, S]`: the predicted tokens. A position predicts the first token of each of its branches;
     - ``member_scores`` int `[M]`, indices into these, and ``member_responses`` int `[M]`: for each token of each
       response, as M there are in all, which prediction is its own;
-    - ``scores`` float64 `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`.
+    - ``scores`` float64 `[N]`, ``group_ids`` int `[N]` from 0 to G − 1, ``from_teacher`` bool `[N]`;
+    - ``rows``: the numbers of the groups' rows, where the examples have them.
 
     Without a prompt the first token of a response is not predicted, and not scored.
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_LOSS_COLUMNS = {"completion_mask", "scores", "group_ids", "from_teacher"}
+_LOSS_COLUMNS = {"completion_mask", "scores", "group_ids", "from_teacher", "rows"}
 
 
 @dataclass

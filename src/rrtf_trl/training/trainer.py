@@ -43,6 +43,7 @@ from .loading import (
 )
 from .losses import LossOutput, batch_loss, least_score
 from .metrics import Metrics
+from .out_of_memory import naming_rows
 from .packing import PackedCollator
 from .precision import in_precision, write_precision
 from .prepare import GROUPING, add_lengths, prepare_dataset, use_passing_score
@@ -327,8 +328,9 @@ class RRTFTrainer(_BaseTrainer):
         return group_ids < groups
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Run one training step, offloading activations if enabled."""
-        with self._offloading:
+        """Run one training step, offloading activations if enabled; lack of memory names the rows."""
+        batch = kwargs["inputs"] if "inputs" in kwargs else args[1]
+        with self._offloading, naming_rows(batch, self.args):
             step: Tensor = super().training_step(*args, **kwargs)
         return step
 

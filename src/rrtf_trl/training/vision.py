@@ -99,7 +99,7 @@ class VisionCollator:
     score_dtype: torch.dtype = torch.float64
     _too_long: int = field(default=0, init=False, repr=False)
 
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of ``examples``: rows with ``image`` or ``images``, and ``row``."""
         full_rows = [self._row(example) for example in examples]
         rows = [self._choose(row) for row in full_rows]
