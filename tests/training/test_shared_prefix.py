@@ -357,7 +357,7 @@ def test_a_packed_batch_in_full() -> None:
         "scored_tokens": torch.tensor([[3, 4, 5, 8, 6, 8, 9]]),
         "member_scores": torch.tensor([1, 4, 1, 2, 0, 1, 2, 3, 5, 6]),
         "member_responses": torch.tensor([0, 0, 1, 1, 2, 3, 3, 3, 4, 6]),
-        "scores": torch.tensor([0.0, 1.0, 3.0, 1.0, 0.5, -1.0, 0.5, 2.0]),
+        "scores": torch.tensor([0.0, 1.0, 3.0, 1.0, 0.5, -1.0, 0.5, 2.0], dtype=torch.float64),
         "group_ids": torch.tensor([0, 0, 0, 0, 1, 1, 2, 2]),
         "from_teacher": torch.tensor([True, False, False, False, True, False, True, False]),
     }
