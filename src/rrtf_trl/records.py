@@ -352,6 +352,7 @@ class RankedGroup:
         task_id: The problem, for readers of the file.
         candidate_ids: The candidate of each response, for readers of the file.
         token_ids: The ids of each response's tokens, where it was sampled and is trained on unchanged.
+        logprobs: The log-probabilities with which these were drawn, see :class:`Candidate`, where they were recorded.
     """
 
     prompt: Prompt
@@ -361,6 +362,7 @@ class RankedGroup:
     task_id: str | None = None
     candidate_ids: list[str] | None = None
     token_ids: list[list[int] | None] | None = None
+    logprobs: list[list[float] | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ BUILTIN: dict[Kind, dict[str, str]] = {
     "ranking": dict.fromkeys(("ordinal", "coderl", "rltf", "pass_ratio"), "rrtf_trl.ranking:Ranking"),
     "executor": {"local": "rrtf_trl.pipeline.executor:LocalExecutor"},
     "loss": {
-        "rrtf": "rrtf_trl.training.losses:rrtf_loss",
-        "rrhf": "rrtf_trl.training.losses:rrtf_loss",
+        "rrtf": "rrtf_trl.training.losses:ranking_loss",
+        "rrhf": "rrtf_trl.training.losses:ranking_loss",
         **{
             name: f"rrtf_trl.training.losses:{name}_loss"
             for name in ("list_mle", "lipo", "dpo_pl", "simpo", "asymre", "topr", "nft", "real", "tree_credit")

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from rrtf_trl import RRTFConfig, RRTFTrainer
+from rrtf_trl.training import loading
 from rrtf_trl.training.tree_attention import with_trees
 from support.trainer_checks import PREFERENCES, Build, weights
 
@@ -85,8 +86,14 @@ def test_options_for_loading_the_model_are_used(trainer: Build, llama_path: str)
     assert trained.model.config._attn_implementation == with_trees("eager")
 
 
-def test_liger_leaves_the_head_alone(config: Configure, llama: PreTrainedModel) -> None:
+def test_liger_leaves_the_head_alone(
+    config: Configure, llama: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     args = config(use_liger_kernel=True)
+    monkeypatch.setattr(loading, "is_liger_kernel_available", lambda: False)
+    with pytest.raises(ImportError, match=r"`use_liger_kernel=True` needs the liger-kernel package.*Or leave it out"):
+        RRTFTrainer(model=llama, args=args, train_dataset=PREFERENCES)
+    monkeypatch.setattr(loading, "is_liger_kernel_available", lambda: True)
     with pytest.warns(FutureWarning, match="`use_liger_kernel=True` is deprecated"):
         RRTFTrainer(model=llama, args=args, train_dataset=PREFERENCES)
     assert args.liger_kernel_config == {"fused_linear_cross_entropy": False}

@@ -1,4 +1,4 @@
-"""The fused LM head where an adapter trains single tokens of it."""
+"""The fused LM head where an adapter trains single tokens of it, and in float32."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rrtf_trl import RRTFTrainer
 from rrtf_trl.models.loading import load_for_generation
+from rrtf_trl.training.head import add_head
 
 LORA: dict[str, Any] = {"task_type": "CAUSAL_LM", "r": 4, "target_modules": "all-linear"}
 
@@ -63,3 +64,36 @@ def test_a_token_trained_on_a_tied_model_is_sampled_with(
     for end in (model.get_input_embeddings(), model.get_output_embeddings()):
         torch.testing.assert_close(end.weight[token], built.model.get_input_embeddings().weight[token])
         assert (end.weight[token] != before).any()
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["own head", "tied"])
+@pytest.mark.parametrize("adapter", [False, True], ids=["whole model", "LoRA"])
+@pytest.mark.parametrize("share_prefix", ["true", "false"], ids=["shared", "padded"])
+def test_a_head_in_float32_rounds_no_logit(
+    tied_path: str, llama_path: str, trainer: Callable[..., RRTFTrainer], tied: bool, adapter: bool, share_prefix: str
+) -> None:
+    """In a bfloat16 model, with autocast: log-probabilities are those of its hidden states times float32 weights."""
+    path = tied_path if tied else llama_path
+    options: dict[str, Any] = {"bf16": True, "share_prefix": share_prefix, "cast_lm_head_to_fp32": True}
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
+    built = trainer(model, peft_config=LoraConfig(**LORA) if adapter else None, **options)
+    ids = torch.tensor([[3, 5, 9, 7, 5, 11]])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        scored = built.model(input_ids=ids, labels=ids, fused_lm_head=True).log_probs[0]
+        base = built.model.get_base_model() if adapter else built.model
+        hidden = base.model(input_ids=ids).last_hidden_state
+    assert hidden.dtype == torch.bfloat16
+    weight = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16).lm_head.weight.double()
+    logps = (hidden.double() @ weight.T).log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
+    torch.testing.assert_close(scored.double(), logps, atol=1e-5, rtol=1e-5)
+    rounded = (hidden @ weight.bfloat16().T).double().log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
+    assert (rounded - logps).abs().max() > 1e-3
+    assert built.model(input_ids=ids).logits.dtype == torch.float32  # without the fused head too
+    built.train()
+    assert built.state.log_history[0]["grad_norm"] > 0
+
+
+def test_a_quantized_head_is_not_cast(llama: Any) -> None:
+    llama.lm_head.weight = torch.nn.Parameter(torch.zeros(311, 64, dtype=torch.int8), requires_grad=False)
+    with pytest.raises(ValueError, match="not supported where the LM head is quantized"):
+        add_head(llama, in_float32=True)

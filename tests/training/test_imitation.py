@@ -70,3 +70,32 @@ def test_an_evaluation_may_have_rows_of_which_nothing_is_imitated(
         one = trainer(llama_path, eval_dataset=failing, rank_weight=rank_weight, **options)
         assert len(one.eval_dataset) == len(failing)
         assert one.evaluate()["eval_loss"] == 0.0
+
+
+# Every letter is one token: the prompt is 2 tokens, a response its letters and the end of sequence.
+LONG_WORST = {"prompt": "pq", "responses": ["zqz", "zqzqzqz"], "scores": [1.0, 0.0]}
+LONG_BEST = {"prompt": "pq", "responses": ["z", "q", "zqzqzqz"], "scores": [0.0, 1.0, 2.0]}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["data set", "stream"])
+def test_the_best_response_that_fits_is_enough(trainer: Build, llama_path: str, stream: bool) -> None:
+    rows = Dataset.from_list([LONG_WORST, LONG_BEST])
+    alone = trainer(llama_path, rows.to_iterable_dataset() if stream else rows, rank_weight=0.0, max_length=6)
+    assert [(row["row"], row["kept"]) for row in alone.train_dataset] == [(0, [0]), (1, [1])]
+    ranking = trainer(llama_path, rows.to_iterable_dataset() if stream else rows, max_length=6)
+    assert [(row["row"], row["kept"]) for row in ranking.train_dataset] == [(1, [0, 1])]
+
+
+def test_max_responses_limits_those_that_are_imitated(trainer: Build, llama_path: str) -> None:
+    row = {"prompt": "pq", "responses": list("abcdef"), "scores": [1.0, 0.0, 2.0, 1.0, 3.0, 0.0]}
+    alone = trainer(llama_path, Dataset.from_list([row]), rank_weight=0.0, max_responses=3, **GOOD)
+    assert alone.train_dataset[0]["kept"] == [0, 3, 4]  # of 4, 2, 0 and 3, from the best to the worst
+
+
+def test_a_row_of_one_response_can_be_imitated(trainer: Build, llama_path: str) -> None:
+    rows = Dataset.from_list([{"prompt": "pq", "responses": ["zq"], "scores": [1.0]}])
+    alone = trainer(llama_path, rows, rank_weight=0.0)
+    alone.train()
+    assert alone.state.log_history[0]["sft_loss"] > 0
+    with pytest.raises(ValueError, match="Row 0 has 1 response: ranking needs at least two"):
+        trainer(llama_path, rows)

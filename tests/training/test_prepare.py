@@ -100,6 +100,23 @@ def test_rows_with_fewer_than_two_responses_left_are_dropped(base_tokenizer: Tok
     assert sizes(prepare([LONG, {**LONG, "prompt": "p"}], base_tokenizer, max_length=5)) == [[2, 4]]
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["data set", "stream"])
+def test_where_one_response_is_enough_only_rows_with_none_are_dropped(
+    base_tokenizer: Tok, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    rows = Dataset.from_list([LONG, {**LONG, "prompt": "pqpqpq"}, {**LONG, "responses": ["z"], "scores": [0.0]}])
+    with caplog.at_level(logging.WARNING):
+        kept = prepare(rows.to_iterable_dataset() if stream else rows, base_tokenizer, max_length=5, min_responses=1)
+        assert sizes(kept) == [[2], [2]]
+    counted = (
+        "1 rows of the stream so far had no responses within max_length=5 tokens and were dropped, row 1 the latest"
+        if stream
+        else "train data set: 5 responses longer than max_length=5 tokens with their prompt (longest: 14) were left "
+        "out, and 1 of 3 rows had none left."
+    )
+    assert counted in caplog.text
+
+
 def test_what_is_too_long_is_counted(base_tokenizer: Tok, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         prepare([LONG, {**LONG, "prompt": "p"}, GOOD], base_tokenizer, max_length=5)

@@ -357,12 +357,14 @@ def test_a_packed_batch_in_full() -> None:
         "scored_tokens": torch.tensor([[3, 4, 5, 8, 6, 8, 9]]),
         "member_scores": torch.tensor([1, 4, 1, 2, 0, 1, 2, 3, 5, 6]),
         "member_responses": torch.tensor([0, 0, 1, 1, 2, 3, 3, 3, 4, 6]),
-        "scores": torch.tensor([0.0, 1.0, 3.0, 1.0, 0.5, -1.0, 0.5, 2.0]),
-        "group_ids": torch.tensor([0, 0, 0, 0, 1, 1, 2, 2]),
-        "from_teacher": torch.tensor([True, False, False, False, True, False, True, False]),
     }
     batch = PackedCollator()(rows)
-    tree = batch.pop("tree")
+    tree, groups = batch.pop("tree"), batch.pop("groups")
+    assert groups.scores.tolist() == [0.0, 1.0, 3.0, 1.0, 0.5, -1.0, 0.5, 2.0]
+    assert groups.ids.tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
+    assert groups.from_teacher.tolist() == [True, False, False, False, True, False, True, False]
+    assert groups.scored.tolist() == [2, 2, 1, 3, 1, 0, 1, 0]
+    assert groups.lengths.tolist() == [2, 2, 1, 3, 1, 1, 1, 1]
     assert batch.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(batch[name], tensor, rtol=0, atol=0, msg=name)

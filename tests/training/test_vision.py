@@ -237,6 +237,18 @@ def test_a_response_that_is_too_long_is_left_out_and_counted(
     assert loss.sft_loss[1] == loss.rank_loss[1] == 0
 
 
+def test_without_ranking_one_response_that_fits_is_trained_on(
+    trainer: Build, llava_path: str, pictures: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = int(collate(llava_path, pictures)["attention_mask"].sum(dim=1)[3])  # of row 1 only that response fits
+    ours = trainer(llava_path, pictures, max_length=limit, rank_weight=0.0)
+    with caplog.at_level(logging.WARNING):
+        batch = ours.data_collator(list(ours.train_dataset))
+    assert batch["groups"].ids.tolist() == [0, 0, 1, 2, 2, 2]
+    assert "is not trained on" not in caplog.text
+    assert ours.compute_loss(ours.model, batch, return_outputs=True)[1].sft_loss[1] > 0
+
+
 def test_the_most_responses_are_chosen_of_those_that_fit(llava_path: str, pictures: Dataset) -> None:
     rows = pictures.select([1])  # scores 1, 2, 0
     lengths = collate(llava_path, rows)["attention_mask"].sum(dim=1)

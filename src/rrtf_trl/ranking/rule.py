@@ -168,10 +168,10 @@ class Ranking:
         if reason is not None:
             return Ranked(None, [*dropped, Dropped(problem.task_id, reason, ids)], standings, found)
         texts = [training_text(problem, candidate, self.train_on) for candidate, _ in kept]
-        tokens = [
-            candidate.token_ids if text == candidate.response else None
-            for text, (candidate, _) in zip(texts, kept, strict=True)
-        ]
+        unchanged = [text == candidate.response for text, (candidate, _) in zip(texts, kept, strict=True)]
+        drawn = [candidate if same else None for same, (candidate, _) in zip(unchanged, kept, strict=True)]
+        tokens = [candidate.token_ids if candidate else None for candidate in drawn]
+        logprobs = [candidate.logprobs if candidate else None for candidate in drawn]
         group = RankedGroup(
             prompt=problem.prompt,
             responses=texts,
@@ -180,6 +180,7 @@ class Ranking:
             task_id=problem.task_id,
             candidate_ids=ids,
             token_ids=tokens if any(tokens) else None,
+            logprobs=logprobs if any(logprobs) else None,
         )
         return Ranked(group, dropped, standings, found)
 

@@ -37,6 +37,10 @@ class RRTFConfig(DPOOptions):
             adapter stays bfloat16.
         trust_remote_code (`bool`, *optional*, defaults to `False`):
             Whether to run model and tokenizer code of a checkpoint.
+        chat_template_path (`str`, *optional*):
+            A chat template for the model, as in `SFTConfig`: a Jinja file that ends in `.jinja` or `.j2`, or the
+            tokenizer, by its path or hub id, whose template, end-of-sequence token and missing tokens are taken over.
+            It is saved with the policy.
         chat_template_kwargs (`dict[str, Any]`, *optional*):
             Variables of the chat template, such as `{"enable_thinking": False}`, for all rows; a row's own column of
             this name comes before them. Sample with the same.
@@ -47,8 +51,11 @@ class RRTFConfig(DPOOptions):
         router_aux_loss_coef (`float`, *optional*):
             Weight of the load-balancing loss of a mixture of experts. `None` means that of the model's configuration,
             `0.0` disables it.
+        cast_lm_head_to_fp32 (`bool`, *optional*, defaults to `False`):
+            Whether to hold the LM head in float32 and to compute logits so, also under `bf16`, as in `GRPOConfig`.
         disable_dropout (`bool`, *optional*, defaults to `True`):
-            Whether to disable dropout, so that the log-probabilities compared are those of the policy.
+            Whether to disable dropout, so that the log-probabilities compared are those of the policy. An adapter's,
+            such as `lora_dropout`, is disabled too, with a warning; `False` keeps it.
 
         > Parameters that control the data
 
@@ -61,13 +68,17 @@ class RRTFConfig(DPOOptions):
             it were complete. `"keep_start"`, the only mode of TRL's trainers, cuts the end of the response, and with
             it the end-of-sequence token. `"keep_end"` cuts the start of the prompt, for all responses of the row
             alike, and the start of a response only where that is not enough. A row with fewer than two responses
-            left is dropped; all of this is counted and logged. Rows with images are truncated as their batches are
-            made: a row with fewer than two responses left is kept, and adds nothing to the loss.
+            left, or with `rank_weight=0` none, is dropped; all of this is counted and logged. Rows with images are
+            truncated as their batches are made: such a row is kept, and adds nothing to the loss.
         max_responses (`int`, *optional*):
-            The most responses of a row. Of a longer one the best, the worst and evenly spaced ones between are kept.
+            The most responses of a row. Of a longer one the best, the worst and evenly spaced ones between are kept;
+            with `rank_weight=0`, of those that are imitated.
         pad_to_multiple_of (`int` or `str`, *optional*, defaults to `"auto"`):
             Pad sequences to a multiple of this. `"auto"` pads to a multiple of 128 on AWS Neuron and nowhere else.
             No effect where prompts are shared, as nothing is padded then.
+        eos_token (`str`, *optional*):
+            The token that ends a response of plain text, as in `SFTConfig`; by default the tokenizer's. It is saved
+            with the policy, and its generation ends there too. Chat messages end as the chat template ends a turn.
         pad_token (`str`, *optional*):
             The padding token; by default the tokenizer's, or else its end-of-sequence token.
 
@@ -82,7 +93,7 @@ class RRTFConfig(DPOOptions):
             The options of the loss itself, such as `{"beta": 0.1}` for `"dpo_pl"`.
         rank_weight (`float`, *optional*, defaults to `0.3`):
             Weight of the ranking term: 1 in the paper; 0.3 did better in docs/study.md. With `0`, the model is
-            run on the imitated responses only, except for rows with images.
+            run on the imitated responses only, except for rows with images, and one that fits is enough.
         sft_weight (`float`, *optional*, defaults to `1.0`):
             Weight of the imitation term, 1 in the paper too.
         sft_reduction (`str`, *optional*, defaults to `"mean"`):
@@ -139,6 +150,9 @@ class RRTFConfig(DPOOptions):
         None, "Keyword arguments for `from_pretrained`, used when the model is a path or hub id."
     )
     trust_remote_code: bool = option(False, "Whether to run model and tokenizer code of a checkpoint.")
+    chat_template_path: str | None = option(
+        None, "A Jinja file, or a tokenizer whose chat template and end-of-sequence token are taken over."
+    )
     chat_template_kwargs: dict[str, Any] | str | None = option(  # noqa: RUF009
         None, "Variables of the chat template, such as `enable_thinking`."
     )
@@ -146,7 +160,8 @@ class RRTFConfig(DPOOptions):
         "keep", "The thoughts in a response: keep, drop, or mask them.", choices=_CHOICES["reasoning"]
     )
     router_aux_loss_coef: float | None = option(None, "Weight of the load-balancing loss of a mixture of experts.")
-    disable_dropout: bool = option(True, "Whether to disable dropout.")
+    cast_lm_head_to_fp32: bool = option(False, "Whether to compute the LM head in float32.")
+    disable_dropout: bool = option(True, "Whether to disable dropout, that of an adapter too.")
 
     dataset_num_proc: int | None = option(None, "Processes that tokenize the data set.")
     max_length: int | None = option(
@@ -161,6 +176,7 @@ class RRTFConfig(DPOOptions):
     pad_to_multiple_of: int | str | None = option(
         "auto", "Pad sequences to a multiple of this; `auto`: of 128 on AWS Neuron only."
     )
+    eos_token: str | None = option(None, "The token that ends a response of plain text.")
     pad_token: str | None = option(None, "The padding token.")
 
     loss_type: str = option("rrtf", "The loss: `rrtf`, another one of docs/papers.md, or a registered one.")

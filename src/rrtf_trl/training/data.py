@@ -1,4 +1,4 @@
-"""Tokenized rows to a batch: :class:`RankedCollator` pads one, :class:`Groups` says which responses are compared.
+"""Tokenized rows to a batch: :class:`RankedCollator` pads one.
 
 Before it, :func:`~rrtf_trl.training.rows.ranked_row` converts an accepted row to (prompt, responses, scores),
 :func:`~rrtf_trl.training.tokens.tokenize_row` to token ids, and :func:`~rrtf_trl.training.prepare.fit_row` limits its
@@ -7,7 +7,6 @@ lengths and its number of responses.
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,32 @@ import torch
 from torch import Tensor
 from trl.trainer.utils import pad
 
-TOKENIZED_COLUMNS = ["prompt_ids", "response_ids", "scores", "from_teacher", "unscored"]
+from .groups import Groups
+from .losses.prefix_tree import PrefixTree, prefix_tree
+
+TOKENIZED_COLUMNS = [
+    "prompt_ids",
+    "response_ids",
+    "scores",
+    "from_teacher",
+    "unscored",
+    "row",
+    "reference_logps",
+    "sampling_logps",
+]
 """The columns that the collator reads."""
+
+PER_TOKEN = ("reference_logps", "sampling_logps")
+"""Columns with a number for each token of each response, where rows have them; NaN for one that is not scored."""
+
+PER_RESPONSE = ("response_ids", "scores", "from_teacher", "unscored", "kept", *PER_TOKEN)
+"""Columns with something for each response."""
+
+
+def with_responses(row: dict[str, Any], chosen: list[int]) -> dict[str, Any]:
+    """Return a tokenized row with some of its responses, by number."""
+    columns = {name: row[name] for name in PER_RESPONSE if row.get(name) is not None}
+    return {**row, **{name: [column[number] for number in chosen] for name, column in columns.items()}}
 
 
 @dataclass
@@ -26,12 +49,13 @@ class RankedCollator:
     Args:
         pad_token_id: The padding token.
         pad_to_multiple_of: Pad to a multiple of this many tokens.
+        needs: What the loss reads besides, see :func:`loss_columns`.
 
     Returns a dict with, for G groups of N responses in all, padded on the right to L tokens:
 
     - ``input_ids`` int `[N, L]`, ``attention_mask`` int `[N, L]`, ``completion_mask`` int `[N, L]`: 1 on
       response tokens, but for a response's first ``unscored`` ones where the rows have that;
-    - ``groups``: :class:`Groups`.
+    - ``groups``: :class:`~rrtf_trl.training.groups.Groups`, and the :func:`loss_columns`.
 
     >>> row = {"prompt_ids": [1, 2], "response_ids": [[3], [4, 5]], "scores": [0.0, 1.0], "from_teacher": [False] * 2}
     >>> batch = RankedCollator(pad_token_id=0)([row])
@@ -47,6 +71,7 @@ class RankedCollator:
 
     pad_token_id: int
     pad_to_multiple_of: int | None = None
+    needs: tuple[str, ...] = ()
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of ``examples``, rows as :func:`~rrtf_trl.training.tokens.tokenize_row` returns them."""
@@ -66,7 +91,7 @@ class RankedCollator:
             "attention_mask": pad([torch.ones_like(ids) for ids in input_ids], 0, "right", multiple),
             "completion_mask": pad(completion, 0, "right", multiple),
         }
-        return {**batch, "groups": Groups.of_padded(examples, batch)}
+        return {**batch, "groups": Groups.of_padded(examples, batch), **loss_columns(examples, self.needs)}
 
     def size(self, example: dict[str, Any]) -> tuple[int, int]:
         """Return how many sequences a row adds to a batch, and how long the longest is."""
@@ -88,52 +113,26 @@ def unscored_of(example: dict[str, Any]) -> list[int]:
     return example.get("unscored") or [0] * len(example["response_ids"])
 
 
-class Groups:
-    """The N responses of a batch by their G groups, on the host, where nothing waits for the device.
-
-    This is no dataclass, which wrappers of models would copy to the device.
+def loss_columns(examples: list[dict[str, Any]], needs: tuple[str, ...]) -> dict[str, Tensor | PrefixTree]:
+    """Return what a loss needs of tokenized rows besides the policy's log-probabilities.
 
     Args:
-        examples: Tokenized rows, a group each.
-        lengths: int `[N]`, the scored tokens of each response.
-        tokens: How many tokens the model computes, without padding.
-
-    Attributes:
-        scores: float64 `[N]`: float32 has no two numbers for 2²⁴ and 2²⁴ + 1.
-        ids: int `[N]`, the group of each response, ascending from 0 to G − 1.
-        from_teacher: bool `[N]`.
-        lengths: int `[N]`, at least 1, by which sums over a response's tokens become means.
-        scored: int `[N]`, the scored tokens of each response: 0 where nothing precedes its only one.
-        count: G.
-        numbers: Which of the batch's rows each group is.
-        tokens: As in the arguments.
+        examples: The rows.
+        needs: ``reference_logps`` and ``sampling_logps``: float `[T]`, those of the T scored tokens, from the column
+            of this name; ``tree``: ``prefix_tree``, which tokens the responses share.
     """
-
-    def __init__(self, examples: list[dict[str, Any]], lengths: Tensor, tokens: int) -> None:
-        self.scores = torch.tensor([one for example in examples for one in example["scores"]], dtype=torch.float64)
-        self.ids = torch.tensor([g for g, example in enumerate(examples) for _ in example["scores"]], dtype=torch.long)
-        self.from_teacher = torch.tensor(
-            [flag for example in examples for flag in example["from_teacher"]], dtype=torch.bool
-        )
-        self.scored, self.lengths = lengths, lengths.clamp(min=1)
-        self.count, self.tokens = len(examples), tokens
-        self.numbers = list(range(self.count))
-
-    @classmethod
-    def of_padded(cls, examples: list[dict[str, Any]], batch: dict[str, Tensor]) -> Groups:
-        """Return the groups of a padded batch; the first token of a sequence is not predicted."""
-        return cls(examples, batch["completion_mask"][:, 1:].sum(dim=1), int(batch["attention_mask"].sum()))
-
-    def of(self, kept: list[int]) -> Groups:
-        """Return a part of the groups, by their places in this batch, ascending; ``tokens`` stays."""
-        part, chosen = copy(self), torch.isin(self.ids, torch.tensor(kept, dtype=torch.long))
-        for name in ("scores", "from_teacher", "scored", "lengths"):
-            setattr(part, name, getattr(self, name)[chosen])
-        part.ids = torch.searchsorted(torch.tensor(kept, dtype=torch.long), self.ids[chosen])
-        part.count, part.numbers = len(kept), [self.numbers[group] for group in kept]
-        return part
-
-    def best(self) -> Tensor:
-        """Return bool `[N]`: which responses have the best score of their group."""
-        top = torch.full_like(self.scores[: self.count], -torch.inf).scatter_reduce(0, self.ids, self.scores, "amax")
-        return self.scores == top[self.ids]
+    found: dict[str, Tensor | PrefixTree] = {}
+    # Without a prompt nothing predicts the first token.
+    unscored = [[max(one, int(not example["prompt_ids"])) for one in unscored_of(example)] for example in examples]
+    for name in {"reference_logps", "sampling_logps"} & set(needs):
+        if all(example.get(name) is not None for example in examples):
+            values = [
+                value
+                for example, counts in zip(examples, unscored, strict=True)
+                for response, count in zip(example[name], counts, strict=True)
+                for value in response[count:]
+            ]
+            found[name] = torch.tensor(values, dtype=torch.float32)
+    if "tree" in needs:
+        found["prefix_tree"] = prefix_tree([example["response_ids"] for example in examples], unscored)
+    return found

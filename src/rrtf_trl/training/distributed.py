@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
+from accelerate.parallelism_config import ParallelismConfig
 from accelerate.utils import DistributedType
-from datasets import Dataset
+from datasets import Dataset, is_caching_enabled
 from torch import nn
 
 from .config import RRTFConfig
@@ -35,6 +37,43 @@ def check_batches(args: RRTFConfig, dataset: Any, processes: int) -> None:
             'share equally: one would wait for another for ever. Leave out `accelerator_config={"even_batches": '
             "False}`, or set `dataloader_drop_last=True`."
         )
+
+
+def check_parallelism(args: RRTFConfig) -> None:
+    """Refuse to split sequences over processes.
+
+    Raises:
+        ValueError: If context or sequence parallelism is chosen, by ``parallelism_config`` or the launcher.
+    """
+    chosen = args.parallelism_config
+    if chosen is None and os.environ.get("ACCELERATE_USE_PARALLELISM_CONFIG", "false").lower() == "true":
+        chosen = ParallelismConfig()
+    sizes = {name: getattr(chosen, name, 1) for name in ("cp_size", "sp_size")}
+    if wrong := [f"{name}={size}" for name, size in sizes.items() if size > 1]:
+        raise ValueError(
+            f"RRTFTrainer does not support context or sequence parallelism (`parallelism_config` with {wrong[0]}): a "
+            "row's responses are compared as wholes, and no part of a sequence knows its log-probability. Set both "
+            "`cp_size=1` and `sp_size=1`; for long sequences use `max_length`, `max_responses`, gradient "
+            "checkpointing, or FSDP2 over all processes."
+        )
+
+
+@contextmanager
+def first_on_each_node(dataset: Any) -> Iterator[None]:
+    """Have one process of each machine prepare a data set first, so that the others read the result from the cache.
+
+    A data set in memory (``Dataset.from_list``) and a stream have no cache: each process prepares it, all at once.
+    """
+    state = PartialState()
+    is_cached = isinstance(dataset, Dataset) and bool(dataset.cache_files) and is_caching_enabled()
+    waits = is_cached and not state.is_local_main_process
+    if waits:
+        state.wait_for_everyone()
+    try:
+        yield
+    finally:  # an error too, which the others then come upon themselves
+        if not waits:
+            state.wait_for_everyone()
 
 
 def keep_float32_losses(accelerator: Accelerator) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .data import Groups, RankedCollator
+from .data import RankedCollator, loss_columns, with_responses
+from .groups import Groups
 from .packing import PackedCollator
 from .scoring import ScoredResponses
 
 Examples = list[dict[str, Any]]
-
-_PER_RESPONSE = ("response_ids", "scores", "from_teacher", "unscored")
 
 
 class ForwardsCollator:
@@ -27,7 +27,7 @@ class ForwardsCollator:
     - ``order`` int `[T]`: which of the parts' scored tokens, one part after the other, is the first of the first
       response, and so on in the order of the row;
     - ``responses`` int `[T]`: the response of each of them;
-    - ``groups``: the whole group.
+    - ``groups`` of the whole group, and its :func:`~rrtf_trl.training.data.loss_columns`.
 
     A sequence that is longer than ``max_tokens`` alone has a forward to itself.
 
@@ -45,6 +45,7 @@ class ForwardsCollator:
 
     def __init__(self, collator: RankedCollator | PackedCollator, max_tokens: int) -> None:
         self.collator, self.max_tokens = collator, max_tokens
+        self._of_parts = replace(collator, needs=())
 
     def __call__(self, examples: Examples) -> dict[str, Any]:
         """Return the forwards of ``examples``, tokenized rows."""
@@ -77,19 +78,20 @@ class ForwardsCollator:
 
     def _in_parts(self, example: dict[str, Any], number: int) -> dict[str, Any]:
         chosen = list(self._split(example))
-        parts = [self.collator([_with(example, responses)]) for responses in chosen]
+        parts = [self._of_parts([with_responses(example, responses)]) for responses in chosen]
         order = torch.tensor([response for responses in chosen for response in responses])
         scored = torch.cat([part["groups"].scored for part in parts])
         responses = order.repeat_interleave(scored)
         whole = Groups([example], scored[order.argsort()], sum(part["groups"].tokens for part in parts))
         whole.numbers = [number]
         ordered, places = responses.sort(stable=True)
-        return {"parts": parts, "order": places, "responses": ordered, "groups": whole}
+        columns = loss_columns([example], self.collator.needs)
+        return {"parts": parts, "order": places, "responses": ordered, "groups": whole, **columns}
 
     def _split(self, example: dict[str, Any]) -> Iterator[list[int]]:
         part: list[int] = []
         for response in self.collator.in_order(example):
-            if part and self._tokens(_with(example, [*part, response])) > self.max_tokens:
+            if part and self._tokens(with_responses(example, [*part, response])) > self.max_tokens:
                 yield part
                 part = []
             part.append(response)
@@ -99,9 +101,29 @@ class ForwardsCollator:
         return self.collator.tokens([self.collator.size(example)])
 
 
-def _with(example: dict[str, Any], responses: list[int]) -> dict[str, Any]:
-    kept = {name: [example[name][one] for one in responses] for name in _PER_RESPONSE if name in example}
-    return {**example, **kept}
+def in_forwards(collator: Any, max_tokens: int, *, with_logits: bool) -> ForwardsCollator:
+    """Return the collator of a trainer with ``max_tokens_per_forward``.
+
+    Args:
+        collator: Its collator without this.
+        max_tokens: The limit.
+        with_logits: Whether the logits of whole batches are needed, for ``compute_metrics``.
+
+    Raises:
+        ValueError: If its batches cannot be divided.
+    """
+    if not isinstance(collator, RankedCollator | PackedCollator):
+        raise ValueError(
+            f"`max_tokens_per_forward` cannot divide the batches of {type(collator).__name__}: how long rows with "
+            "images are, or those of a collator of your own, is not known before. Leave it out, and lower "
+            "`per_device_train_batch_size`, `max_length` or `max_responses`."
+        )
+    if with_logits:
+        raise ValueError(
+            "`compute_metrics` needs the logits of whole batches, which `max_tokens_per_forward` divides. Leave one "
+            "of the two out."
+        )
+    return ForwardsCollator(collator, max_tokens)
 
 
 def batches_of(batch: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from accelerate.utils import is_peft_model
-from torch import nn
 from transformers import (
     AutoProcessor,
     BitsAndBytesConfig,
@@ -15,8 +14,8 @@ from transformers import (
     PreTrainedTokenizerBase,
     ProcessorMixin,
 )
-from transformers.utils import is_peft_available
-from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, get_config_model_id
+from transformers.utils import is_liger_kernel_available, is_peft_available
+from trl.trainer.utils import create_model_from_path, get_config_model_id
 
 from rrtf_trl.assets import model_path
 from rrtf_trl.models.adapters import find_adapter, load_adapter
@@ -25,6 +24,7 @@ from rrtf_trl.models.network import only_the_hub
 
 from .config import RRTFConfig
 from .precision import base_dtype, half_precision_of, train_in_float32
+from .templates import set_chat_template, set_eos_token
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -78,7 +78,7 @@ def load_policy(
             )
         if args.model_init_kwargs is not None:
             warnings.warn("The model is loaded already: `model_init_kwargs` is not used.", UserWarning, stacklevel=3)
-        return Policy(model, load_processor(processing_class, model, args))
+        return Policy(model, load_processor(processing_class, model, args, peft_config))
     options = _load_options(args)
     path, revision = model_path(model), options.get("revision")
     is_own_dtype = "dtype" not in options
@@ -87,7 +87,8 @@ def load_policy(
         half = half_precision_of(path, revision, args.trust_remote_code) if is_own_dtype else None
         loaded = _load_model(path, revision, args, quantization_config, base_dtype(half, args, peft_config))
         saved_dtype = half if peft_config is None and quantization_config is None else None
-        return Policy(loaded, load_processor(processing_class, loaded, args), is_own_dtype, saved_dtype)
+        processing_class = load_processor(processing_class, loaded, args, peft_config)
+        return Policy(loaded, processing_class, is_own_dtype, saved_dtype)
     if processing_class is None:
         source, revision = adapter.tokenizer_source
         processing_class = AutoProcessor.from_pretrained(
@@ -133,12 +134,20 @@ def load_processor(
     processing_class: PreTrainedTokenizerBase | ProcessorMixin | None,
     model: PreTrainedModel | PeftModel,
     args: RRTFConfig,
+    peft_config: PeftConfig | None = None,
 ) -> PreTrainedTokenizerBase | ProcessorMixin:
-    """Return the tokenizer or processor, by default the model's own, and set the padding token of it and the model.
+    """Return the tokenizer or processor, by default the model's own, with the template and tokens of the options.
+
+    Args:
+        processing_class: The tokenizer or processor, or ``None``.
+        model: The model, which gets the same padding and end-of-sequence tokens.
+        args: Reads ``chat_template_path``, ``eos_token`` and ``pad_token``.
+        peft_config: The adapter that the model is going to get, which trains tokens that a chat template adds.
 
     Raises:
         TypeError: If ``processing_class`` is neither a tokenizer nor a processor.
-        ValueError: If ``pad_token`` is not in the vocabulary.
+        ValueError: If ``pad_token`` or ``eos_token`` is not in the vocabulary, or ``chat_template_path`` has no
+            template, or one that the model cannot use.
     """
     if processing_class is None:
         name = get_config_model_id(model.config)
@@ -146,6 +155,10 @@ def load_processor(
             name, revision=_load_options(args).get("revision"), trust_remote_code=args.trust_remote_code
         )
     tokenizer = tokenizer_of(_checked(processing_class))
+    if args.chat_template_path is not None:
+        set_chat_template(model, tokenizer, processing_class, args.chat_template_path, peft_config)
+    if args.eos_token is not None:
+        set_eos_token(model, tokenizer, args.eos_token)
     pad_token = args.pad_token or tokenizer.pad_token or tokenizer.eos_token
     if pad_token not in tokenizer.get_vocab():
         raise ValueError(
@@ -180,29 +193,6 @@ def tokenizer_of(processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> 
     return tokenizer
 
 
-def prepare_for_images(args: RRTFConfig, with_images: bool) -> None:
-    """Set the options that the training of a vision-language model needs.
-
-    Args:
-        args: The options.
-        with_images: Whether the rows have images.
-
-    Raises:
-        ValueError: If ``truncation_mode="keep_end"`` would cut images out of prompts, or ``reasoning`` is not kept.
-    """
-    # For rows without images, the vision tower has no gradients.
-    reentrant = (args.gradient_checkpointing_kwargs or {}).get("use_reentrant")
-    if args.ddp_find_unused_parameters is None and not reentrant:
-        args.ddp_find_unused_parameters = True
-    if with_images and args.reasoning != "keep":
-        raise ValueError(f"reasoning={args.reasoning!r} is not supported for rows with images. Use reasoning='keep'.")
-    if with_images and args.max_length is not None and args.truncation_mode == "keep_end":
-        raise ValueError(
-            "truncation_mode='keep_end' is not supported for vision-language models: it would cut the images out of a "
-            "prompt. Use truncation_mode='keep_start', or set max_length=None."
-        )
-
-
 def add_adapter(policy: Policy, args: RRTFConfig, peft_config: PeftConfig | None) -> PreTrainedModel | PeftModel:
     """Return the model with the adapter of ``peft_config``, or with its own, ready for training.
 
@@ -234,10 +224,10 @@ def add_adapter(policy: Policy, args: RRTFConfig, peft_config: PeftConfig | None
                 "first step. Use 4-bit weights, or LoRA (`use_dora=False`)."
             )
         # ZeRO-3 gathers parameters into buffers of one dtype: the adapter keeps that of the model.
-        options = {"autocast_adapter_dtype": False} if _is_zero3(args) and not quantized else {}
+        options = {"autocast_adapter_dtype": False} if is_zero3(args) and not quantized else {}
         model = get_peft_model(model, peft_config, **options)
     if is_peft_model(model) and args.gradient_checkpointing:
-        if _is_zero3(args):  # with an adapter it recomputes correctly only with the reentrant implementation
+        if is_zero3(args):  # with an adapter it recomputes correctly only with the reentrant implementation
             args.gradient_checkpointing_kwargs = {**(args.gradient_checkpointing_kwargs or {}), "use_reentrant": True}
         model.enable_input_require_grads()
     if quantized:
@@ -245,21 +235,13 @@ def add_adapter(policy: Policy, args: RRTFConfig, peft_config: PeftConfig | None
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and "lora_magnitude_vector" not in name:
                 parameter.data = parameter.data.to(torch.bfloat16)
-    elif is_peft_model(model) and policy.is_own_dtype and not _is_zero3(args):
+    elif is_peft_model(model) and policy.is_own_dtype and not is_zero3(args):
         train_in_float32(model)
     return model
 
 
-def disable_dropout(model: nn.Module) -> None:
-    """Disable dropout: its layers, and the rates that Llama and similar models pass to functions instead."""
-    disable_dropout_in_model(model)
-    for module in model.modules():
-        for name, value in list(vars(module).items()):
-            if name.endswith("dropout") and isinstance(value, float):
-                setattr(module, name, 0.0)
-
-
-def _is_zero3(args: RRTFConfig) -> bool:
+def is_zero3(args: RRTFConfig) -> bool:
+    """Whether DeepSpeed keeps a part of each weight in each process."""
     return args.deepspeed_plugin is not None and args.deepspeed_plugin.zero_stage == 3
 
 
@@ -268,9 +250,15 @@ def keep_fused_head(args: RRTFConfig) -> None:
 
     Raises:
         ValueError: If its fused cross-entropy is enabled, which would replace the model's forward.
+        ImportError: If it is not installed, which transformers would find out only after all rows are tokenized.
     """
     if not args.use_liger_kernel:
         return
+    if not is_liger_kernel_available():
+        raise ImportError(
+            "`use_liger_kernel=True` needs the liger-kernel package, version 0.3.0 or newer, and a GPU: pip install "
+            "liger-kernel. Or leave it out: it changes speed and memory, no result."
+        )
     warnings.warn(
         "`use_liger_kernel=True` is deprecated in TRL, which drops it in 2.0. Use "
         '`model_init_kwargs={"use_kernels": True}` instead.',

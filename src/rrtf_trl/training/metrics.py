@@ -6,8 +6,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from .losses import LossOutput
-from .scoring import ScoredResponses
+from .groups import Groups
+from .losses import LossInputs, LossOutput
 
 
 class Metrics:
@@ -20,22 +20,29 @@ class Metrics:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
-    def record(self, loss: LossOutput, scored: ScoredResponses) -> None:
-        """Add the loss of a batch, and its responses as the policy scores them."""
-        best = scored.groups.best()
-        parts = {"best": best.nonzero()[:, 0], "rest": (~best).nonzero()[:, 0]}
+    def record(self, loss: LossOutput, inputs: LossInputs, groups: Groups) -> None:
+        """Add the loss of a batch, what it is of, and which responses are compared."""
+        best = groups.best()
+        device = inputs.token_logps.device
+        parts = {
+            name: chosen.nonzero()[:, 0].to(device, non_blocking=True)
+            for name, chosen in (("best", best), ("rest", ~best))
+        }
         self.add("rank_loss", loss.rank_loss)
         self.add("sft_loss", loss.sft_loss)
         self.add("margins", loss.margins)
         self.add("ranking_accuracy", loss.margins > 0)
         self.add("active_pairs", loss.margins < 0)
-        means = scored.logps.detach() / scored.lengths
+        for name, values in loss.metrics.items():
+            self.add(name, values)
+        means = inputs.logps.detach() / inputs.lengths
         for name, responses in parts.items():
-            self.add(f"logps/{name}", means[responses.to(means.device, non_blocking=True)])
-        self.add("entropy", scored.entropy, int(scored.groups.lengths.sum()))
-        tokens = int(scored.groups.lengths[best].sum())
-        best_responses = parts["best"].to(means.device, non_blocking=True)
-        self.add("mean_token_accuracy", scored.sums(scored.top1)[best_responses], tokens)
+            self.add(f"logps/{name}", means[responses])
+        assert inputs.entropy is not None
+        assert inputs.top1 is not None
+        self.add("entropy", inputs.entropy, int(groups.lengths.sum()))
+        top1 = inputs.response_sums(inputs.top1)
+        self.add("mean_token_accuracy", top1[parts["best"]], int(groups.lengths[best].sum()))
 
     def add(self, name: str, values: Tensor, count: int | None = None) -> None:
         """Add the sum of ``values`` to a metric, for ``count`` items or as many as there are values."""

@@ -7,17 +7,23 @@ a response is predicted by the one before it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from .data import Groups, unscored_of
+from .data import loss_columns, unscored_of
+from .groups import Groups
 from .tree import Ints, Tree, size_of_trie, trie
 
 
+@dataclass
 class PackedCollator:
     """Packs several groups into one row without padding, with every token that responses share once.
+
+    Args:
+        needs: What the loss reads besides, see :func:`~rrtf_trl.training.data.loss_columns`.
 
     Returns a dict with, for G groups of N responses and T tokens in all, S of which are scored:
 
@@ -27,7 +33,7 @@ class PackedCollator:
       `[1, S]`: the predicted tokens. A position predicts the first token of each of its branches;
     - ``member_scores`` int `[M]`, indices into these, and ``member_responses`` int `[M]`: for each token of each
       response, as M there are in all, which prediction is its own;
-    - ``groups``: :class:`~rrtf_trl.training.data.Groups`.
+    - ``groups``: :class:`~rrtf_trl.training.groups.Groups`, and the :func:`~rrtf_trl.training.data.loss_columns`.
 
     Without a prompt the first token of a response is not predicted, and not scored.
 
@@ -48,6 +54,8 @@ class PackedCollator:
     >>> batch["member_responses"]
     tensor([0, 0, 1, 1])
     """
+
+    needs: tuple[str, ...] = ()
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of ``examples``, rows as :func:`~rrtf_trl.training.tokens.tokenize_row` returns them."""
@@ -82,6 +90,7 @@ class PackedCollator:
             "member_scores": torch.from_numpy(member_scores),
             "member_responses": torch.arange(len(members)).repeat_interleave(lengths),
             "groups": Groups(examples, lengths, len(row)),
+            **loss_columns(examples, self.needs),
         }
 
     def size(self, example: dict[str, Any]) -> tuple[int, int]:

@@ -9,17 +9,23 @@ import logging
 from collections import Counter
 from typing import Any
 
+import numpy as np
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from .config import RRTFConfig
-from .data import unscored_of
-from .rows import unread_columns
+from .data import PER_TOKEN, unscored_of, with_responses
+from .losses import ResolvedLoss
+from .losses.contract import NEEDS
+from .rows import check_different, unread_columns
 from .tokens import tokenize_row
 
 logger = logging.getLogger(__name__)
 
 _PREPARED = {"prompt_ids", "response_ids", "kept"}
+GROUPING = ("group_by_length", "batch_rebalance")
+"""Values of ``train_sampling_strategy`` for which rows need a length."""
+_FEWER_THAN = {1: "no", 2: "fewer than two"}
 
 
 def fit_row(
@@ -42,9 +48,17 @@ def fit_row(
     unscored = unscored_of(example)
     keep = [i for i in keep if len(responses[i]) > unscored[i]]  # one that is cut in its thoughts says nothing
     keep = choose_responses(example["scores"], example["from_teacher"], max_responses, keep)
-    fitted = {name: [example[name][i] for i in keep] for name in ("scores", "from_teacher")}
-    fitted["unscored"] = [unscored[i] for i in keep]
-    return {"prompt_ids": prompt, "response_ids": [responses[i] for i in keep], **fitted, "kept": keep}
+    fitted = {
+        "prompt_ids": prompt,
+        "response_ids": responses,
+        "unscored": unscored,
+        "kept": list(range(len(responses))),
+    }
+    for name in PER_TOKEN:
+        if example.get(name) is not None:  # cut as the responses are
+            cut = slice(-max_length, None) if truncation_mode == "keep_end" and max_length else slice(None)
+            fitted[name] = [values[cut][: len(ids)] for values, ids in zip(example[name], responses, strict=True)]
+    return with_responses({**example, **fitted}, keep)
 
 
 def choose_responses(
@@ -78,11 +92,13 @@ def prepare_dataset(
     min_score: float | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
     reasoning: str = "keep",
+    min_responses: int = 2,
 ) -> Dataset | IterableDataset:
     """Tokenize the rows of a data set and fit them; a prepared data set is returned as it is.
 
     With ``min_score``, rows without a response of at least that score are dropped: they would add nothing to the loss.
-    Columns that are not read are named in a warning.
+    So are rows with fewer than ``min_responses`` left: 2 for a pair, 1 where nothing is ranked. Columns that are not
+    read are named in a warning.
 
     Raises:
         ValueError: If a row cannot be trained on, or none is left after ``max_length`` or ``min_score``; the message
@@ -106,22 +122,24 @@ def prepare_dataset(
             "require_sources": require_sources,
             "chat_template_kwargs": chat_template_kwargs,
             "reasoning": reasoning,
+            "min_responses": min_responses,
         },
         remove_columns=list(first),
         **options,
     )
     limits = {"max_length": max_length, "max_responses": max_responses, "truncation_mode": truncation_mode}
     if isinstance(dataset, IterableDataset):
-        return dataset.map(fit_row, fn_kwargs=limits).filter(_StreamFilter(name, max_length, min_score))
+        return dataset.map(fit_row, fn_kwargs=limits).filter(_StreamFilter(name, max_length, min_score, min_responses))
     if redrawn := sum(dataset["redrawn"]):
         logger.warning(
             f"{name} data set: {redrawn} responses are trained on as the tokens that were drawn; their text alone "
             "would have been encoded to others."
         )
     fitted = dataset.map(fit_row, fn_kwargs=limits, num_proc=num_proc, desc=f"Fitting {name} data set")
-    kept = fitted.filter(lambda row: len(row["scores"]) >= 2, num_proc=num_proc)
+    kept = fitted.filter(lambda row: len(row["scores"]) >= min_responses, num_proc=num_proc)
     if max_length is not None:
-        _report_too_long(dataset, kept, name, max_length, "left out" if truncation_mode == "drop" else "cut")
+        action = "left out" if truncation_mode == "drop" else "cut"
+        _report_too_long(dataset, kept, name, max_length, action, min_responses)
     if min_score is None:
         return kept
     good = kept.filter(lambda row: max(row["scores"]) >= min_score, num_proc=num_proc)
@@ -139,13 +157,15 @@ def _tokenize_row_of(row: dict[str, Any], index: int, name: str, **options: Any)
 class _StreamFilter:
     """Keeps the rows of a stream that add to the loss, and counts the others as they are read."""
 
-    def __init__(self, name: str, max_length: int | None, min_score: float | None) -> None:
+    def __init__(self, name: str, max_length: int | None, min_score: float | None, min_responses: int) -> None:
         self.name, self.max_length, self.min_score = name, max_length, min_score
+        self.min_responses = min_responses
         self.dropped: Counter[str] = Counter()
 
     def __call__(self, row: dict[str, Any]) -> bool:
-        if len(row["scores"]) < 2:
-            self._drop(row, f"had fewer than two responses within max_length={self.max_length} tokens")
+        if len(row["scores"]) < self.min_responses:
+            few = _FEWER_THAN[self.min_responses]
+            self._drop(row, f"had {few} responses within max_length={self.max_length} tokens")
             return False
         if self.min_score is not None and max(row["scores"]) < self.min_score:
             self._drop(row, f"had no response with a score of at least {self.min_score:g}")
@@ -170,7 +190,9 @@ def _report_no_good_response(rows: int, good: int, name: str, min_score: float) 
     logger.warning(f"{message} and were dropped: with `sft_min_score` and `rank_min_score` they add nothing.")
 
 
-def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int, action: str) -> None:
+def _report_too_long(
+    before: Dataset, kept: Dataset, name: str, max_length: int, action: str, min_responses: int
+) -> None:
     responses, longest = 0, 0
     for row in before.select_columns(["prompt_ids", "response_ids"]):
         for ids in row["response_ids"]:
@@ -181,12 +203,28 @@ def _report_too_long(before: Dataset, kept: Dataset, name: str, max_length: int,
         return
     message = (
         f"{name} data set: {responses} responses longer than max_length={max_length} tokens with their prompt "
-        f"(longest: {longest}) were {action}, and {len(before) - len(kept)} of {len(before)} rows had fewer than two "
-        "left."
+        f"(longest: {longest}) were {action}, and {len(before) - len(kept)} of {len(before)} rows had "
+        f"{_FEWER_THAN[min_responses].replace('no', 'none')} left."
     )
     if len(kept) == 0:
         raise ValueError(f"{message} No row is left: raise `max_length`.")
     logger.warning(message)
+
+
+def add_lengths(dataset: Dataset | IterableDataset, column: str) -> Dataset | IterableDataset:
+    """Return prepared rows with their sizes, by which similar ones are put into a batch; a stream as it is.
+
+    Args:
+        dataset: Prepared rows.
+        column: The new column: the tokens of a row's prompt and of all its responses.
+    """
+    if isinstance(dataset, IterableDataset):
+        return dataset
+    sizes = [
+        len(row["prompt_ids"]) + sum(map(len, row["response_ids"]))
+        for row in dataset.select_columns(["prompt_ids", "response_ids"])
+    ]
+    return (dataset.remove_columns(column) if column in dataset.column_names else dataset).add_column(column, sizes)
 
 
 def use_passing_score(dataset: Dataset | IterableDataset, args: RRTFConfig) -> None:
@@ -208,3 +246,29 @@ def use_passing_score(dataset: Dataset | IterableDataset, args: RRTFConfig) -> N
     score = next(iter(scores), None)
     args.sft_min_score = score if args.sft_min_score is None else args.sft_min_score
     args.rank_min_score = score if args.rank_min_score is None else args.rank_min_score
+
+
+def check_float32_scores(dataset: Dataset | IterableDataset) -> Dataset | IterableDataset:
+    """Return prepared rows whose scores a loss may read as float32; those of a stream are checked as they are read.
+
+    Raises:
+        ValueError: If two different scores of a row are one number in float32.
+    """
+
+    def check(row: dict[str, Any]) -> dict[str, Any]:
+        check_different(row["scores"], np.array(row["scores"], dtype=np.float32).tolist(), "float32", row["row"])
+        return row
+
+    if isinstance(dataset, IterableDataset):
+        return dataset.map(check)
+    for row in dataset.select_columns(["scores", "row"]):
+        check(row)
+    return dataset
+
+
+def check_recorded(dataset: Dataset | IterableDataset, loss: ResolvedLoss, name: str) -> None:
+    """Raise ValueError if a loss reads log-probabilities that were recorded in sampling, and the rows have none."""
+    if "sampling_logps" not in loss.needs or not isinstance(dataset, Dataset):
+        return
+    if "sampling_logps" not in dataset.column_names or not any(dataset["sampling_logps"]):
+        raise ValueError(f"{name} data set: the loss {loss.name!r} needs `sampling_logps`: {NEEDS['sampling_logps']}.")

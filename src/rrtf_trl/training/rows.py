@@ -7,6 +7,7 @@ repeats its prompt loses it, and a row in which anybody's turn but the assistant
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ READ_COLUMNS = (
     "image",
     "images",
     "token_ids",
+    "logprobs",
     "passing_score",
 )
 """The columns that training reads of rows that are not tokenized yet."""
@@ -42,7 +44,12 @@ _OTHERS_TURNS = ("user", "system", "developer", "human")
 
 
 def ranked_row(
-    row: dict[str, Any], index: int, require_sources: bool = False, with_images: bool = False
+    row: dict[str, Any],
+    index: int,
+    require_sources: bool = False,
+    with_images: bool = False,
+    *,
+    min_responses: int = 2,
 ) -> dict[str, Any]:
     """Return an accepted row as ``prompt``, ``responses``, ``scores`` and ``from_teacher``.
 
@@ -56,6 +63,7 @@ def ranked_row(
         index: Its number, for errors.
         require_sources: Whether it must have ``sources``.
         with_images: Whether it may have images.
+        min_responses: How many responses it must have: a pair, or one where nothing is ranked.
 
     Raises:
         ValueError: If the row cannot be trained on; the message names the row and what is wrong with it.
@@ -86,10 +94,9 @@ def ranked_row(
         raise ValueError(f"Row {index}: 'prompt' is {row['prompt']!r:.60}, neither text nor chat messages.")
     if len(responses) != len(scores):
         raise ValueError(f"Row {index} has {len(responses)} responses but {len(scores)} scores.")
-    if len(responses) < 2:
-        raise ValueError(
-            f"Row {index} has {len(responses)} response: ranking needs at least two. Drop such rows first."
-        )
+    if len(responses) < min_responses:
+        needed = "ranking needs at least two" if min_responses == 2 else "imitation needs one"
+        raise ValueError(f"Row {index} has {len(responses)} response: {needed}. Drop such rows first.")
     _check_scores(scores, index)
     prompt, responses = _one_prompt(row["prompt"], responses, index)
     for position, response in enumerate(responses):
@@ -169,6 +176,26 @@ def _check_scores(scores: list[Any], index: int) -> None:
             raise ValueError(
                 f"Row {index}: scores[{position}] is {score!r:.60}, not a finite number within ±{_LARGEST_SCORE:.1e}: "
                 "float32 holds it and its differences with others."
+            )
+    check_different(scores, [float(score) for score in scores], "float64", index)
+
+
+def check_different(scores: Sequence[float], read: Sequence[float], dtype: str, row: int) -> None:
+    """Raise ValueError if two different scores of a row are the same number as they are read.
+
+    Args:
+        scores: As they are in the row.
+        read: As they are in the type that the loss reads.
+        dtype: Its name.
+        row: The number of the row.
+    """
+    of_value: dict[float, float] = {}
+    for score, value in sorted(zip(scores, read, strict=True)):
+        if of_value.setdefault(value, score) != score:
+            raise ValueError(
+                f"Row {row}: the scores {of_value[value]!r} and {score!r} are different, but both are {value!r} in "
+                f"{dtype}, which the loss reads, so that the two would not be ranked. Subtract the same from all "
+                "scores of the row, or scale all rows' down."
             )
 
 

@@ -19,6 +19,7 @@ from rrtf_trl.models.adapters import find_adapter
 from rrtf_trl.models.memory import free_memory
 
 from .config import RRTFConfig
+from .imitation import least_responses
 from .losses import imitated_responses, ordered_pairs, pair_weights
 from .rows import ranked_row
 from .trainer import RRTFTrainer
@@ -61,7 +62,12 @@ def train_policy(
         peft_config = None
     try:
         for number, row in enumerate(ranked):  # here, errors can still name the number of the row in the file
-            ranked_row(row, number, require_sources=args.pairs == "teacher_student")
+            ranked_row(
+                row,
+                number,
+                require_sources=args.pairs == "teacher_student",
+                min_responses=least_responses(args),
+            )
         trainer = RRTFTrainer(
             model=model,
             args=args,
@@ -115,8 +121,8 @@ def trained_pairs(dataset: Dataset, args: RRTFConfig) -> Iterator[dict[str, Any]
 
 
 def _ranked_rows(path: str | Path) -> Dataset:
-    """Return the ranked rows of a JSONL file: ``prompt``, ``responses``, ``scores``, ``sources``, ``token_ids``."""
-    names = ("prompt", "responses", "scores", "sources", "token_ids")
+    """Return the ranked rows of a JSONL file, with the columns that training reads."""
+    names = ("prompt", "responses", "scores", "sources", "token_ids", "logprobs")
     return Dataset.from_list([{name: row.get(name) for name in names} for _, row in read_jsonl(path)])
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from .data import Groups
+from .groups import Groups
 
-_NOT_OF_THE_MODEL = {"completion_mask", "groups"}
+_NOT_OF_THE_MODEL = {"completion_mask", "groups", "reference_logps", "sampling_logps", "prefix_tree"}
 
 
 @dataclass
@@ -43,23 +42,6 @@ class ScoredResponses:
     def lengths(self) -> Tensor:
         """Int `[N]`, the number of these tokens, at least 1."""
         return self.groups.lengths.to(self.token_logps.device, non_blocking=True)
-
-    def of(self, kept: list[int]) -> ScoredResponses:
-        """Return a part of the groups, by their places in the batch, ascending."""
-        if len(kept) == self.groups.count:
-            return self
-        groups = self.groups.of(kept)
-        chosen = torch.isin(self.groups.ids, torch.tensor(kept, dtype=torch.long)).repeat_interleave(
-            self.groups.scored
-        )
-        tokens = chosen.nonzero()[:, 0].to(self.responses.device)
-        names = ("token_logps", "top1", "entropy")
-        return replace(
-            self,
-            **{name: getattr(self, name)[tokens] for name in names},
-            responses=torch.arange(len(groups.ids)).repeat_interleave(groups.scored).to(self.responses.device),
-            groups=groups,
-        )
 
     def sums(self, values: Tensor) -> Tensor:
         """Return float `[N]`: values `[T]` added up by response."""

@@ -27,7 +27,7 @@ def step_in_forwards(
     forwards: list[Batch],
     *,
     score: Score,
-    loss: Callable[[ScoredResponses], Tensor],
+    loss: Callable[[ScoredResponses, Batch], Tensor],
     share: Tensor | float,
     backward: Callable[[Batch], Tensor],
     context: Callable[[], AbstractContextManager[Any]],
@@ -39,7 +39,7 @@ def step_in_forwards(
     Args:
         forwards: Those of :class:`~rrtf_trl.training.forwards.ForwardsCollator`, on the device.
         score: Runs the model on a batch.
-        loss: Returns the loss of a group, to be multiplied by ``share``.
+        loss: Returns the loss of a group that went in parts, to be multiplied by ``share``.
         share: The weight of a group in the step.
         backward: Runs a batch forward and backward, and returns its loss.
         context: In which the model runs, of mixed precision.
@@ -60,7 +60,7 @@ def step_in_forwards(
     for forward in in_parts:
         scored = join([part.pop("scored") for part in forward["parts"]], forward)
         scored.token_logps.requires_grad_()
-        losses.append(loss(scored) * share)
+        losses.append(loss(scored, forward) * share)
         (gradients,) = torch.autograd.grad(losses[-1], scored.token_logps)
         _add_gradients(forward, gradients, share)
     batches = [_without_gradients(smallest, accelerator.device)] * missing.all + batches

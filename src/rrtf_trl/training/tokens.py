@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -27,6 +28,7 @@ def tokenize_row(
     require_sources: bool = False,
     chat_template_kwargs: dict[str, Any] | None = None,
     reasoning: str = "keep",
+    **requirements: Any,
 ) -> dict[str, Any]:
     """Return a row's ``prompt_ids`` (list), ``response_ids`` (list of lists), ``scores``, ``from_teacher``, ``row``.
 
@@ -34,7 +36,9 @@ def tokenize_row(
     end-of-sequence token (plain text) or with the chat template's end of a turn. A response that was sampled keeps the
     ids that were drawn, where the row's ``token_ids`` has them and this tokenizer decodes them to its text;
     ``redrawn`` counts those whose text would have been encoded to other ids. A tokenized row (``prompt_ids`` with
-    ``response_ids``, or with ``chosen_ids`` and ``rejected_ids``) keeps its ids.
+    ``response_ids``, or with ``chosen_ids`` and ``rejected_ids``) keeps its ids. Of a row with ``logprobs``,
+    ``sampling_logps`` has for each token of each response the log-probability with which it was drawn; NaN where that
+    is not known.
 
     Args:
         row: The row.
@@ -44,6 +48,7 @@ def tokenize_row(
         chat_template_kwargs: Variables of the chat template; those in the row's own column come before them.
         reasoning: ``keep`` a response's thoughts, ``drop`` them, or ``mask`` them: they are read and not scored.
             ``unscored`` counts the first tokens of each response that are not.
+        requirements: ``min_responses`` of :func:`~rrtf_trl.training.rows.ranked_row`.
 
     Raises:
         ValueError: If the row cannot be trained on.
@@ -53,10 +58,11 @@ def tokenize_row(
         row = {**row, **{column: row[ids] for ids, column in _OF_IDS.items() if ids in row}}
         if "from_teacher" in row:
             row["sources"] = ["teacher" if flag else "student" for flag in row["from_teacher"]]
-    ranked = ranked_row(row, index, require_sources)
+    ranked = ranked_row(row, index, require_sources, **requirements)
     prompt, responses = ranked["prompt"], ranked["responses"]
     redrawn = 0
     unscored = [0] * len(responses)
+    drawn = [False] * len(responses)
     if is_tokenized:
         split: Split = prompt, responses
         if reasoning != "keep":
@@ -68,7 +74,7 @@ def tokenize_row(
             split = _split_chat(prompt, responses, row, tokenizer, chat_template_kwargs or {}, index)
         else:
             split = _split_text(prompt, responses, tokenizer)
-        split, redrawn = _keep_drawn(split, responses, row.get("token_ids"), tokenizer)
+        split, redrawn, drawn = _keep_drawn(split, responses, row.get("token_ids"), tokenizer)
         if reasoning == "mask":
             pairs = zip(responses, split[1], strict=True)
             unscored = [_tokens_of_thoughts(response, split[0], ids, tokenizer) for response, ids in pairs]
@@ -85,7 +91,33 @@ def tokenize_row(
         "unscored": unscored,
         "redrawn": redrawn,
         "row": index,
+        **_kept_columns(row, split[1], drawn, is_tokenized),
     }
+
+
+def _kept_columns(
+    row: dict[str, Any], response_ids: list[list[int]], drawn: list[bool], is_tokenized: bool
+) -> dict[str, Any]:
+    """Return the log-probabilities that a row comes with, for each of its tokens."""
+    if is_tokenized:
+        return {name: row[name] for name in ("reference_logps", "sampling_logps") if name in row}
+    if "logprobs" not in row:
+        return {}
+    recorded = row["logprobs"] or [None] * len(response_ids)
+    return {
+        "sampling_logps": [
+            _of_tokens(logprobs if is_drawn else None, len(ids))
+            for logprobs, is_drawn, ids in zip(recorded, drawn, response_ids, strict=True)
+        ]
+        if row["logprobs"]
+        else None
+    }
+
+
+def _of_tokens(logprobs: list[float] | None, count: int) -> list[float]:
+    """Return the recorded log-probabilities of a response; that of its end may be missing."""
+    found = logprobs if logprobs is not None and len(logprobs) in (count, count - 1) else []
+    return [*found, *[math.nan] * (count - len(found))]
 
 
 def _split_text(prompt: str, responses: list[str], tokenizer: PreTrainedTokenizerBase) -> Split:
@@ -237,13 +269,14 @@ def _ended(ids: list[int], end: int | None) -> list[int]:
 
 def _keep_drawn(
     split: Split, responses: list[Any], drawn: list[list[int] | None] | None, tokenizer: PreTrainedTokenizerBase
-) -> tuple[Split, int]:
-    """Return the split with the ids that were drawn in place of those of the text, and how many differ."""
+) -> tuple[Split, int, list[bool]]:
+    """Return the split with the ids that were drawn in place of those of the text, how many differ, and which were."""
     prompt_ids, response_ids = split
-    kept, redrawn = list(response_ids), 0
+    kept, redrawn, are_drawn = list(response_ids), 0, [False] * len(response_ids)
     for number, ids in enumerate(drawn or ()):
         # Another tokenizer's ids would decode to another text.
         if ids and decode_response(prompt_ids, ids, tokenizer) == responses[number]:
             kept[number] = [*ids, *response_ids[number][-1:]]  # which is the end
             redrawn += kept[number] != response_ids[number]
-    return (prompt_ids, kept), redrawn
+            are_drawn[number] = True
+    return (prompt_ids, kept), redrawn, are_drawn

@@ -29,30 +29,32 @@ from trl.trainer.utils import get_config_model_id
 
 from . import paper
 from .config import RRTFConfig
-from .data import TOKENIZED_COLUMNS, Groups, RankedCollator
-from .distributed import check_batches, keep_float32_losses
-from .forwards import ForwardsCollator, batches_of, groups_of, join
+from .data import TOKENIZED_COLUMNS, RankedCollator
+from .distributed import check_batches, check_parallelism, first_on_each_node, keep_float32_losses
+from .dropout import disable_dropout
+from .forwards import ForwardsCollator, batches_of, groups_of, in_forwards, join
+from .groups import Groups
 from .head import add_head
-from .imitation import keep_imitated
+from .imitation import imitates_alone, keep_imitated, least_responses
 from .limits import check_padding, check_rows, limits_of
 from .loading import (
     add_adapter,
-    disable_dropout,
     keep_fused_head,
     load_policy,
-    prepare_for_images,
     router_loss_weight,
     tokenizer_of,
 )
-from .losses import LossOutput, batch_loss, least_score
+from .losses import LossInputs, LossOutput, least_score, resolve_loss
 from .metrics import Metrics
+from .out_of_memory import naming_rows
 from .packing import PackedCollator
 from .precision import in_precision, write_precision
-from .prepare import prepare_dataset, use_passing_score
+from .prepare import GROUPING, add_lengths, check_float32_scores, check_recorded, prepare_dataset, use_passing_score
+from .reference import add_reference_logps
 from .scoring import ScoredResponses, model_inputs, score_responses
 from .shared_prefix import share_prefixes
 from .steps import loss_of_part, missing_forwards, step_in_forwards
-from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows
+from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows, prepare_for_images
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -120,7 +122,9 @@ class RRTFTrainer(_BaseTrainer):
             raise TypeError(
                 f"`train_dataset` must be a `Dataset` or `IterableDataset`, got `{type(train_dataset).__name__}`."
             )
+        check_parallelism(args)
         use_passing_score(train_dataset, args)
+        self._loss = resolve_loss(args)
         # Accelerate's dispatch mode, its default for streams, splits batches as if each row were one sequence.
         args.accelerator_config.dispatch_batches = False
         if ref_model is not None:
@@ -173,7 +177,7 @@ class RRTFTrainer(_BaseTrainer):
         keep_float32_losses(self.accelerator)
         if args.disable_dropout:
             disable_dropout(self.model)
-        add_head(self.model)
+        add_head(self.model, in_float32=args.cast_lm_head_to_fp32)
         if compute_metrics is not None and share_prefix == "true":
             raise ValueError(
                 "`compute_metrics` needs the logits of whole sequences, which are not computed with shared prompts. "
@@ -183,14 +187,17 @@ class RRTFTrainer(_BaseTrainer):
             with self.compute_loss_context_manager():
                 shared = share_prefixes(self.model, share_prefix, with_images=self._with_images)
             if shared and is_default_collator:
-                self.data_collator: Any = PackedCollator()
+                self.data_collator: Any = PackedCollator(self._loss.needs)
         if args.max_tokens_per_forward is not None:
-            self.data_collator = self._in_forwards(self.data_collator, args.max_tokens_per_forward)
+            limit, with_logits = args.max_tokens_per_forward, compute_metrics is not None
+            self.data_collator = in_forwards(self.data_collator, limit, with_logits=with_logits)
         self._offloading = (
             get_act_offloading_ctx_manager(model=self.model)
             if args.activation_offloading
             else contextlib.nullcontext()
         )
+        self.train_dataset = self._with_reference(train_dataset, "train")
+        self.eval_dataset = self._with_reference(eval_dataset, "eval")
         self._metrics = {"train": Metrics(), "eval": Metrics()}
         self._new_tokens = 0  # since the state was brought up to date
         self.model.add_model_tags(self._tag_names)
@@ -205,7 +212,7 @@ class RRTFTrainer(_BaseTrainer):
     ) -> RankedCollator | VisionCollator:
         assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
         if not self._with_images:
-            return RankedCollator(self._tokenizer.pad_token_id, args.pad_to_multiple_of)
+            return RankedCollator(self._tokenizer.pad_token_id, args.pad_to_multiple_of, self._loss.needs)
         return VisionCollator(
             processing_class,
             max_length=args.max_length,
@@ -213,42 +220,60 @@ class RRTFTrainer(_BaseTrainer):
             pad_to_multiple_of=args.pad_to_multiple_of,
             require_sources=args.pairs == "teacher_student",
             truncation_mode=args.truncation_mode,
+            min_responses=least_responses(args),
         )
 
-    def _in_forwards(self, collator: Any, max_tokens: int) -> ForwardsCollator:
-        if not isinstance(collator, RankedCollator | PackedCollator):
+    def _with_reference(self, dataset: Any, name: str) -> Any:
+        """Return prepared rows with the log-probabilities of the policy before training, if the loss needs these."""
+        if "reference_logps" not in self._loss.needs or dataset is None or isinstance(dataset, str):
+            return dataset
+        if isinstance(dataset, dict):
+            return {key: self._with_reference(rows, key) for key, rows in dataset.items()}
+        if self._with_images or not isinstance(self.data_collator, RankedCollator | PackedCollator | ForwardsCollator):
             raise ValueError(
-                f"`max_tokens_per_forward` cannot divide the batches of {type(collator).__name__}: how long rows with "
-                "images are, or those of a collator of your own, is not known before. Leave it out, and lower "
-                "`per_device_train_batch_size`, `max_length` or `max_responses`."
+                f"The loss {self._loss.name!r} compares with the policy before training, which is not computed for "
+                "rows with images, nor for a collator of your own. Choose another loss."
             )
-        if self.compute_metrics is not None:
+        if self.state.global_step and "reference_logps" not in dataset.column_names:
             raise ValueError(
-                "`compute_metrics` needs the logits of whole batches, which `max_tokens_per_forward` divides. Leave "
-                "one of the two out."
+                f"The loss {self._loss.name!r} compares with the policy before training, which is not known any more. "
+                "Pass the rows to the constructor as `eval_dataset`."
             )
-        return ForwardsCollator(collator, max_tokens)
+
+        def score(batch: dict[str, Any]) -> ScoredResponses:
+            self.model.eval()
+            with torch.no_grad(), self.compute_loss_context_manager():
+                return self._score(self.model, self._prepare_inputs(batch))
+
+        return add_reference_logps(dataset, self.data_collator, score, self.accelerator, name)
 
     def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig, min_score: float | None = None) -> AnyDataset:
         if self._with_images:
             return number_rows(dataset)
         chat_template_kwargs = args.chat_template_kwargs
         assert not isinstance(chat_template_kwargs, str), "the base class parses it"
-        prepared = prepare_dataset(
-            dataset,
-            self._tokenizer,
-            name=name,
-            max_length=args.max_length,
-            max_responses=args.max_responses,
-            require_sources=args.pairs == "teacher_student",
-            num_proc=args.dataset_num_proc,
-            truncation_mode=args.truncation_mode,
-            min_score=min_score,
-            chat_template_kwargs=chat_template_kwargs,
-            reasoning=args.reasoning,
-        )
-        kept = keep_imitated(prepared, args, name)
-        return check_rows(kept, name, self._tokenizer, self._limits, args.max_length)
+        with first_on_each_node(dataset):
+            prepared = prepare_dataset(
+                dataset,
+                self._tokenizer,
+                name=name,
+                max_length=args.max_length,
+                max_responses=None if imitates_alone(args) else args.max_responses,  # `keep_imitated` chooses then
+                require_sources=args.pairs == "teacher_student",
+                num_proc=args.dataset_num_proc,
+                truncation_mode=args.truncation_mode,
+                min_score=min_score,
+                chat_template_kwargs=chat_template_kwargs,
+                reasoning=args.reasoning,
+                min_responses=least_responses(args),
+            )
+            kept = keep_imitated(prepared, args, name)
+            check_recorded(kept, self._loss, name)
+            if args.train_sampling_strategy in GROUPING:
+                kept = add_lengths(kept, args.length_column_name)
+            if not self._loss.sees_tokens or args.device.type == "mps":  # Apple's GPUs have no float64
+                kept = check_float32_scores(kept)
+            return check_rows(kept, name, self._tokenizer, self._limits, args.max_length)
 
     def _prepare_eval(self, eval_dataset: Any, args: RRTFConfig) -> Any:
         if isinstance(eval_dataset, dict):
@@ -258,7 +283,8 @@ class RRTFTrainer(_BaseTrainer):
         return eval_dataset if is_prepared else self._prepare(eval_dataset, "eval", args)
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = VISION_COLUMNS if self._with_images else TOKENIZED_COLUMNS
+        tokenized = [*TOKENIZED_COLUMNS, self.args.length_column_name]
+        self._signature_columns = VISION_COLUMNS if self._with_images else tokenized
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device
@@ -299,11 +325,10 @@ class RRTFTrainer(_BaseTrainer):
             missing, smallest = missing_forwards(inputs["forwards"], self.accelerator)
             for _ in range(missing.all):
                 self._score(model, smallest)
-        scored = [self._score(model, forward) for forward in inputs.get("forwards", [inputs])]
-        if not model.training:
-            scored = [one.of(self._counted(one.groups)) for one in scored]
-        totals, losses = zip(*map(self._loss_of, scored), strict=True)
-        total = torch.stack(totals).sum() * self._share(num_items_in_batch, sum(one.groups.count for one in scored))
+        forwards = inputs.get("forwards", [inputs])
+        found = [self._inputs_of(self._score(model, forward), forward) for forward in forwards]
+        totals, losses = zip(*(self._loss_of(one, aux_loss) for one, aux_loss in found), strict=True)
+        total = torch.stack(totals).sum() * self._share(num_items_in_batch, sum(one.groups for one, _ in found))
         return (total, losses[0]) if return_outputs else total
 
     def _score(self, model: nn.Module, batch: dict[str, Any]) -> ScoredResponses:
@@ -311,31 +336,44 @@ class RRTFTrainer(_BaseTrainer):
             return join([self._score(model, part) for part in batch["parts"]], batch)
         return score_responses(model, batch, router_loss=self.aux_loss_enabled)
 
-    def _loss_of(self, scored: ScoredResponses) -> tuple[Tensor, LossOutput]:
+    def _inputs_of(self, scored: ScoredResponses, batch: dict[str, Any]) -> tuple[LossInputs, Tensor | None]:
+        """Return what the loss gets of a batch, and the load-balancing loss; in evaluation without repeated rows."""
+        groups, device = scored.groups, scored.token_logps.device
+        # Apple's GPUs have no float64.
+        precision = torch.float32 if device.type == "mps" else torch.float64
+        inputs = LossInputs(
+            token_logps=scored.token_logps,
+            responses=scored.responses,
+            lengths=scored.lengths,
+            scores=groups.scores.to(device, precision, non_blocking=True),
+            group_ids=groups.ids.to(device, non_blocking=True),
+            groups=groups.count,
+            from_teacher=groups.from_teacher.to(device, non_blocking=True),
+            entropy=scored.entropy,
+            reference_logps=batch.get("reference_logps"),
+            sampling_logps=batch.get("sampling_logps"),
+            tree=batch.get("prefix_tree"),
+            top1=scored.top1,
+            on_host=groups,
+        )
+        counted = groups.count if self.model.training else self._counted(groups)
+        return inputs if counted == groups.count else inputs.first_groups(counted), scored.aux_loss
+
+    def _loss_of(self, inputs: LossInputs, aux_loss: Tensor | None) -> tuple[Tensor, LossOutput]:
         """Return the weighted loss of scored responses, summed over their groups, with its terms; record metrics."""
-        groups = scored.groups
-        if groups.count:
-            device = scored.token_logps.device
-            loss = batch_loss(
-                scored.logps,
-                scored.lengths,
-                groups.scores.to(device, scored.token_logps.dtype),
-                groups.ids.to(device),
-                self.args,
-                from_teacher=groups.from_teacher.to(device),
-            )
-        else:  # all are repeated rows
-            loss = LossOutput(scored.logps, scored.logps, scored.logps)
+        assert inputs.on_host is not None
+        # A batch of an evaluation may have repeated rows alone.
+        loss = self._loss(inputs) if inputs.groups else LossOutput(inputs.logps, inputs.logps, inputs.logps)
         total = (self.args.rank_weight * loss.rank_loss + self.args.sft_weight * loss.sft_loss).sum()
         metrics = self._metrics["train" if self.model.training else "eval"]
-        if self.aux_loss_enabled and scored.aux_loss is not None:
+        if self.aux_loss_enabled and aux_loss is not None:
             # It is one value for the whole batch, which is weighted by its groups.
-            total = total + self.router_aux_loss_coef * scored.aux_loss * groups.count
-            metrics.add("aux_loss", scored.aux_loss * groups.count, groups.count)
-        metrics.record(loss, scored)
+            total = total + self.router_aux_loss_coef * aux_loss * inputs.groups
+            metrics.add("aux_loss", aux_loss * inputs.groups, inputs.groups)
+        metrics.record(loss, inputs, inputs.on_host)
         # With `include_num_input_tokens_seen` the base class counts them.
         if self.model.training and self.args.include_num_input_tokens_seen == "no":
-            self._new_tokens += groups.tokens
+            self._new_tokens += inputs.on_host.tokens
         return total, loss
 
     def _share(self, num_items: Tensor | int | None, groups: int) -> Tensor | float:
@@ -346,36 +384,40 @@ class RRTFTrainer(_BaseTrainer):
         share: Tensor | float = self.accelerator.num_processes / num_items
         return share
 
-    def _counted(self, groups: Groups) -> list[int]:
-        """Return which groups of an evaluation's batch are no repeated rows, by their places in it.
+    def _counted(self, groups: Groups) -> int:
+        """Return how many of the groups of an evaluation's batch are no repeated rows, which are its last ones.
 
         To give all processes full batches, accelerate fills the last ones with the first rows of the data set.
         """
         state = self.accelerator.gradient_state
         if not (state.end_of_dataloader and state.remainder > 0):
-            return list(range(groups.count))
-        rows = self.args.eval_batch_size
-        left = state.remainder - self.accelerator.process_index * rows
-        return [place for place, number in enumerate(groups.numbers) if number < left]
+            return groups.count
+        left = state.remainder - self.accelerator.process_index * self.args.eval_batch_size
+        return sum(number < left for number in groups.numbers)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """Run one training step, in several forwards with ``max_tokens_per_forward``."""
-        backward = super().training_step
+        run = super().training_step
+
+        def backward(batch: dict[str, Any]) -> Tensor:
+            with naming_rows(batch, self.args):
+                step: Tensor = run(model, batch, num_items_in_batch)
+            return step
+
         with self._offloading:
             if "forwards" not in inputs:
-                step: Tensor = backward(model, inputs, num_items_in_batch)
-                return step
+                return backward(inputs)
             if num_items_in_batch is None:
                 num_items_in_batch = self.accelerator.num_processes * sum(groups.count for groups in groups_of(inputs))
             model.train()
             return step_in_forwards(
                 self._prepare_inputs(inputs)["forwards"],
                 score=partial(self._score, model),
-                loss=lambda scored: self._loss_of(scored)[0],
+                loss=lambda scored, forward: self._loss_of(*self._inputs_of(scored, forward))[0],
                 share=self._share(num_items_in_batch, 1),
-                backward=lambda batch: backward(model, batch, num_items_in_batch),
+                backward=backward,
                 context=self.compute_loss_context_manager,
                 accelerator=self.accelerator,
                 model=model,
@@ -404,7 +446,7 @@ class RRTFTrainer(_BaseTrainer):
                 return loss, None, None
             logits = model(**model_inputs(batch), use_cache=False).logits
         groups = batch["groups"]
-        counted = torch.isin(groups.ids, torch.tensor(self._counted(groups), dtype=torch.long)).to(logits.device)
+        counted = (groups.ids < self._counted(groups)).to(logits.device)
         ids = batch["input_ids"][counted]
         inputs["input_ids"] = ids  # the loop may pass them to `compute_metrics` too
         return loss, logits[counted, -ids.size(1) :].detach(), ids
@@ -435,6 +477,7 @@ class RRTFTrainer(_BaseTrainer):
     ) -> dict[str, float]:
         """Evaluate on a data set of any form that the constructor accepts, by default on the constructor's."""
         eval_dataset = self._prepare_eval(eval_dataset, self.args)
+        eval_dataset = self._with_reference(eval_dataset, "eval")
         metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         return metrics
 

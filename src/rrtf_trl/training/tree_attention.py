@@ -10,6 +10,7 @@ import sys
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
@@ -56,10 +57,18 @@ def tree_attention(
     Returns:
         float `[1, T, H, D_v]`, and ``None`` for the weights.
     """
-    tree: Tree | None = kwargs.get("tree")
-    if tree is None:
+    if kwargs.get("tree") is None:
         attend = _eager(module) if other == "eager" else ALL_ATTENTION_FUNCTIONS[other]
         return attend(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
+    return _attend_in_tree(module, query, key, value, **kwargs)  # type: ignore[no-any-return]
+
+
+# Under `torch_compile` each row's tree would be a graph of its own, until the compiler gives up: the model is compiled
+# around attention. FlexAttention is compiled in any case.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _attend_in_tree(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *, tree: Tree, **kwargs: Any
+) -> tuple[Tensor, None]:
     unsupported = [name for name in ("s_aux", "position_bias") if kwargs.get(name) is not None]
     if unsupported:
         raise ValueError(

@@ -14,8 +14,9 @@ from transformers import ProcessorMixin
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.utils import pad
 
-from .data import Groups
-from .prepare import choose_responses
+from .config import RRTFConfig
+from .groups import Groups
+from .prepare import GROUPING, choose_responses
 from .rows import READ_COLUMNS, ranked_row
 
 logger = logging.getLogger(__name__)
@@ -39,18 +40,48 @@ def number_rows(dataset: Dataset | IterableDataset) -> Dataset | IterableDataset
     return dataset.map(lambda row, index: {"row": index}, with_indices=True)
 
 
+def prepare_for_images(args: RRTFConfig, with_images: bool) -> None:
+    """Set the options that the training of a vision-language model needs.
+
+    Args:
+        args: The options.
+        with_images: Whether the rows have images.
+
+    Raises:
+        ValueError: If ``truncation_mode="keep_end"`` would cut images out of prompts, ``reasoning`` is not kept, or
+            batches are to be made by length.
+    """
+    # For rows without images, the vision tower has no gradients.
+    reentrant = (args.gradient_checkpointing_kwargs or {}).get("use_reentrant")
+    if args.ddp_find_unused_parameters is None and not reentrant:
+        args.ddp_find_unused_parameters = True
+    if with_images and args.train_sampling_strategy in GROUPING:
+        raise ValueError(
+            f"train_sampling_strategy={args.train_sampling_strategy!r} is not supported for rows with images: their "
+            "lengths are known only when a batch is made. Leave it out."
+        )
+    if with_images and args.reasoning != "keep":
+        raise ValueError(f"reasoning={args.reasoning!r} is not supported for rows with images. Use reasoning='keep'.")
+    if with_images and args.max_length is not None and args.truncation_mode == "keep_end":
+        raise ValueError(
+            "truncation_mode='keep_end' is not supported for vision-language models: it would cut the images out of a "
+            "prompt. Use truncation_mode='keep_start', or set max_length=None."
+        )
+
+
 @dataclass
 class VisionCollator:
     """Pads the responses of several groups into one batch, one row per response, with the images of their prompts.
 
     Args:
         processor: Converts messages to text, text to tokens, and images to pixels.
-        max_length: The longest sequence in tokens; warnings count longer ones. A row with fewer than two responses
-            within it adds nothing to the loss, and is named in a warning.
+        max_length: The longest sequence in tokens; warnings count longer ones. A row with fewer than
+            ``min_responses`` within it adds nothing to the loss, and is named in a warning.
         max_responses: The most responses of a row, see :class:`~rrtf_trl.training.config.RRTFConfig`.
         pad_to_multiple_of: Pad to a multiple of this many tokens.
         require_sources: Whether a row must have ``sources``.
         truncation_mode: ``drop`` leaves out the response of a longer sequence, ``keep_start`` cuts its end.
+        min_responses: How many responses a row must have to be trained on: a pair, or 1 where nothing is ranked.
 
     Returns the tensors of :class:`~rrtf_trl.training.data.RankedCollator` and those of the processor: ``pixel_values``
     and similar, with the images of a prompt once for each of its responses, and ``token_type_ids`` int `[N, L]` and
@@ -63,6 +94,7 @@ class VisionCollator:
     pad_to_multiple_of: int | None = None
     require_sources: bool = False
     truncation_mode: str = "drop"
+    min_responses: int = 2
     _too_long: int = field(default=0, init=False, repr=False)
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -114,7 +146,13 @@ class VisionCollator:
 
     def _row(self, example: dict[str, Any]) -> dict[str, Any]:
         """Return the row with the text of its prompt, its images as a list, and the tokens of its responses."""
-        row = ranked_row(example, example["row"], self.require_sources, with_images=True)
+        row = ranked_row(
+            example,
+            example["row"],
+            self.require_sources,
+            with_images=True,
+            min_responses=self.min_responses,
+        )
         if example.get("images") is not None:
             images = list(example["images"])
         else:
@@ -158,12 +196,12 @@ class VisionCollator:
         self._count_too_long(row, len(row["response_ids"]) - len(fits))
         if self.truncation_mode != "drop" and limit:
             return self._choose({**row, "response_ids": [ids[:limit] for ids in row["response_ids"]]})
-        if len(fits) >= 2:
+        if len(fits) >= self.min_responses:
             return self._choose(row, fits)
+        few = "fewer than two" if self.min_responses == 2 else "none"
         logger.warning(
             f"Row {row['row']} is not trained on: its prompt with images has {prompt_length} tokens, and max_length="
-            f"{self.max_length} has space for fewer than two of its responses. Raise `max_length`, or set it to "
-            "`None`."
+            f"{self.max_length} has space for {few} of its responses. Raise `max_length`, or set it to `None`."
         )
         row = self._choose(row)  # the batch needs a group for each row; equal scores without tokens add nothing
         return {**row, "scores": [0.0] * len(row["scores"]), "response_ids": [[]] * len(row["scores"])}

@@ -23,11 +23,12 @@ from .ranking import (
     ordered_pairs,
     pair_weights,
     pairs_of,
+    ranking_loss,
     reduce_pairs,
     rrtf_loss,
     with_imitation,
 )
-from .resolve import Loss, ResolvedLoss, batch_loss, check_loss_kwargs, find_loss, least_score, resolve_loss
+from .resolve import Loss, ResolvedLoss, check_loss_kwargs, find_loss, least_score, resolve_loss
 from .tree_credit import tree_credit_loss
 
 __all__ = [
@@ -38,7 +39,6 @@ __all__ = [
     "PrefixTree",
     "ResolvedLoss",
     "asymre_loss",
-    "batch_loss",
     "best_responses",
     "check_loss_kwargs",
     "dpo_pl_loss",
@@ -54,6 +54,7 @@ __all__ = [
     "pairs_of",
     "passing_score",
     "prefix_tree",
+    "ranking_loss",
     "real_loss",
     "reduce_pairs",
     "resolve_loss",

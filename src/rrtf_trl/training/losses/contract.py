@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from ..groups import Groups
 from .prefix_tree import PrefixTree
 
 
@@ -45,6 +46,9 @@ class LossInputs:
         sampling_logps: float `[T]`, the log-probabilities that were recorded when the responses were drawn; NaN where
             none were.
         tree: Which tokens the responses of a group share.
+        top1: float `[T]`, 1 where the token is the policy's most likely one, without graph; for the metrics.
+        on_host: The responses in the memory of the host, by which :func:`~rrtf_trl.training.losses.pairs_of` and
+            imitation choose without waiting for the device.
     """
 
     token_logps: Tensor
@@ -58,6 +62,29 @@ class LossInputs:
     reference_logps: Tensor | None = None
     sampling_logps: Tensor | None = None
     tree: PrefixTree | None = None
+    top1: Tensor | None = None
+    on_host: Groups | None = None
+
+    @classmethod
+    def of_sums(
+        cls, logps: Tensor, lengths: Tensor, scores: Tensor, group_ids: Tensor, from_teacher: Tensor | None = None
+    ) -> LossInputs:
+        """Return the inputs of a loss that reads no more of tokens than their sums, float `[N]`."""
+        return cls(
+            token_logps=logps,
+            responses=torch.arange(len(logps), device=logps.device),
+            lengths=lengths,
+            scores=scores,
+            group_ids=group_ids,
+            groups=int(group_ids[-1]) + 1,
+            from_teacher=torch.zeros_like(group_ids, dtype=torch.bool) if from_teacher is None else from_teacher,
+        )
+
+    def columns(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``scores``, ``group_ids`` and ``from_teacher``, on the host where they are there."""
+        if self.on_host is None:
+            return self.scores, self.group_ids, self.from_teacher
+        return self.on_host.scores, self.on_host.ids, self.on_host.from_teacher
 
     @property
     def logps(self) -> Tensor:
@@ -80,7 +107,7 @@ class LossInputs:
         """Return the inputs of the first ``groups`` groups alone."""
         kept = self.group_ids < groups
         tokens = kept[self.responses]
-        per_token = ("token_logps", "responses", "entropy", "reference_logps", "sampling_logps")
+        per_token = ("token_logps", "responses", "entropy", "reference_logps", "sampling_logps", "top1")
         per_response = ("lengths", "scores", "group_ids", "from_teacher")
         parts = {name: (getattr(self, name), tokens) for name in per_token}
         parts |= {name: (getattr(self, name), kept) for name in per_response}
@@ -89,6 +116,7 @@ class LossInputs:
             **{name: values[chosen] for name, (values, chosen) in parts.items() if values is not None},
             groups=min(groups, self.groups),
             tree=self.tree and self.tree.first_groups(groups, kept, tokens),
+            on_host=self.on_host and self.on_host.first(min(groups, self.groups)),
         )
 
 

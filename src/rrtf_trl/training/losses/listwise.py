@@ -66,12 +66,12 @@ def lipo_loss(inputs: LossInputs, config: LossOptions, *, beta: float = 0.05) ->
         beta: β, the pull towards the reference.
     """
     values = _implicit_rewards(inputs, beta)
-    better, worse = pairs_of(inputs, config)
+    better, worse, groups, _ = pairs_of(inputs, config)
     gains = torch.exp2(inputs.scores)
     discounts = 1 / torch.log1p(_ranks(values.detach(), inputs.group_ids).to(values.dtype))
     weights = (gains[better] - gains[worse]).abs().to(values.dtype) * (discounts[better] - discounts[worse]).abs()
     terms = weights * softplus(values[worse] - values[better])
-    return with_imitation(reduce_pairs(terms, inputs.group_ids[better], inputs.groups, config), inputs, config)
+    return with_imitation(reduce_pairs(terms, groups, inputs.groups, config), inputs, config)
 
 
 @token_loss()
@@ -92,9 +92,9 @@ def simpo_loss(inputs: LossInputs, config: LossOptions, *, beta: float = 2.0, ga
         gamma: γ, the margin between them.
     """
     values = inputs.logps / inputs.lengths
-    better, worse = pairs_of(inputs, config)
+    better, worse, groups, _ = pairs_of(inputs, config)
     terms = -logsigmoid(beta * (values[better] - values[worse]) - gamma)
-    return with_imitation(reduce_pairs(terms, inputs.group_ids[better], inputs.groups, config), inputs, config)
+    return with_imitation(reduce_pairs(terms, groups, inputs.groups, config), inputs, config)
 
 
 def _implicit_rewards(inputs: LossInputs, beta: float) -> Tensor:

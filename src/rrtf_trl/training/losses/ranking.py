@@ -15,10 +15,30 @@ over the 28 pairs of 8 responses, the ranking term dominates the other one and f
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from .contract import LossInputs, LossOptions, LossOutput, sum_by_group
+from .contract import LossInputs, LossOptions, LossOutput, sum_by_group, token_loss
+
+
+@token_loss()
+def ranking_loss(inputs: LossInputs, config: LossOptions) -> LossOutput:
+    """The RRTF loss (arXiv 2307.14936, section 3.3), and RRHF's with ``config.loss_type == "rrhf"``.
+
+    Args:
+        inputs: The batch.
+        config: Reads ``loss_type``, ``pairs``, ``rank_min_score``, ``pair_reduction``, ``score_weighting``,
+            ``length_normalization``, ``sft_reduction``, ``sft_responses`` and ``sft_min_score``.
+    """
+    values = inputs.logps / inputs.lengths if config.length_normalization else inputs.logps
+    pairs = pairs_of(inputs, config)
+    margins = values[pairs.better] - values[pairs.worse]
+    weighted = config.score_weighting and config.loss_type == "rrtf"
+    hinge = -margins.clamp(max=0) * (pairs.differences if weighted else 1)
+    rank_loss = reduce_pairs(hinge, pairs.groups, inputs.groups, config)
+    return LossOutput(rank_loss, _imitation(inputs, config), margins.detach())
 
 
 def rrtf_loss(
@@ -30,30 +50,18 @@ def rrtf_loss(
     *,
     from_teacher: Tensor | None = None,
 ) -> LossOutput:
-    """The RRTF loss (arXiv 2307.14936, section 3.3), and RRHF's with ``config.loss_type == "rrhf"``.
+    """Return :func:`ranking_loss` of sums of log-probabilities.
 
     Args:
         logps: float `[N]`, the sum of each response's token log-probabilities.
         lengths: int or float `[N]`, the number of tokens in each response, at least 1.
         scores: float `[N]`, larger is better; equal scores do not form a pair.
         group_ids: int `[N]`, the group of each response, ascending from 0 to G − 1.
-        config: Reads ``loss_type``, ``pairs``, ``rank_min_score``, ``pair_reduction``, ``score_weighting``,
-            ``length_normalization``, ``sft_reduction``, ``sft_responses`` and ``sft_min_score``.
+        config: As for :func:`ranking_loss`.
         from_teacher: bool `[N]`, True for responses that are not the student's own; needed by
             ``pairs="teacher_student"``, and preferred among equal scores for imitation.
     """
-    groups = int(group_ids[-1]) + 1
-    if from_teacher is None:
-        from_teacher = torch.zeros_like(group_ids, dtype=torch.bool)
-    values = logps / lengths if config.length_normalization else logps
-
-    better, worse = ordered_pairs(scores, group_ids, config.pairs, from_teacher, config.rank_min_score)
-    margins = values[better] - values[worse]
-    hinge = -margins.clamp(max=0) * pair_weights(scores, better, worse, config)
-    rank_loss = reduce_pairs(hinge, group_ids[better], groups, config)
-
-    sft_loss = imitation_loss(logps, lengths, scores, group_ids, config, from_teacher=from_teacher)
-    return LossOutput(rank_loss=rank_loss, sft_loss=sft_loss, margins=margins.detach())
+    return ranking_loss(LossInputs.of_sums(logps, lengths, scores, group_ids, from_teacher), config)
 
 
 def reduce_pairs(terms: Tensor, pair_groups: Tensor, groups: int, config: LossOptions) -> Tensor:
@@ -80,12 +88,9 @@ def with_imitation(
         metrics: What else to log.
     """
     logps = inputs.logps
-    sft_loss = imitation_loss(
-        logps, inputs.lengths, inputs.scores, inputs.group_ids, config, from_teacher=inputs.from_teacher
-    )
     values = (logps / inputs.lengths if config.length_normalization else logps).detach()
-    better, worse = pairs_of(inputs, config)
-    return LossOutput(rank_loss, sft_loss, values[better] - values[worse], metrics or {})
+    pairs = pairs_of(inputs, config)
+    return LossOutput(rank_loss, _imitation(inputs, config), values[pairs.better] - values[pairs.worse], metrics or {})
 
 
 def imitation_loss(
@@ -102,12 +107,19 @@ def imitation_loss(
     The arguments are those of :func:`rrtf_loss`; of ``config``, ``sft_reduction``, ``sft_responses`` and
     ``sft_min_score`` are read.
     """
-    imitated = imitated_responses(scores, group_ids, config, from_teacher).nonzero()[:, 0]
-    nll, groups = -logps[imitated], int(group_ids[-1]) + 1
+    return _imitation(LossInputs.of_sums(logps, lengths, scores, group_ids, from_teacher), config)
+
+
+def _imitation(inputs: LossInputs, config: LossOptions) -> Tensor:
+    scores, group_ids, from_teacher = inputs.columns()
+    chosen = imitated_responses(scores, group_ids, config, from_teacher).nonzero()[:, 0]
+    device = inputs.token_logps.device
+    imitated, groups = (indices.to(device, non_blocking=True) for indices in (chosen, group_ids[chosen]))
+    nll = -inputs.logps[imitated]
     if config.sft_reduction == "mean":
-        nll = nll / lengths[imitated]
-    counts = sum_by_group(torch.ones_like(nll), group_ids[imitated], groups)
-    return sum_by_group(nll, group_ids[imitated], groups) / counts.clamp(min=1)
+        nll = nll / inputs.lengths[imitated]
+    counts = sum_by_group(torch.ones_like(nll), groups, inputs.groups)
+    return sum_by_group(nll, groups, inputs.groups) / counts.clamp(min=1)
 
 
 def imitated_responses(
@@ -168,9 +180,29 @@ def ordered_pairs(
     return better, worse
 
 
-def pairs_of(inputs: LossInputs, config: LossOptions) -> tuple[Tensor, Tensor]:
+class Pairs(NamedTuple):
+    """The P ordered pairs of a batch, on the device.
+
+    Args:
+        better: int `[P]`, the better response of each pair.
+        worse: int `[P]`, the worse one.
+        groups: int `[P]`, their group.
+        differences: float `[P]`, the difference of their scores, of the type of the log-probabilities.
+    """
+
+    better: Tensor
+    worse: Tensor
+    groups: Tensor
+    differences: Tensor
+
+
+def pairs_of(inputs: LossInputs, config: LossOptions) -> Pairs:
     """Return the :func:`ordered_pairs` of a batch, as ``config.pairs`` and ``config.rank_min_score`` choose them."""
-    return ordered_pairs(inputs.scores, inputs.group_ids, config.pairs, inputs.from_teacher, config.rank_min_score)
+    scores, group_ids, from_teacher = inputs.columns()
+    better, worse = ordered_pairs(scores, group_ids, config.pairs, from_teacher, config.rank_min_score)
+    differences = (scores[better] - scores[worse]).to(inputs.token_logps.dtype)
+    device = inputs.token_logps.device
+    return Pairs(*(one.to(device, non_blocking=True) for one in (better, worse, group_ids[better], differences)))
 
 
 def pair_weights(scores: Tensor, better: Tensor, worse: Tensor, config: LossOptions) -> Tensor:

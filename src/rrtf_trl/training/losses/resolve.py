@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from torch import Tensor
-
 from rrtf_trl import registry
 
 from .contract import NEEDS, LossInputs, LossOptions, LossOutput, passing_score, requirements
@@ -34,11 +32,13 @@ class ResolvedLoss:
     Args:
         name: Its ``loss_type``.
         needs: Which optional :class:`LossInputs` it reads.
+        sees_tokens: Whether it gets :class:`LossInputs`; if not, scores are float32 for it.
         compute: The loss with its options.
     """
 
     name: str
     needs: tuple[str, ...]
+    sees_tokens: bool
     compute: Callable[[LossInputs], LossOutput]
 
     def __call__(self, inputs: LossInputs) -> LossOutput:
@@ -69,13 +69,13 @@ def resolve_loss(config: ResolvableOptions) -> ResolvedLoss:
     check_loss_kwargs(name, options)
     needed = requirements(loss)
     if needed is None:
-        return ResolvedLoss(name, (), lambda inputs: _of_sums(loss, inputs, config))
+        return ResolvedLoss(name, (), False, lambda inputs: _of_sums(loss, inputs, config))
     if needed.passing_score and passing_score(config) is None:
         raise ValueError(
             f"The loss {name!r} learns from which responses pass: set `rank_min_score` to the least score that does, "
             "or train on a data set with the column `passing_score`, which `rrtf_trl.rank` writes."
         )
-    return ResolvedLoss(name, needed.needs, lambda inputs: loss(inputs, config, **options))
+    return ResolvedLoss(name, needed.needs, True, lambda inputs: loss(inputs, config, **options))
 
 
 def find_loss(name: str) -> Loss:
@@ -111,29 +111,6 @@ def check_loss_kwargs(name: str, options: Mapping[str, Any]) -> None:
     for option, parameter in known.items():
         if parameter.default is parameter.empty and option not in options:
             raise ValueError(f"The loss {name!r} needs its option {option!r}: set it in `loss_kwargs`.")
-
-
-def batch_loss(
-    logps: Tensor,
-    lengths: Tensor,
-    scores: Tensor,
-    group_ids: Tensor,
-    config: LossOptions,
-    *,
-    from_teacher: Tensor | None = None,
-) -> LossOutput:
-    """Return the loss of ``config.loss_type`` on a batch; the arguments are those of :func:`rrtf_loss`.
-
-    Raises:
-        ValueError: If a registered loss does not return one value per group for each term, or if it sees tokens.
-    """
-    loss = find_loss(config.loss_type)
-    if requirements(loss) is not None:
-        raise ValueError(f"The loss {config.loss_type!r} sees tokens, and here are their sums alone.")
-    extras = {"from_teacher": from_teacher} if _extras(loss) else {}
-    output = loss(logps, lengths, scores, group_ids, config, **extras)
-    _check_shapes(config.loss_type, output, int(group_ids[-1]) + 1)
-    return output
 
 
 def _of_sums(loss: Loss, inputs: LossInputs, config: LossOptions) -> LossOutput:
