@@ -199,3 +199,12 @@ def test_tests_that_skip_or_that_the_reference_fails_are_broken(sandbox: Sandbox
     assert outcome.state == "infrastructure"
     assert judge(sandbox, RIGHT, {"test_it.py": "def test(): pass\n"}).state != "passed"
     assert judge(sandbox, RIGHT, {"test_it.py": "x = (\n"}).state != "passed"
+
+
+@pytest.mark.parametrize(("source", "missing"), [(UNITTEST, "unittest"), (PLAIN, "pytest")])
+def test_a_file_that_does_not_import_what_it_uses_fails(source: str, missing: str) -> None:
+    lacking = source.replace(f"import {missing}\n", "", 1)
+    with Sandbox(1) as sandbox:
+        (outcome,) = sandbox.run_many([Job("it", RIGHT, PytestTests({"test_solution.py": lacking}), None)])
+    assert outcome.state != "passed"
+    assert f"NameError: name '{missing}' is not defined" in outcome.message

@@ -25,6 +25,10 @@ _CASE = set(dir(unittest.TestCase)) - set(dir(object)) - {"setUp", "subTest"}
 """What test classes of unittest have, which are staged without their base class."""
 
 
+_LEFT_OUT = {"pytest", "unittest", "TestCase"}
+"""Names of which nothing is left when a file has been read."""
+
+
 class _TooMuch(Exception):
     """The files use more than is staged."""
 
@@ -67,6 +71,11 @@ class _Reader:
 
     def read(self, name: str, tree: ast.Module) -> None:
         """Read one file."""
+        imports = [one for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
+        imported = {item.asname or item.name for one in imports for item in one.names}
+        used = {one.id for one in ast.walk(tree) if isinstance(one, ast.Name)}
+        if used & _LEFT_OUT - imported:
+            raise _TooMuch  # the file fails, and what is read of it would not
         tests: list[tuple[str, ast.FunctionDef, str]] = []
         defined: set[str] = set()
         for node in tree.body:
