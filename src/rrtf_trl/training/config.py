@@ -135,6 +135,14 @@ class RRTFConfig(DPOOptions):
             a third more time; one sequence is the least. Not for rows with images, nor with `compute_metrics`.
         activation_offloading (`bool`, *optional*, defaults to `False`):
             Whether to keep activations in CPU memory between forward and backward.
+
+        > Parameters that control the logging
+
+        log_completions (`bool`, *optional*, defaults to `False`):
+            Whether to show with each log how likely the policy finds the best and the worst response of the first
+            rows: printed, in `completions/` of the output folder, and in wandb and trackio. Not for rows with images.
+        num_completions_to_print (`int`, *optional*, defaults to `8`):
+            How many these are, two of each row.
     """
 
     _VALID_DICT_FIELDS: ClassVar[list[str]] = [
@@ -205,6 +213,11 @@ class RRTFConfig(DPOOptions):
         False, "Whether to keep activations in CPU memory between forward and backward."
     )
 
+    log_completions: bool = option(
+        False, "Whether to show with each log how likely the best and worst responses of the first rows are."
+    )
+    num_completions_to_print: int = option(8, "How many completions `log_completions` shows, two of each row.")
+
     def __post_init__(self) -> None:
         self.share_prefix = str(self.share_prefix).lower()  # a boolean in YAML and Python
         self.loss_type = resolve_loss_type(self.loss_type)
@@ -234,6 +247,10 @@ class RRTFConfig(DPOOptions):
             raise ValueError(f"`max_responses` must be at least 2, got {self.max_responses}: ranking needs a pair.")
         if self.max_tokens_per_forward is not None and self.max_tokens_per_forward < 1:
             raise ValueError(f"`max_tokens_per_forward` must be at least 1, got {self.max_tokens_per_forward}.")
+        if self.num_completions_to_print < 2:
+            raise ValueError(
+                f"`num_completions_to_print` must be at least 2, got {self.num_completions_to_print}: two of each row."
+            )
         super().__post_init__()
         if not isinstance(self.loss_kwargs, dict | None):
             raise ValueError(f'`loss_kwargs` must be a dict, as JSON {{"beta": 0.1}}, got {self.loss_kwargs!r}.')

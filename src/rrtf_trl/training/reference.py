@@ -19,7 +19,7 @@ Batch = dict[str, Any]
 def add_reference_logps(
     dataset: Dataset | IterableDataset,
     collate: Callable[[list[dict[str, Any]]], Batch],
-    score: Callable[[Batch], ScoredResponses],
+    score: Callable[[Batch], list[ScoredResponses]],
     accelerator: Accelerator,
     name: str,
 ) -> Dataset:
@@ -63,10 +63,9 @@ def add_reference_logps(
 def _of_row(
     row: dict[str, Any],
     collate: Callable[[list[dict[str, Any]]], Batch],
-    score: Callable[[Batch], ScoredResponses],
+    score: Callable[[Batch], list[ScoredResponses]],
 ) -> list[list[float]]:
-    (forward,) = collate([row]).get("forwards") or [collate([row])]
-    scored = score(forward)
+    (scored,) = score(collate([row]))
     values = iter(scored.token_logps.tolist())
     counts = scored.groups.scored.tolist()
     return [

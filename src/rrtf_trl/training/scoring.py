@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .groups import Groups
+from .losses import LossInputs
 
 _NOT_OF_THE_MODEL = {"completion_mask", "groups", "reference_logps", "sampling_logps", "prefix_tree"}
 
@@ -106,3 +108,24 @@ def _scored(outputs: Any, first: int, tokens: Tensor, responses: Tensor, groups:
 def model_inputs(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the model's inputs in a padded batch: tokens, their mask, and a processor's tensors of images."""
     return {name: values for name, values in batch.items() if name not in _NOT_OF_THE_MODEL}
+
+
+def loss_inputs(scored: ScoredResponses, batch: Mapping[str, Any]) -> LossInputs:
+    """Return what a loss gets of scored responses and of the batch that they are of."""
+    groups, device = scored.groups, scored.token_logps.device
+    precision = torch.float32 if device.type == "mps" else torch.float64  # which Apple's GPUs do not have
+    return LossInputs(
+        token_logps=scored.token_logps,
+        responses=scored.responses,
+        lengths=scored.lengths,
+        scores=groups.scores.to(device, precision, non_blocking=True),
+        group_ids=groups.ids.to(device, non_blocking=True),
+        groups=groups.count,
+        from_teacher=groups.from_teacher.to(device, non_blocking=True),
+        entropy=scored.entropy,
+        reference_logps=batch.get("reference_logps"),
+        sampling_logps=batch.get("sampling_logps"),
+        tree=batch.get("prefix_tree"),
+        top1=scored.top1,
+        on_host=groups,
+    )

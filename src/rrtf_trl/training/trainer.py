@@ -28,15 +28,16 @@ from trl.trainer.base_trainer import _BaseTrainer
 from trl.trainer.utils import get_config_model_id
 
 from . import paper
+from .completions import log_completions, shown_rows
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator
-from .distributed import check_batches, check_parallelism, first_on_each_node, keep_float32_losses
+from .datasets import prepared_rows
+from .distributed import check_batches, check_parallelism, is_sharded, keep_float32_losses
 from .dropout import disable_dropout
 from .forwards import ForwardsCollator, batches_of, groups_of, in_forwards, join
 from .groups import Groups
 from .head import add_head
-from .imitation import imitates_alone, keep_imitated, least_responses
-from .limits import check_padding, check_rows, limits_of
+from .limits import check_padding, limits_of
 from .loading import (
     add_adapter,
     keep_fused_head,
@@ -49,9 +50,9 @@ from .metrics import Metrics
 from .out_of_memory import naming_rows
 from .packing import PackedCollator
 from .precision import in_precision, write_precision
-from .prepare import GROUPING, add_lengths, check_float32_scores, check_recorded, prepare_dataset, use_passing_score
+from .prepare import use_passing_score
 from .reference import add_reference_logps
-from .scoring import ScoredResponses, model_inputs, score_responses
+from .scoring import ScoredResponses, loss_inputs, model_inputs, score_responses
 from .shared_prefix import share_prefixes
 from .steps import loss_of_part, missing_forwards, step_in_forwards
 from .vision import VISION_COLUMNS, VisionCollator, has_images, number_rows, prepare_for_images
@@ -146,7 +147,11 @@ class RRTFTrainer(_BaseTrainer):
         if isinstance(processing_class, ProcessorMixin):
             prepare_for_images(args, self._with_images)
         if data_collator is None:
-            data_collator = self._padding_collator(processing_class, args)
+            assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
+            if self._with_images:
+                data_collator = VisionCollator.of_options(processing_class, args)
+            else:
+                data_collator = RankedCollator(self._tokenizer.pad_token_id, args.pad_to_multiple_of, self._loss.needs)
         self._limits = limits_of(model)
         check_padding(self._tokenizer, self._limits)
         train_dataset = self._prepare(train_dataset, "train", args, min_score=least_score(args))
@@ -173,6 +178,8 @@ class RRTFTrainer(_BaseTrainer):
                 "RRTFTrainer does not run under `nn.DataParallel`. Start the script with `accelerate launch`, or "
                 "limit it to one GPU with CUDA_VISIBLE_DEVICES."
             )
+        if args.log_completions and self._with_images:
+            raise ValueError("`log_completions` is not supported for rows with images. Leave it out.")
         check_batches(args, train_dataset, self.accelerator.num_processes)
         keep_float32_losses(self.accelerator)
         if args.disable_dropout:
@@ -207,22 +214,6 @@ class RRTFTrainer(_BaseTrainer):
 
     # -- Data --------------------------------------------------------------------------------------------
 
-    def _padding_collator(
-        self, processing_class: PreTrainedTokenizerBase | ProcessorMixin, args: RRTFConfig
-    ) -> RankedCollator | VisionCollator:
-        assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
-        if not self._with_images:
-            return RankedCollator(self._tokenizer.pad_token_id, args.pad_to_multiple_of, self._loss.needs)
-        return VisionCollator(
-            processing_class,
-            max_length=args.max_length,
-            max_responses=args.max_responses,
-            pad_to_multiple_of=args.pad_to_multiple_of,
-            require_sources=args.pairs == "teacher_student",
-            truncation_mode=args.truncation_mode,
-            min_responses=least_responses(args),
-        )
-
     def _with_reference(self, dataset: Any, name: str) -> Any:
         """Return prepared rows with the log-probabilities of the policy before training, if the loss needs these."""
         if "reference_logps" not in self._loss.needs or dataset is None or isinstance(dataset, str):
@@ -239,41 +230,20 @@ class RRTFTrainer(_BaseTrainer):
                 f"The loss {self._loss.name!r} compares with the policy before training, which is not known any more. "
                 "Pass the rows to the constructor as `eval_dataset`."
             )
+        return add_reference_logps(dataset, self.data_collator, self._score_as_it_is, self.accelerator, name)
 
-        def score(batch: dict[str, Any]) -> ScoredResponses:
-            self.model.eval()
-            with torch.no_grad(), self.compute_loss_context_manager():
-                return self._score(self.model, self._prepare_inputs(batch))
-
-        return add_reference_logps(dataset, self.data_collator, score, self.accelerator, name)
+    def _score_as_it_is(self, batch: dict[str, Any]) -> list[ScoredResponses]:
+        """Return the scores of a batch, forward by forward, without a graph and without dropout."""
+        model = self.model_wrapped if is_sharded(self.accelerator) else self.model
+        self.model.eval()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            inputs = self._prepare_inputs(batch)
+            return [self._score(model, forward) for forward in inputs.get("forwards", [inputs])]
 
     def _prepare(self, dataset: AnyDataset, name: str, args: RRTFConfig, min_score: float | None = None) -> AnyDataset:
         if self._with_images:
             return number_rows(dataset)
-        chat_template_kwargs = args.chat_template_kwargs
-        assert not isinstance(chat_template_kwargs, str), "the base class parses it"
-        with first_on_each_node(dataset):
-            prepared = prepare_dataset(
-                dataset,
-                self._tokenizer,
-                name=name,
-                max_length=args.max_length,
-                max_responses=None if imitates_alone(args) else args.max_responses,  # `keep_imitated` chooses then
-                require_sources=args.pairs == "teacher_student",
-                num_proc=args.dataset_num_proc,
-                truncation_mode=args.truncation_mode,
-                min_score=min_score,
-                chat_template_kwargs=chat_template_kwargs,
-                reasoning=args.reasoning,
-                min_responses=least_responses(args),
-            )
-            kept = keep_imitated(prepared, args, name)
-            check_recorded(kept, self._loss, name)
-            if args.train_sampling_strategy in GROUPING:
-                kept = add_lengths(kept, args.length_column_name)
-            if not self._loss.sees_tokens or args.device.type == "mps":  # Apple's GPUs have no float64
-                kept = check_float32_scores(kept)
-            return check_rows(kept, name, self._tokenizer, self._limits, args.max_length)
+        return prepared_rows(dataset, name, args, self._tokenizer, self._limits, self._loss, min_score)
 
     def _prepare_eval(self, eval_dataset: Any, args: RRTFConfig) -> Any:
         if isinstance(eval_dataset, dict):
@@ -338,26 +308,9 @@ class RRTFTrainer(_BaseTrainer):
 
     def _inputs_of(self, scored: ScoredResponses, batch: dict[str, Any]) -> tuple[LossInputs, Tensor | None]:
         """Return what the loss gets of a batch, and the load-balancing loss; in evaluation without repeated rows."""
-        groups, device = scored.groups, scored.token_logps.device
-        # Apple's GPUs have no float64.
-        precision = torch.float32 if device.type == "mps" else torch.float64
-        inputs = LossInputs(
-            token_logps=scored.token_logps,
-            responses=scored.responses,
-            lengths=scored.lengths,
-            scores=groups.scores.to(device, precision, non_blocking=True),
-            group_ids=groups.ids.to(device, non_blocking=True),
-            groups=groups.count,
-            from_teacher=groups.from_teacher.to(device, non_blocking=True),
-            entropy=scored.entropy,
-            reference_logps=batch.get("reference_logps"),
-            sampling_logps=batch.get("sampling_logps"),
-            tree=batch.get("prefix_tree"),
-            top1=scored.top1,
-            on_host=groups,
-        )
-        counted = groups.count if self.model.training else self._counted(groups)
-        return inputs if counted == groups.count else inputs.first_groups(counted), scored.aux_loss
+        inputs = loss_inputs(scored, batch)
+        counted = inputs.groups if self.model.training else self._counted(scored.groups)
+        return inputs if counted == inputs.groups else inputs.first_groups(counted), scored.aux_loss
 
     def _loss_of(self, inputs: LossInputs, aux_loss: Tensor | None) -> tuple[Tensor, LossOutput]:
         """Return the weighted loss of scored responses, summed over their groups, with its terms; record metrics."""
@@ -459,7 +412,20 @@ class RRTFTrainer(_BaseTrainer):
             logs.update(self._metrics["train"].read(self.accelerator))
             self._count_tokens()
             logs["num_tokens"] = self.state.num_input_tokens_seen
+            if self.args.log_completions and "loss" in logs:  # the last call sums the training up
+                self._log_completions()
         super().log(logs, start_time)
+
+    def _log_completions(self) -> None:
+        rows = shown_rows(self.train_dataset, self.args.num_completions_to_print)
+        logps: list[list[float]] = [[]] * len(rows)
+        for scored in self._score_as_it_is(self.data_collator(rows)):
+            means = (scored.logps / scored.lengths).tolist()
+            for group, number in enumerate(scored.groups.numbers):
+                logps[number] = [means[response] for response in (scored.groups.ids == group).nonzero()[:, 0].tolist()]
+        self.model.train()
+        if self.accelerator.is_main_process:
+            log_completions(rows, logps, self._tokenizer, self.args, self.state.global_step)
 
     def _count_tokens(self) -> None:
         """Add the tokens since the last call, of all processes, to the state."""

@@ -16,6 +16,7 @@ from trl.trainer.utils import pad
 
 from .config import RRTFConfig
 from .groups import Groups
+from .imitation import least_responses
 from .prepare import GROUPING, choose_responses
 from .rows import READ_COLUMNS, ranked_row
 
@@ -96,6 +97,20 @@ class VisionCollator:
     truncation_mode: str = "drop"
     min_responses: int = 2
     _too_long: int = field(default=0, init=False, repr=False)
+
+    @classmethod
+    def of_options(cls, processor: ProcessorMixin, args: RRTFConfig) -> VisionCollator:
+        """Return the collator of a trainer."""
+        assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
+        return cls(
+            processor,
+            max_length=args.max_length,
+            max_responses=args.max_responses,
+            pad_to_multiple_of=args.pad_to_multiple_of,
+            require_sources=args.pairs == "teacher_student",
+            truncation_mode=args.truncation_mode,
+            min_responses=least_responses(args),
+        )
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of ``examples``: rows with ``image`` or ``images``, and ``row``."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -10,6 +12,8 @@ from typing import Any, Protocol, TypeAlias
 from rrtf_trl import registry
 
 from .contract import NEEDS, LossInputs, LossOptions, LossOutput, passing_score, requirements
+
+logger = logging.getLogger(__name__)
 
 Loss: TypeAlias = "Callable[..., LossOutput]"
 """``(inputs, config, **options) -> LossOutput`` marked by :func:`~rrtf_trl.training.losses.token_loss`; or ``(logps,
@@ -69,6 +73,7 @@ def resolve_loss(config: ResolvableOptions) -> ResolvedLoss:
     check_loss_kwargs(name, options)
     needed = requirements(loss)
     if needed is None:
+        _speak_of_sums(name)
         return ResolvedLoss(name, (), False, lambda inputs: _of_sums(loss, inputs, config))
     if needed.passing_score and passing_score(config) is None:
         raise ValueError(
@@ -76,6 +81,14 @@ def resolve_loss(config: ResolvableOptions) -> ResolvedLoss:
             "or train on a data set with the column `passing_score`, which `rrtf_trl.rank` writes."
         )
     return ResolvedLoss(name, needed.needs, True, lambda inputs: loss(inputs, config, **options))
+
+
+@functools.cache
+def _speak_of_sums(name: str) -> None:
+    logger.warning(
+        f"The loss {name!r} is of contract 1: it gets the sums of log-probabilities, and works as before. One that is "
+        "marked by `rrtf_trl.training.token_loss` sees each token."
+    )
 
 
 def find_loss(name: str) -> Loss:
