@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rrtf_trl.models.memory import importing
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes test at the same time
 os.environ.setdefault("TRACKIO_DIR", tempfile.mkdtemp(prefix="trackio-"))
 
 
-def pytest_collection_finish() -> None:
-    """Leave what is imported by now aside in collections of garbage: each would look at half a million objects."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Have collections of garbage leave aside what is imported for the tests."""
+    with importing():
+        return (yield)
