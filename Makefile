@@ -9,6 +9,9 @@ GPU ?= 0
 # As many files of tests at a time as there are cores; each starts processes of its own, so not more than four.
 IN_PARALLEL = --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
+# Python keeps what it compiled, whatever the machine sets: the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test test-quick test-real coverage lint docs clean
 
 demo: $(VENV)/demo.done

@@ -5,6 +5,7 @@
 # test_hydra_next.sh VENV
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export PYTHONDONTWRITEBYTECODE= # the tests start many processes
 below="$(cd "$1" && pwd)"
 over="$(mktemp -d)"
 trap 'rm -rf "$over"' EXIT

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from rrtf_trl.models.memory import importing
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TRACKIO_DIR", tempfile.mkdtemp(prefix="trackio-"))
@@ -24,6 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with files that take long: one that comes last would have a core for itself, and the others none to do."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Have collections of garbage leave aside what is imported for the tests."""
+    with importing():
+        return (yield)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from support.warm_python import python
 
 SMALL = ["benchmark=exercises", "benchmark.limit=3", "evaluation.max_new_tokens=48"]
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
-PAPER = [*SMALL, "evaluation=paper", "evaluation.n=100", "evaluation.max_sequences=40"]
+PAPER = [*SMALL, "benchmark.limit=2", "evaluation=paper", "evaluation.n=100", "evaluation.max_sequences=40"]
 
 
 def start(folder: Path, *arguments: str, with_python: str = "") -> subprocess.Popen[str]:

@@ -90,6 +90,7 @@ def python() -> str:
 
 def serve(listener: socket.socket, folder: str) -> list[str]:
     """Fork a process for each request; return, in each of these, the arguments of the Python that it has to be."""
+    gc.disable()  # it would look, again and again, at what stays
     for library in LIBRARIES:
         with contextlib.suppress(ModuleNotFoundError):  # an extra that is not installed
             importlib.import_module(library)
@@ -97,6 +98,7 @@ def serve(listener: socket.socket, folder: str) -> list[str]:
     threads = {(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir() if task.name != own}
     assert threads <= {"jemalloc_bg_thd"}, "a fork would lose threads"  # that one, of pyarrow, knows of forks
     gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,20 +141,24 @@ def test_a_cluster_without_room_is_told(cluster: Any) -> None:
 
 
 def test_a_run_gives_what_it_gives_here_though_a_node_is_killed(
-    cluster: Any, run_rrtf: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RRTF_PLUGINS", "ray")
     small = ["problems.train.limit=16", "sampler.transformers.batch_size=1", "feedback.unit_tests.workers=1"]
-    here = run_rrtf(*small, "runs_dir=here")
+    command = [python(), "-m", "rrtf_trl.cli", "run", *SMALL, *small]
+    subprocess.run(
+        [*command, "runs_dir=here", "--strict-plugins"], cwd=tmp_path, capture_output=True, check=True, timeout=300
+    )
+    (here,) = (tmp_path / "here").glob("quickstart-*")
     victim = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     process = subprocess.Popen(
-        [
-            python(), "-m", "rrtf_trl.cli", "run", *SMALL, *small, "runs_dir=there", "executor=ray",
-            f"executor.address={cluster.address}", "executor.shard=4",
-        ],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [*command, "runs_dir=there", "executor=ray", f"executor.address={cluster.address}", "executor.shard=4"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     units = 0
     while units < 8 and process.poll() is None:
         time.sleep(0.05)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from rrtf_trl import __version__
+from rrtf_trl.models.memory import importing
 
 _EPILOG = """\
 A stage command runs that stage, and earlier stages that have not been run yet. Options are
@@ -42,7 +43,8 @@ def _run(arguments: list[str]) -> int:
     plugins().quiet = arguments[:1] == ["plugins"]  # it prints the faults itself
     commands = plugins().registered("command")
     if arguments and arguments[0] in commands:
-        command: Callable[[list[str]], int] = commands[arguments[0]].load()
+        with importing():
+            command: Callable[[list[str]], int] = commands[arguments[0]].load()
         return command(arguments[1:])
     parser = _parser({name: command.target.help for name, command in commands.items()})
     parser.parse_args(arguments)

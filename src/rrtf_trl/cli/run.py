@@ -16,6 +16,7 @@ from rrtf_trl.config.instantiate import build_evaluation, build_pipeline
 from rrtf_trl.config.round_values import resolved_but_for_rounds
 from rrtf_trl.config.run_name import run_folder
 from rrtf_trl.errors import UserError
+from rrtf_trl.models.memory import importing
 from rrtf_trl.monitoring.results_table import results_table
 from rrtf_trl.monitoring.status_file import published
 from rrtf_trl.pipeline.rounds import run_rounds
@@ -65,7 +66,8 @@ def run_config(config: DictConfig, folder: RunFolder, command: str, until: str) 
 def _run_in(folder: RunFolder, config: DictConfig, until: str, command: str, console: Console) -> None:
     started = time.monotonic()
     console.print(f"run: {folder.path}", highlight=False)  # loading the libraries takes some seconds
-    pipeline = build_pipeline(config, folder, console, until)
+    with importing():
+        pipeline = build_pipeline(config, folder, console, until)
     try:
         with (
             folder.working(OmegaConf.to_yaml(config, resolve=True), command=command, versions=versions()),

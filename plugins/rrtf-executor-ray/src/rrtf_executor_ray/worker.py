@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from rrtf_trl.feedback import Feedback
+from rrtf_trl.models.memory import importing
 from rrtf_trl.records import Candidate, Problem, to_json
 from rrtf_trl.samplers import Sampler
 
@@ -31,7 +32,9 @@ class Worker:
 
     def sample(self, shard: bytes) -> tuple[bytes, dict[str, str]]:
         """Sample one unit; return a shard of candidates, and the reasons of skipped problems."""
-        samples = self.maker.sample([Problem.from_json(row["problem"]) for row in from_shard(shard)])
+        problems = [Problem.from_json(row["problem"]) for row in from_shard(shard)]
+        with importing():  # the first time; and what is loaded stays
+            samples = self.maker.sample(problems)
         return to_shard(candidate=map(to_json, samples.candidates)), samples.skipped
 
     def judge(self, shard: bytes) -> tuple[bytes, Exception | None]:
