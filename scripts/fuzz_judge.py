@@ -8,7 +8,7 @@ A disagreement is printed as a row of its own, as small as it gets: problem, com
 The exit status is 1 if there is one.
 
 Programs that equal everything may pass where the program decides; where the judge does, only tests that ask nothing,
-which functions that return nothing, or an empty list, pass too.
+which functions and methods that return nothing, or an empty list, pass too.
 
 The sandbox is stricter by design in two ways, and its message says so: it compares no object of a mutant's with plain
 data where the right program answers with plain data; and a variable with which the tests go on must be as it was,
@@ -60,7 +60,13 @@ class _Anything:
 """
 _EXPECTED: dict[tuple[str, str], bool | None] = {}
 """What plain execution says of the programs of a round, each of which is judged with the reference and without."""
-_EMPTY_BODIES = ("pass", "return []")
+_NOTHING = (
+    "def {name}(*args, **kwargs): pass\n",
+    "def {name}(*args, **kwargs): return []\n",
+    "class {name}:\n    def __init__(self, *args, **kwargs): pass\n    def __iter__(self): return iter([])\n"
+    "    def __getattr__(self, name): return lambda *args, **kwargs: []\n",
+)
+"""Functions that return nothing, or an empty list, and classes whose methods do."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +99,8 @@ class Row:
         return _EXPECTED[key]
 
     def asks(self) -> bool:
-        """Return whether the tests ask anything: in plain execution functions fail them that return nothing, or []."""
-        names = _names(self.code)
-        programs = ("".join(f"def {name}(*args, **kwargs): {body}\n" for name in names) for body in _EMPTY_BODIES)
+        """Return whether the tests ask anything: in plain execution, programs that do nothing fail them."""
+        programs = ("".join(nothing.format(name=name) for name in _names(self.code)) for nothing in _NOTHING)
         return not any(passes(program, self.tests, self.entry) for program in programs)
 
 
