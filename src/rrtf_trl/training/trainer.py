@@ -32,7 +32,7 @@ from .completions import log_completions, shown_rows
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator
 from .datasets import prepared_rows
-from .distributed import check_batches, check_parallelism, is_sharded, keep_float32_losses
+from .distributed import check_batches, is_sharded, keep_float32_losses
 from .dropout import disable_dropout
 from .forwards import ForwardsCollator, batches_of, groups_of, in_forwards, join
 from .groups import Groups
@@ -52,6 +52,7 @@ from .packing import PackedCollator
 from .precision import in_precision, write_precision
 from .prepare import use_passing_score
 from .reference import add_reference_logps
+from .refused import check_options
 from .scoring import ScoredResponses, loss_inputs, model_inputs, score_responses
 from .shared_prefix import share_prefixes
 from .steps import loss_of_part, missing_forwards, step_in_forwards
@@ -114,6 +115,7 @@ class RRTFTrainer(_BaseTrainer):
         quantization_config: BitsAndBytesConfig | None = None,
         peft_config: PeftConfig | None = None,
     ) -> None:
+        # Args
         if args is None:
             name = model if isinstance(model, str) else get_config_model_id(model.config)
             args = RRTFConfig(f"{name.split('/')[-1]}-RRTF")
@@ -123,37 +125,37 @@ class RRTFTrainer(_BaseTrainer):
             raise TypeError(
                 f"`train_dataset` must be a `Dataset` or `IterableDataset`, got `{type(train_dataset).__name__}`."
             )
-        check_parallelism(args)
-        use_passing_score(train_dataset, args)
-        self._loss = resolve_loss(args)
-        # Accelerate's dispatch mode, its default for streams, splits batches as if each row were one sequence.
-        args.accelerator_config.dispatch_batches = False
         if ref_model is not None:
             warnings.warn("RRTF needs no reference model: `ref_model` is not used.", UserWarning, stacklevel=2)
+        is_packed, with_logits = isinstance(data_collator, PackedCollator), compute_metrics is not None
+        with_images = has_images(train_dataset)
+        check_options(args, with_images=with_images, with_logits=with_logits, is_packed=is_packed)
+        keep_fused_head(args)
+        # Accelerate's dispatch mode, its default for streams, splits batches as if each row were one sequence.
+        args.accelerator_config.dispatch_batches = False
 
+        # Loss
+        use_passing_score(train_dataset, args)
+        self._loss = resolve_loss(args)
+
+        # Model and processing class
         set_seed(args.seed)  # adapters are initialized at random
         policy = load_policy(model, processing_class, args, quantization_config, peft_config)
         processing_class, self._saved_dtype, self._saves_state = policy.processing_class, policy.saved_dtype, False
-        model = add_adapter(policy, args, peft_config)
-        keep_fused_head(args)
-        self.router_aux_loss_coef = router_loss_weight(model, args)
-        self.aux_loss_enabled = self.router_aux_loss_coef != 0
         self._tokenizer = tokenizer_of(processing_class)
-        self._with_images = isinstance(processing_class, ProcessorMixin) and has_images(train_dataset)
-        # Packed batches need a model that shares prompts.
-        is_packed = isinstance(data_collator, PackedCollator)
-        share_prefix = "true" if is_packed else args.share_prefix
-        is_default_collator = data_collator is None
+        self._with_images = with_images and isinstance(processing_class, ProcessorMixin)
         if isinstance(processing_class, ProcessorMixin):
             prepare_for_images(args, self._with_images)
-        if data_collator is None:
-            assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
-            if self._with_images:
-                data_collator = VisionCollator.of_options(processing_class, args)
-            else:
-                data_collator = RankedCollator(self._tokenizer.pad_token_id, args.pad_to_multiple_of, self._loss.needs)
+        model = add_adapter(policy, args, peft_config)
+        self.router_aux_loss_coef = router_loss_weight(model, args)
+        self.aux_loss_enabled = self.router_aux_loss_coef != 0
         self._limits = limits_of(model)
         check_padding(self._tokenizer, self._limits)
+
+        # Data collator and data sets
+        own_collator = data_collator
+        if data_collator is None:
+            data_collator = self._padding_collator(processing_class, args)
         train_dataset = self._prepare(train_dataset, "train", args, min_score=least_score(args))
         eval_dataset = self._prepare_eval(eval_dataset, args)
 
@@ -168,43 +170,34 @@ class RRTFTrainer(_BaseTrainer):
             callbacks=callbacks,
             optimizers=optimizers,
         )
-        if args.activation_offloading and args.device.type == "cpu":
-            raise ValueError(
-                "`activation_offloading` moves activations from GPU to CPU memory, and there is no GPU here. Leave it "
-                "out."
-            )
-        if args.n_gpu > 1:
-            raise ValueError(
-                "RRTFTrainer does not run under `nn.DataParallel`. Start the script with `accelerate launch`, or "
-                "limit it to one GPU with CUDA_VISIBLE_DEVICES."
-            )
-        if args.log_completions and self._with_images:
-            raise ValueError("`log_completions` is not supported for rows with images. Leave it out.")
+
+        # Processes
         check_batches(args, train_dataset, self.accelerator.num_processes)
         keep_float32_losses(self.accelerator)
+
+        # Forward pass
         if args.disable_dropout:
             disable_dropout(self.model)
         add_head(self.model, in_float32=args.cast_lm_head_to_fp32)
-        if compute_metrics is not None and share_prefix == "true":
-            raise ValueError(
-                "`compute_metrics` needs the logits of whole sequences, which are not computed with shared prompts. "
-                'Use `share_prefix="auto"`' + (" and leave `PackedCollator` out." if is_packed else ".")
-            )
-        if (is_default_collator or is_packed) and compute_metrics is None:
+        if (own_collator is None or is_packed) and not with_logits:
+            choice = "true" if is_packed else args.share_prefix
             with self.compute_loss_context_manager():
-                shared = share_prefixes(self.model, share_prefix, with_images=self._with_images)
-            if shared and is_default_collator:
+                shared = share_prefixes(self.model, choice, with_images=self._with_images)
+            if shared and own_collator is None:
                 self.data_collator: Any = PackedCollator(self._loss.needs)
         if args.max_tokens_per_forward is not None:
-            limit, with_logits = args.max_tokens_per_forward, compute_metrics is not None
-            self.data_collator = in_forwards(self.data_collator, limit, with_logits=with_logits)
+            self.data_collator = in_forwards(self.data_collator, args.max_tokens_per_forward, with_logits=with_logits)
         self._offloading = (
             get_act_offloading_ctx_manager(model=self.model)
             if args.activation_offloading
             else contextlib.nullcontext()
         )
+
+        # The policy as it starts
         self.train_dataset = self._with_reference(train_dataset, "train")
         self.eval_dataset = self._with_reference(eval_dataset, "eval")
+
+        # Metrics
         self._metrics = {"train": Metrics(), "eval": Metrics()}
         self._new_tokens = 0  # since the state was brought up to date
         self.model.add_model_tags(self._tag_names)
@@ -213,6 +206,12 @@ class RRTFTrainer(_BaseTrainer):
         """Send nothing: TRL's trainers report their use to the hub here."""
 
     # -- Data --------------------------------------------------------------------------------------------
+
+    def _padding_collator(self, processing_class: Any, args: RRTFConfig) -> RankedCollator | VisionCollator:
+        assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
+        if self._with_images:
+            return VisionCollator.of_options(processing_class, args)
+        return RankedCollator(self._tokenizer.pad_token_id, args.pad_to_multiple_of, self._loss.needs)
 
     def _with_reference(self, dataset: Any, name: str) -> Any:
         """Return prepared rows with the log-probabilities of the policy before training, if the loss needs these."""
