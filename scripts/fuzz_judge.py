@@ -65,8 +65,11 @@ _NOTHING = (
     "def {name}(*args, **kwargs): return []\n",
     "class {name}:\n    def __init__(self, *args, **kwargs): pass\n    def __iter__(self): return iter([])\n"
     "    def __getattr__(self, name): return lambda *args, **kwargs: []\n",
+    "class _Void:\n    def __iter__(self): return iter([])\n    def __bool__(self): return False\n"
+    "    def __call__(self, *args, **kwargs): return self\n    __getattr__ = __getitem__ = __enter__ = __call__\n"
+    "    def __exit__(self, *error): return True\n{name} = _Void()\n",
 )
-"""Functions that return nothing, or an empty list, and classes whose methods do."""
+"""Functions that return nothing, or an empty list, classes whose methods do, and an object that is false and empty."""
 
 
 @dataclass(frozen=True)
