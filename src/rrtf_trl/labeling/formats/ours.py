@@ -31,7 +31,7 @@ COLUMNS = (
     *("position", "seconds", "time", "source", "model"),
 )
 _LABEL_FIELDS = {"prompt", "responses", "ranks", "annotator", "positions", "seconds", "time", "task_id"}
-_RANKED_FIELDS = {"prompt", "responses", "scores", "annotator", "task_id", "candidate_ids", "token_ids"}
+_RANKED_FIELDS = {"prompt", "responses", "scores", "annotator", "task_id", "candidate_ids", "token_ids", "logprobs"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
