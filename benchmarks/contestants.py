@@ -137,12 +137,12 @@ def _ours(
     return RRTFTrainer(model, args=args, train_dataset=Dataset.from_list(rows), **arguments)
 
 
-def _in_parts(model: str, work: Work, *arguments: Any) -> Trainer:
-    return _ours(model, work, *arguments, limit=work.prompt + 2 * work.response)
+def _in_parts(model: str, work: Work, rows: Any, options: dict[str, Any], arguments: dict[str, Any]) -> Trainer:
+    return _ours(model, work, rows, options, arguments, limit=work.prompt + 2 * work.response)
 
 
-def _within_budget(model: str, work: Work, *arguments: Any) -> Trainer:
-    return _ours(model, work, *arguments, problems=4, limit=2 * work.tokens)
+def _in_forwards(model: str, work: Work, rows: Any, options: dict[str, Any], arguments: dict[str, Any]) -> Trainer:
+    return _ours(model, work, rows, options, arguments, problems=4, limit=2 * work.tokens)
 
 
 def _dpo(
@@ -168,7 +168,7 @@ CONTESTANTS: dict[str, Callable[..., Trainer]] = {
     "ours, shared": _ours,
     "ours, in parts": _in_parts,
     "ours, 4 problems": partial(_ours, problems=4),
-    "ours, 4 problems in 2 forwards": _within_budget,
+    "ours, 4 problems in 2 forwards": _in_forwards,
     "ours, padded": partial(_ours, share_prefix=False),
     "DPO": partial(_dpo, precomputed=False),
     "DPO, reference precomputed": partial(_dpo, precomputed=True),

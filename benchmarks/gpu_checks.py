@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+from gpu.setting import Finding, Setting
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Part:
     """What is checked in a process.
 
     Args:
-        function: ``module:name`` of a function from a :class:`gpu.steps.Setting` to a :class:`gpu.steps.Finding`.
+        function: ``module:name`` of a function of a :class:`gpu.setting.Setting` that returns a
+            :class:`gpu.setting.Finding`.
         seconds: The limit.
     """
 
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="PART", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--tiny", action="store_true", help="the least sizes, to try this script without a GPU")
     parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--function", help=argparse.SUPPRESS)
     parser.add_argument("--models", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
@@ -111,9 +113,10 @@ def ready_in_turn(options: argparse.Namespace, models: Path) -> Iterator[Iterato
     running: list[subprocess.Popen[str]] = []
 
     def start(name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, __file__, "--out", str(options.out), "--part", name, "--models", str(models)]
-        command += ["--tiny"] if options.tiny else []
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+        command = [sys.executable, __file__, "--out", str(options.out), "--models", str(models)]
+        command += ["--part", name, "--function", PARTS[name].function, *(["--tiny"] if options.tiny else [])]
+        quiet = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", **quiet}
         (options.out / f"{name}.json").unlink(missing_ok=True)
         with (options.out / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
@@ -155,10 +158,11 @@ def outcome(name: str, process: subprocess.Popen[str], limit: float, out: Path) 
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """End a part's process, and those that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """End a part's process, and those that it started; a launcher needs a moment to end its own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, number)
+            process.wait(timeout=10)
 
 
 def line(cells: tuple[str, ...]) -> str:
@@ -176,15 +180,10 @@ def has_gpu() -> bool:
 
 def run(options: argparse.Namespace) -> None:
     """Load what a part needs, wait for its turn, and leave what it found."""
-    module, _, function = PARTS[options.part].function.partition(":")
+    module, _, function = options.function.partition(":")
     part: Any = getattr(importlib.import_module(module), function)
-    from gpu.steps import Finding, Setting
-
     if not sys.stdin.readline():  # nobody is left to read what would be found
         return
-    import transformers
-
-    transformers.logging.set_verbosity_error()
     try:
         finding = part(Setting(options.models, options.tiny))
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import torch
 from contestants import Work, make_rows
@@ -10,29 +11,25 @@ from peft import LoraConfig
 from transformers import BitsAndBytesConfig
 
 from rrtf_trl.training import tree_attention
+from rrtf_trl.training.tree_flex import attend_by_blocks
 
-from .steps import Finding, Setting, make_trainer, mib, one_step, ragged_rows
+from .setting import Finding, Setting
+from .steps import make_trainer, mib, one_step, ragged_rows
 
 
 def flex(setting: Setting) -> Finding:
     """FlexAttention over packed rows rounds no more than padded batches do, both in bfloat16 beside float32."""
     model = setting.model("0.5b")
     rows = ragged_rows(2, 5, 24, 16) if setting.tiny else ragged_rows(2, 6, 600, 250)
-    calls = []
-    by_blocks = tree_attention.attend_by_blocks
-
-    def counted(*arguments: Any, **options: Any) -> torch.Tensor:
-        calls.append(1)
-        return by_blocks(*arguments, **options)
-
-    tree_attention.attend_by_blocks = counted
     exact = one_step(setting, model, rows, share_prefix="false", bf16=False)
     padded = one_step(setting, model, rows, share_prefix="false", bf16=True)
-    packed = one_step(setting, model, rows, share_prefix="true", bf16=True)
+    with mock.patch.object(tree_attention, "attend_by_blocks", wraps=attend_by_blocks) as by_blocks:
+        packed = one_step(setting, model, rows, share_prefix="true", bf16=True)
+    calls = by_blocks.call_count
     errors = {name: step.distance(exact) for name, step in (("packed", packed), ("padded", padded))}
     near = abs(packed.loss - exact.loss) < 0.02 * abs(exact.loss)
     ok = errors["packed"] < 1.5 * errors["padded"] + 1e-3 and near and bool(calls) == setting.on_gpu
-    how = f"{len(calls)} calls of FlexAttention" if calls else "by spans, as FlexAttention needs a GPU"
+    how = f"{calls} calls of FlexAttention" if calls else "by spans, as FlexAttention needs a GPU"
     return Finding(
         f"error of bf16 gradients beside float32: packed {errors['packed']:.1e} ({how}), padded "
         f"{errors['padded']:.1e}; losses {packed.loss:.4f}, {padded.loss:.4f}, float32 {exact.loss:.4f}",

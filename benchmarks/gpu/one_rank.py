@@ -18,16 +18,19 @@ import torch
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from datasets import Dataset
 from safetensors.torch import load_file
 
-from gpu.steps import Finding, Setting, make_trainer, ragged_rows, relative_distance
+from gpu.setting import Finding, Setting
+from gpu.steps import make_config, ragged_rows, relative_distance
+from rrtf_trl import RRTFTrainer
 
 CONFIGS = Path(__file__).parents[2] / "conf" / "accelerate"
-_OPTIONS: dict[str, Any] = {"max_steps": 3, "learning_rate": 0.1, "share_prefix": "true"}
+_OPTIONS: dict[str, Any] = {"max_steps": 3, "learning_rate": 0.1, "share_prefix": "true", "bf16": True}
 
 
 def fsdp2(setting: Setting) -> Finding:
-    """Two of PyTorch's ways to hold weights, whole and sharded, train to the same weights."""
+    """FSDP2 trains to the weights of plain training."""
     return _compare(setting, "fsdp2", "FSDPLlamaForCausalLM")
 
 
@@ -39,7 +42,7 @@ def zero3(setting: Setting) -> Finding:
 
 
 def _compare(setting: Setting, engine: str, wrapper: str) -> Finding:
-    model = setting.model("tiny", torch.float32)
+    model = setting.model("tiny", "float32")
     begun = _launched(setting, engine, model)
     plain = _train(setting, model, f"plain-beside-{engine}")
     with (setting.folder / f"{engine}-launched.log").open() as log:
@@ -79,7 +82,10 @@ def _moves(after: dict[str, torch.Tensor], before: dict[str, torch.Tensor]) -> d
 def _train(setting: Setting, model: str, name: str) -> dict[str, Any]:
     """Train, save the weights to the folder ``name``, and return losses and what the model was wrapped as."""
     rows = ragged_rows(2, 5, 24, 16) if setting.tiny else ragged_rows(4, 8, 500, 250)
-    trainer = make_trainer(setting, model, rows, bf16=True, **_OPTIONS)
+    args = make_config(setting, rows, **_OPTIONS)
+    if not setting.on_gpu:
+        _let_processors_take_part()  # after the options, which reset what accelerate knows
+    trainer = RRTFTrainer(model, args=args, train_dataset=Dataset.from_list(rows))
     trainer.train()
     trainer.save_model(str(setting.folder / name))
     losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
@@ -92,11 +98,10 @@ def _let_processors_take_part() -> None:
     from accelerate.utils import DistributedType
 
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        PartialState(cpu=True)
         # accelerate has no FSDP for processors, though torch has: let it take these for cards.
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
-        import deepspeed  # type: ignore[import-not-found, unused-ignore]
+        import deepspeed  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         # Its way for small sums is compiled on first use, for a minute or more; without it gloo adds them up.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -106,7 +111,6 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-        _let_processors_take_part()
     result = _train(Setting(Path(job["folder"]), job["tiny"]), job["model"], job["name"])
     (Path(job["folder"]) / job["name"] / "result.json").write_text(json.dumps(result))
     # Without tearing down: gloo's threads and Python's can wait for each other there.

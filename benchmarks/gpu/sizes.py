@@ -20,7 +20,8 @@ from rrtf_trl.models.size import model_shape
 from rrtf_trl.records import CheckTests, Problem
 from rrtf_trl.samplers import TransformersSampler
 
-from .steps import Finding, Setting, mib
+from .setting import Finding, Setting
+from .steps import mib
 
 LEAST_OF_CEILING = 0.1
 """Of the rate at which matrices are multiplied: below it, something other than the model takes the time."""
@@ -56,7 +57,7 @@ def _train(setting: Setting, work: Work, recompute: bool) -> Finding:
     work = replace(work, shape=setting.shape(work.shape))
     if setting.tiny:
         work = replace(work, responses=3, prompt=24, response=16)
-    model = setting.model(work.shape, torch.bfloat16 if setting.on_gpu else torch.float32)
+    model = setting.model(work.shape, "bfloat16" if setting.on_gpu else "float32")
     ceiling = matmul_flops("float32")
     held = _held()
     trainer = make_contestant("ours, shared", model, work, _STEPS, recompute, str(setting.folder / "trained"))
@@ -91,7 +92,7 @@ def _train(setting: Setting, work: Work, recompute: bool) -> Finding:
 def sampler(setting: Setting) -> Finding:
     """The rate of `TransformersSampler`, which draws the same again, in about the memory that is planned."""
     n, count, new, length = (2, 2, 8, 24) if setting.tiny else (8, 16, 128, 256)
-    model = setting.model("0.5b", torch.bfloat16 if setting.on_gpu else torch.float32)
+    model = setting.model("0.5b", "bfloat16" if setting.on_gpu else "float32")
     problems = [
         Problem(f"random/{number}", " ".join(f"w{3 + (7 * number + place) % 8000}" for place in range(length)) + " ",
                 CheckTests("pass"), entry_point="f")

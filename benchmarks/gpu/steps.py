@@ -1,15 +1,13 @@
-"""What the parts have in common: what they are given and find, ragged rows, and one step of training on them."""
+"""What several parts use: ragged rows, and one step of training on rows."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
-from contestants import save_model
 from datasets import Dataset
 from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
@@ -17,49 +15,9 @@ from transformers import PrinterCallback, TrainerCallback
 from rrtf_trl import RRTFConfig, RRTFTrainer
 from rrtf_trl.models.memory import free_memory
 
+from .setting import Setting
+
 Rows = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a part found.
-
-    Args:
-        measured: In words and figures.
-        ok: The verdict; ``None`` where this machine cannot give one.
-    """
-
-    measured: str
-    ok: bool | None
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a part is given.
-
-    Args:
-        folder: For its files, shared by all parts.
-        tiny: Whether to take the least sizes, which a processor computes in seconds.
-    """
-
-    folder: Path
-    tiny: bool
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether there is one."""
-        return torch.cuda.is_available()
-
-    def shape(self, name: str) -> str:
-        """Return the name of the model's shape that stands for another one."""
-        return "tiny" if self.tiny else name
-
-    def model(self, shape: str, dtype: torch.dtype = torch.bfloat16) -> str:
-        """Return the folder of a model of random weights, which the first part to ask for it makes."""
-        folder = self.folder / f"{self.shape(shape)}-{str(dtype).removeprefix('torch.')}"
-        if not (folder / "tokenizer.json").exists():  # the last file to be written
-            save_model(self.shape(shape), str(folder), dtype)
-        return str(folder)
 
 
 @dataclass
@@ -105,9 +63,8 @@ class _Gradients(TrainerCallback):
         self._step.gradients = {name: p.grad.float().cpu() for name, p in named if p.grad is not None}
 
 
-def make_trainer(setting: Setting, model: str, rows: Rows, *, peft_config: Any = None, **options: Any) -> RRTFTrainer:
-    """Return a trainer whose step has all rows, with SGD unless ``options`` of :class:`RRTFConfig` say otherwise."""
-    quantization = options.pop("quantization_config", None)
+def make_config(setting: Setting, rows: Rows, **options: Any) -> RRTFConfig:
+    """Return options with which a step has all rows, of SGD unless ``options`` say otherwise."""
     defaults: dict[str, Any] = {
         "output_dir": str(setting.folder / "trained"),
         "use_cpu": not setting.on_gpu,
@@ -124,11 +81,24 @@ def make_trainer(setting: Setting, model: str, rows: Rows, *, peft_config: Any =
         "save_strategy": "no",
         "disable_tqdm": True,
     }
+    return RRTFConfig(**{**defaults, **options})
+
+
+def make_trainer(
+    setting: Setting,
+    model: str,
+    rows: Rows,
+    *,
+    peft_config: Any = None,
+    quantization_config: Any = None,
+    **options: Any,
+) -> RRTFTrainer:
+    """Return a trainer of an adapter or a whole model, with the options of :func:`make_config`."""
     trainer = RRTFTrainer(
         model,
-        args=RRTFConfig(**{**defaults, **options}),
+        args=make_config(setting, rows, **options),
         train_dataset=Dataset.from_list(rows),
-        quantization_config=quantization,
+        quantization_config=quantization_config,
         peft_config=peft_config,
     )
     trainer.remove_callback(PrinterCallback)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .steps import Finding, Setting
+from .setting import Finding, Setting
 
 TESTS = Path(__file__).parents[2] / "tests" / "training"
 

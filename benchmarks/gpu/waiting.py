@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from .steps import Finding, Setting, make_trainer, ragged_rows
+from .setting import Finding, Setting
+from .steps import make_trainer, ragged_rows
 
 LOSSES = ["rrtf", "rrhf", "list_mle", "lipo", "simpo", "dpo_pl", "asymre", "nft", "real", "tree_credit"]
 """All built-in losses but ``topr``, whose rows need log-probabilities of a sampler."""
