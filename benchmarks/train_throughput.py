@@ -24,6 +24,7 @@ import gc
 import itertools
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -226,7 +227,7 @@ def write(results: list[Result], ceiling: float, options: argparse.Namespace) ->
     """Write the table, the figures and the plot."""
     out = Path(options.out)
     versions = ", ".join(f"{m.__name__} {m.__version__}" for m in (torch, transformers, trl))
-    command = " ".join(["python benchmarks/train_throughput.py", *sys.argv[1:]])
+    command = shlex.join(["python", "benchmarks/train_throughput.py", *sys.argv[1:]])
     head = (
         f"# Response tokens trained on a second\n\n`{command}`\n\n{time.strftime('%Y-%m-%d')}, {device_name()}, "
         f"{versions}. Matrix products run at {ceiling / 1e12:.3g} TFLOP/s here. How it is measured is told at the top "

@@ -16,6 +16,7 @@ from train_throughput import Stopwatch, matmul_flops, own_peak
 from transformers import PrinterCallback
 
 from rrtf_trl.config.memory_plan import memory_plan
+from rrtf_trl.models.memory import free_memory
 from rrtf_trl.models.size import model_shape
 from rrtf_trl.records import CheckTests, Problem
 from rrtf_trl.samplers import TransformersSampler
@@ -154,6 +155,6 @@ def _held() -> int:
 
 
 def _reset_peak() -> None:
+    free_memory()  # of the model as it was made
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
