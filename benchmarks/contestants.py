@@ -49,11 +49,22 @@ class Work:
     prompt: int
     response: int
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of a problem whose prompt is there once."""
+        return self.prompt + self.responses * self.response
+
+    def useful(self, name: str) -> int:
+        """Return the tokens of responses that a contestant trains on in a step, each counted once."""
+        return self.response * (1 if name.startswith("SFT") else self.responses * SEVERAL.get(name, 1))
+
     def computed(self, name: str) -> tuple[int, int, int]:
         """Return what a contestant computes in a step: tokens, those of them scored, and passes without gradient."""
         k, whole = self.responses, self.prompt + self.response
+        if name in SEVERAL:
+            return SEVERAL[name] * self.tokens, SEVERAL[name] * k * self.response, 0
         if name == "ours, shared":
-            return self.prompt + k * self.response, k * self.response, 0
+            return self.tokens, k * self.response, 0
         if name == "ours, in parts":
             return -(-k // 2) * self.prompt + k * self.response, k * self.response, int(k > 2)
         if name.startswith("SFT"):
@@ -117,13 +128,21 @@ def _ours(
     options: dict[str, Any],
     arguments: dict[str, Any],
     share_prefix: bool = True,
-    in_parts: bool = False,
+    problems: int = 1,
+    limit: int | None = None,
 ) -> Trainer:
-    limit = work.prompt + 2 * work.response if in_parts else None
     args = RRTFConfig(
-        **options, per_device_train_batch_size=1, share_prefix=str(share_prefix), max_tokens_per_forward=limit
+        **options, per_device_train_batch_size=problems, share_prefix=str(share_prefix), max_tokens_per_forward=limit
     )
     return RRTFTrainer(model, args=args, train_dataset=Dataset.from_list(rows), **arguments)
+
+
+def _in_parts(model: str, work: Work, rows: Any, options: dict[str, Any], arguments: dict[str, Any]) -> Trainer:
+    return _ours(model, work, rows, options, arguments, limit=work.prompt + 2 * work.response)
+
+
+def _in_forwards(model: str, work: Work, rows: Any, options: dict[str, Any], arguments: dict[str, Any]) -> Trainer:
+    return _ours(model, work, rows, options, arguments, problems=4, limit=2 * work.tokens)
 
 
 def _dpo(
@@ -147,7 +166,9 @@ def _sft(model: str, work: Work, rows: Any, options: dict[str, Any], arguments: 
 
 CONTESTANTS: dict[str, Callable[..., Trainer]] = {
     "ours, shared": _ours,
-    "ours, in parts": partial(_ours, in_parts=True),
+    "ours, in parts": _in_parts,
+    "ours, 4 problems": partial(_ours, problems=4),
+    "ours, 4 problems in 2 forwards": _in_forwards,
     "ours, padded": partial(_ours, share_prefix=False),
     "DPO": partial(_dpo, precomputed=False),
     "DPO, reference precomputed": partial(_dpo, precomputed=True),
@@ -155,7 +176,13 @@ CONTESTANTS: dict[str, Callable[..., Trainer]] = {
 }
 
 
-def make_trainer(name: str, model: str, work: Work, steps: int, recompute: bool, folder: str) -> Trainer:
+SEVERAL = {"ours, 4 problems": 4, "ours, 4 problems in 2 forwards": 4}
+"""Contestants whose step has several problems; that of the others has one."""
+
+
+def make_trainer(
+    name: str, model: str, work: Work, steps: int, recompute: bool, folder: str, dtype: str = "float32"
+) -> Trainer:
     """Return a contestant's trainer.
 
     Args:
@@ -165,13 +192,15 @@ def make_trainer(name: str, model: str, work: Work, steps: int, recompute: bool,
         steps: How many steps, each of another row.
         recompute: Whether activations are computed again in the backward pass.
         folder: Where the trainer may write.
+        dtype: Of the weights. ``float32``: as in a run, which on a GPU computes in bfloat16 and has the weights below
+            an adapter in it. ``bf16``: everything.
     """
     on_gpu = torch.cuda.is_available()
     options = {
         "output_dir": folder,
         "use_cpu": not on_gpu,
-        "bf16": on_gpu,
-        "model_init_kwargs": {"dtype": "bfloat16" if on_gpu else "float32"},
+        "bf16": on_gpu or dtype == "bf16",
+        "model_init_kwargs": {"dtype": weights_dtype(work.weights, dtype)},
         "gradient_checkpointing": recompute,
         "dataloader_pin_memory": False,
         "report_to": "none",
@@ -191,4 +220,10 @@ def make_trainer(name: str, model: str, work: Work, steps: int, recompute: bool,
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
-    return CONTESTANTS[name](model, work, make_rows(work, steps), options, arguments)
+    return CONTESTANTS[name](model, work, make_rows(work, steps * SEVERAL.get(name, 1)), options, arguments)
+
+
+def weights_dtype(weights: str, dtype: str) -> str:
+    """Return the dtype of a model's weights, of those that are not quantized: see :func:`make_trainer`."""
+    below_adapter = weights != "full" and torch.cuda.is_available()
+    return "bfloat16" if dtype == "bf16" or below_adapter else "float32"

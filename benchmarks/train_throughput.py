@@ -5,11 +5,14 @@
 
 A step of every contestant is the same group: a prompt and its responses. DPO sees it as pairs of the best response
 with each other one, SFT as its best response. In parts, ours computes two responses at a time
-(`max_tokens_per_forward`). Contestants take turns; what counts is the time from the beginning to
-the end of a step (forward, backward, optimizer), the median over all steps but the first two of a turn. On a CPU that
-is CPU time on one core, which other work on the machine disturbs little; on a GPU it is wall time. DPO's reference
-scores, where they are computed in advance, cost nothing here. Peak memory is that of a process with one contestant
-alone, on a GPU the card's. Useful tokens are the responses', each counted once however often it is computed.
+(`max_tokens_per_forward`); with 4 problems a step, it computes all at once, or two at a time in forwards of so many
+tokens. Weights are float32, as in a run: on a GPU a run computes in bfloat16 all the same, and has the weights below
+an adapter in it. With `--dtype bf16` all is bfloat16. Contestants take turns; what counts is the time from the
+beginning to the end of a step (forward, backward, optimizer), the median over all steps but the first two of a turn.
+On a CPU that is CPU time on one core, which other work on the machine disturbs little; on a GPU it is wall time.
+DPO's reference scores, where they are computed in advance, cost nothing here. Peak memory is that of a process with
+one contestant alone, on a GPU the card's. Useful tokens are the responses', each counted once however often it is
+computed.
 
 Writes a table (Markdown), the figures (JSON) and a plot (SVG) next to each other: `--out NAME` without an ending.
 """
@@ -21,6 +24,7 @@ import gc
 import itertools
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -36,7 +40,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import torch
 import transformers
 import trl
-from contestants import CONTESTANTS, SHAPES, Work, make_trainer, save_model
+from contestants import CONTESTANTS, SHAPES, Work, make_trainer, save_model, weights_dtype
 from datasets import disable_progress_bars
 from transformers import PrinterCallback, TrainerCallback
 
@@ -57,11 +61,12 @@ def main() -> None:
     ]
     if options.memory_of:  # a process that `peak_memory` has started
         with tempfile.TemporaryDirectory() as folder:
-            trainer = make_trainer(options.memory_of, options.model, works[0], _UNCOUNTED, options.recompute, folder)
-            trainer.train()
+            make_trainer(
+                options.memory_of, options.model, works[0], _UNCOUNTED, options.recompute, folder, options.dtype
+            ).train()
         print(own_peak())
         return
-    ceiling = matmul_flops()
+    ceiling = matmul_flops(options.dtype)
     print(f"{device_name()}: matrix products run at {ceiling / 1e12:.3g} TFLOP/s", flush=True)
     results: list[Result] = []
     for work in works:
@@ -75,6 +80,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", nargs="+", default=["tiny"], choices=list(SHAPES), help="of the model")
     parser.add_argument("--weights", nargs="+", default=["full"], choices=["full", "lora", "4bit"])
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bf16"], help="of the weights")
     parser.add_argument("--responses", type=int, nargs="+", default=[4, 8], help="k, responses to a prompt")
     parser.add_argument("--prompt", type=int, nargs="+", default=[128, 512], help="tokens of a prompt")
     parser.add_argument("--response", type=int, nargs="+", default=[64, 128], help="tokens of a response")
@@ -117,11 +123,12 @@ def measure(work: Work, options: argparse.Namespace, ceiling: float) -> list[Res
     """Return a result for each contestant."""
     watches = {name: Stopwatch() for name in options.only}
     with tempfile.TemporaryDirectory() as folder:
-        dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-        save_model(work.shape, folder, dtype)
+        save_model(work.shape, folder, getattr(torch, weights_dtype(work.weights, options.dtype)))
         for _ in range(options.rounds):
             for name, watch in watches.items():
-                trainer = make_trainer(name, folder, work, options.steps, options.recompute, folder + "/out")
+                trainer = make_trainer(
+                    name, folder, work, options.steps, options.recompute, folder + "/out", options.dtype
+                )
                 turn = Stopwatch()
                 trainer.add_callback(turn)
                 trainer.remove_callback(PrinterCallback)
@@ -133,14 +140,13 @@ def measure(work: Work, options: argparse.Namespace, ceiling: float) -> list[Res
     results = []
     for name, watch in watches.items():
         seconds = statistics.median(watch.seconds)
-        useful = work.response * (1 if name.startswith("SFT") else work.responses)
         flops = work.flops(name, options.recompute) / seconds
         results.append(
             {
                 **vars(work),
                 "contestant": name,
                 "seconds": seconds,
-                "tokens_per_second": useful / seconds,
+                "tokens_per_second": work.useful(name) / seconds,
                 "tflops": flops / 1e12,
                 "of_ceiling": flops / ceiling,
                 "peak_mib": memory[name],
@@ -168,17 +174,17 @@ def peak_memory(name: str, model: str, work: Work, options: argparse.Namespace) 
     command = [sys.executable, __file__, "--memory-of", name, "--model", model]
     for option, value in vars(work).items():
         command += [f"--{option}", str(value)]
-    command += ["--recompute"] if options.recompute else []
+    command += ["--dtype", options.dtype, *(["--recompute"] if options.recompute else [])]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"measuring the memory of {name!r} failed:\n{done.stderr[-2000:]}")
     return int(done.stdout.splitlines()[-1])
 
 
-def matmul_flops() -> float:
+def matmul_flops(dtype_of_weights: str) -> float:
     """Return the rate at which matrices are multiplied here, operations a second: the best of several tries."""
     on_gpu = torch.cuda.is_available()
-    size, dtype = (8192, torch.bfloat16) if on_gpu else (1024, torch.float32)
+    size, dtype = (8192 if on_gpu else 1024), torch.bfloat16 if on_gpu or dtype_of_weights == "bf16" else torch.float32
     matrix = torch.randn(size, size, dtype=dtype, device="cuda" if on_gpu else "cpu")
     best = float("inf")
     for _ in range(10):
@@ -221,7 +227,7 @@ def write(results: list[Result], ceiling: float, options: argparse.Namespace) ->
     """Write the table, the figures and the plot."""
     out = Path(options.out)
     versions = ", ".join(f"{m.__name__} {m.__version__}" for m in (torch, transformers, trl))
-    command = " ".join(["python benchmarks/train_throughput.py", *sys.argv[1:]])
+    command = shlex.join(["python", "benchmarks/train_throughput.py", *sys.argv[1:]])
     head = (
         f"# Response tokens trained on a second\n\n`{command}`\n\n{time.strftime('%Y-%m-%d')}, {device_name()}, "
         f"{versions}. Matrix products run at {ceiling / 1e12:.3g} TFLOP/s here. How it is measured is told at the top "
@@ -245,8 +251,8 @@ def plot(results: list[Result], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(max(7.0, 1.5 + 1.1 * len(settings)), 4.2), layout="constrained")
     for index, name in enumerate(names):
         rates = [r["tokens_per_second"] for r in results if r["contestant"] == name]
-        places = [place + (index - (len(names) - 1) / 2) * 0.16 for place in range(len(settings))]
-        axes.bar(places, rates, width=0.15, label=name)
+        places = [place + (index - (len(names) - 1) / 2) * 0.8 / len(names) for place in range(len(settings))]
+        axes.bar(places, rates, width=0.75 / len(names), label=name)
     labels = [f"{shape}, {weights}\nk={k}\n{prompt}+{response}" for shape, weights, k, prompt, response in settings]
     axes.set_xticks(range(len(settings)), labels, fontsize=8)
     axes.set_ylabel("response tokens a second")
