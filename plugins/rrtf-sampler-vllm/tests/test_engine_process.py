@@ -187,10 +187,11 @@ def test_several_engines_divide_the_prompts_and_the_devices(
     notes: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    before = {child.pid for child in psutil.Process().children(recursive=True)}  # of other tests
     engine = {"data_parallel_size": 2, "tensor_parallel_size": 2}
     sampler = VLLMSampler("embedded", n=2, max_new_tokens=8, engine=engine)
     samples = sampler.sample(PROBLEMS)
-    workers = {child.pid for child in psutil.Process().children(recursive=True)}
+    workers = {child.pid for child in psutil.Process().children(recursive=True)} - before
     sampler.close()
     assert [c.task_id for c in samples.candidates] == [f"t/{i}" for i in range(3) for _ in range(2)]
     assert "data_parallel_size" not in notes()["arguments"]
