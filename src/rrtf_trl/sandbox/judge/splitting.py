@@ -149,8 +149,8 @@ class Splitter:
         if walrus(node):
             return None
         operands: list[ast.expr] = []
-        is_item = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Call)
-        if is_item and not self.uses_guest(node.value.func) and not node.value.keywords:  # type: ignore[attr-defined]
+        is_count = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Call) and _is_counter(node.value)
+        if is_count:
             # Of a table made of answers, which finds by their hashes: the judge's alone.
             operands = [one for one in node.value.args if self.uses_guest(one)]  # type: ignore[attr-defined]
         elif isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp):
@@ -184,11 +184,11 @@ class Splitter:
         return Operation(
             code,
             parts,
-            native=not is_item or number in self._revealed,
+            native=not is_count or number in self._revealed,
             exact=False,
             mixed=True,
             number=number,
-            reveals=data and (not is_item or number in self._revealed),
+            reveals=data and (not is_count or number in self._revealed),
             has_data=data,
             decides=True,
         )
@@ -393,6 +393,10 @@ def _with_names(node: Any, names: dict[int, ast.expr]) -> Any:
     if not isinstance(node, ast.AST):
         return node
     return rebuilt(node, **{field: _with_names(getattr(node, field, None), names) for field in node._fields})
+
+
+def _is_counter(node: ast.Call) -> bool:
+    return ast.unparse(node.func) in ("Counter", "collections.Counter") and not node.keywords
 
 
 def _is_value(node: ast.expr) -> bool:
