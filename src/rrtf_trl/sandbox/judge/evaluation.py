@@ -14,7 +14,7 @@ from ..common import codec
 from ..common.messages import short
 from .literals import literal
 from .names import SCOPES, loaded, rebuilt
-from .parts import Atom, Operation, Part, operand
+from .parts import Atom, Operation, Part, decided_there, operand
 
 Tree = list[Any]
 """Values as they are reported: ``["v", packed]``; ``["p", packed]`` for the truth of an object; ``["u",
@@ -85,7 +85,7 @@ def compile_part(part: Part, changing: set[str]) -> Bind:
 
 def _evaluator(part: Operation, operands: list[Evaluate], run: Callable[[Scope], Any]) -> Evaluate:
     number, transparent, reveals = part.number, part.transparent, part.reveals
-    native, decides = part.native, part.decides
+    native, decides = part.native, part.decides or any(map(decided_there, part.operands))
     names = [operand(index) for index in range(len(operands))]
 
     def evaluate(tree: Tree, values: Scope, seen: Seen) -> Any:

@@ -59,6 +59,13 @@ def has_data(part: Part) -> bool:
     return isinstance(part, Operation) and (part.has_data or any(map(has_data, part.operands)))
 
 
+def decided_there(part: Part) -> bool:
+    """Return whether the program decides something where its process evaluates all of an expression."""
+    if isinstance(part, Atom):
+        return part.by_program
+    return part.decides or part.reveals or any(map(decided_there, part.operands))
+
+
 def compares_answers(part: Part) -> bool:
     """Return whether an expression compares answers with each other."""
     if isinstance(part, Atom):

@@ -150,6 +150,7 @@ class Sender:
         decided = self._is_decided(node.value) if uses and node.value is not None else None
         made = uses and isinstance(node, ast.Assign) and self.splitter.makes(node.value)
         self._inner.note_decisions(node)
+        self.checks.controlled |= self.splitter.removes_by_comparing(node)
         self._ship_and_emit(self._simple(node), node)
         self.known.bind_there(stored(node), made, decided)
 

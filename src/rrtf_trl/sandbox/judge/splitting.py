@@ -93,6 +93,9 @@ class Splitter:
             return self._operation(node, ["keys", "values"])
         if isinstance(node, ast.Subscript) and not self.uses_guest(node.value) and not _is_slice(node.slice):
             return self._operation(node, ["slice"])
+        over_answers = self._over_answers(node)
+        if over_answers is not None:
+            return over_answers
         if isinstance(node, ast.Call) and not _has_stars(node.args):
             if not self.uses_guest(node.func):
                 return self._call(node)
@@ -136,6 +139,60 @@ class Splitter:
             return self._atom(node, by_program=name in _NATIVE_TRUTHS or self.decides(node))
         return self._operation(node, ["args", "keywords"], exact=name in _EXACT, takes=self._takes_data(node.func))
 
+    def _over_answers(self, node: ast.expr) -> Operation | None:
+        """Split what goes through answers and is the tests' own otherwise; ``None`` for anything else.
+
+        That is a comprehension, or a call of one as ``all(a == b for a, b in answers)``; ``map`` and the like with a
+        lambda; a method that compares; ``Counter(answers)[2]``. The judge applies it to plain data; to objects of the
+        program their process does, and they decide.
+        """
+        if walrus(node):
+            return None
+        operands: list[ast.expr] = []
+        is_count = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Call) and _is_counter(node.value)
+        if is_count:
+            # Of a table made of answers, which finds by their hashes: the judge's alone.
+            operands = [one for one in node.value.args if self.uses_guest(one)]  # type: ignore[attr-defined]
+        elif isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp):
+            operands = [node.generators[0].iter]
+        elif isinstance(node, ast.Call) and not node.keywords and not _has_stars(node.args):
+            if self.uses_guest(node.func):
+                is_comparing = isinstance(node.func, ast.Attribute) and node.func.attr in _COMPARING
+                if is_comparing and self._asks_an_answer(node) and self._gets_data(node):
+                    operands = [node.func.value]  # type: ignore[attr-defined]
+            elif len(node.args) == 1 and isinstance(node.args[0], ast.GeneratorExp):
+                operands = [node.args[0].generators[0].iter]
+            elif any(isinstance(one, ast.Lambda) for one in node.args):
+                operands = [one for one in node.args if self.uses_guest(one)]
+        if not operands or not all(map(self.uses_guest, operands)):
+            return None
+        names: dict[int, ast.expr] = {
+            id(one): ast.copy_location(ast.Name(operand(at), ast.Load()), one) for at, one in enumerate(operands)
+        }
+        code = _with_names(node, names)
+        if self.uses_guest(code):
+            return None
+        parts = [self.split(one) for one in operands]
+        for part in parts:
+            if isinstance(part, Operation):
+                part.transparent = False
+        data = any(
+            isinstance(one, ast.Constant) and not isinstance(one.value, _NEVER_DATA) for one in ast.walk(code)
+        ) or any(self._known.is_data(one) for one in loaded(code))
+        place = (node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0)
+        number = self._numbers.setdefault(place, len(self._numbers) + 1)
+        return Operation(
+            code,
+            parts,
+            native=not is_count or number in self._revealed,
+            exact=False,
+            mixed=True,
+            number=number,
+            reveals=data and (not is_count or number in self._revealed),
+            has_data=data,
+            decides=True,
+        )
+
     def _takes_data(self, node: ast.expr) -> bool:
         """Return whether a function of the tests is one whose arguments are never compared with each other."""
         if isinstance(node, ast.Name) and node.id in _TAKES_DATA:
@@ -150,6 +207,15 @@ class Splitter:
         if not isinstance(node, ast.Call):
             return False
         return (self._asks_an_answer(node) and self._gets_data(node)) or not self.uses_guest(node.func)
+
+    def removes_by_comparing(self, node: ast.AST) -> bool:
+        """Return whether a statement takes something out of an answer, or a list of answers, that equals its data."""
+        if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Sub | ast.BitAnd | ast.BitXor):
+            return any(map(self._known.is_guest, stored(node.target))) and not self.uses_guest(node.value)
+        call = node.value if isinstance(node, ast.Expr) else None
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _REMOVING):
+            return False
+        return self.uses_guest(call.func) and self._asks_an_answer(call) and self._gets_data(call)
 
     def _gets_data(self, node: ast.Call) -> bool:
         return any(not self.uses_guest(one) and not self._is_open(one) for one in _arguments(node))
@@ -211,6 +277,15 @@ class Splitter:
             return False
         if isinstance(node, ast.Compare):
             return True
+        if isinstance(node, ast.Set) or (
+            isinstance(node, ast.Dict) and any(self.uses_guest(key) for key in node.keys if key)
+        ):
+            return True  # by hashes and equality of the answers
+        if isinstance(node, SCOPES):
+            # What it binds may be of the program, whatever compares it.
+            return any(isinstance(one, ast.Compare) for one in ast.walk(node))
+        if isinstance(node, ast.Call) and any(isinstance(one, ast.Lambda) for one in _arguments(node)):
+            return any(isinstance(one, ast.Compare) for one in ast.walk(node))
         if isinstance(node, ast.Call) and not self.uses_guest(node.func) and not self._takes_data(node.func):
             if isinstance(self.value_of(node.func), types.FunctionType):
                 return True
@@ -300,6 +375,28 @@ class Splitter:
 
 
 _UNKNOWN = object()
+_COMPARING = {
+    *("count", "index", "isdisjoint", "issubset", "issuperset"),
+    *("__contains__", "__eq__", "__ge__", "__gt__", "__le__", "__lt__", "__ne__"),
+}
+"""Methods that compare, of any object or of the elements of lists and sets."""
+_REMOVING = {"difference_update", "discard", "intersection_update", "remove", "symmetric_difference_update"}
+"""Methods of lists and sets that change them by comparing."""
+
+
+def _with_names(node: Any, names: dict[int, ast.expr]) -> Any:
+    """Return a tree with names in place of some of its parts, by their identities."""
+    if id(node) in names:
+        return names[id(node)]
+    if isinstance(node, list):
+        return [_with_names(one, names) for one in node]
+    if not isinstance(node, ast.AST):
+        return node
+    return rebuilt(node, **{field: _with_names(getattr(node, field, None), names) for field in node._fields})
+
+
+def _is_counter(node: ast.Call) -> bool:
+    return ast.unparse(node.func) in ("Counter", "collections.Counter") and not node.keywords
 
 
 def _is_value(node: ast.expr) -> bool:
