@@ -84,25 +84,32 @@ def checkpointing(setting: Setting) -> Finding:
 
 
 def four_bits(setting: Setting) -> Finding:
-    """LoRA on 4-bit weights: packed and padded batches have the same gradients, and the loss falls."""
+    """LoRA on 4-bit weights: packed batches round no more than padded ones do, beside float32, and the loss falls."""
     model = setting.model("1.5b")
     rows = ragged_rows(2, 5, 24, 16) if setting.tiny else ragged_rows(2, 6, 600, 250)
     adapter = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-    bits = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-    options: dict[str, Any] = {"quantization_config": bits, "peft_config": adapter}
-    packed = one_step(setting, model, rows, share_prefix="true", **options)
-    padded = one_step(setting, model, rows, share_prefix="false", **options)
-    apart = packed.distance(padded)
+
+    def bits(dtype: torch.dtype) -> BitsAndBytesConfig:
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+
+    exact = one_step(
+        setting, model, rows, share_prefix="false", bf16=False,
+        peft_config=adapter, quantization_config=bits(torch.float32),
+    )  # fmt: skip
+    options: dict[str, Any] = {"quantization_config": bits(torch.bfloat16), "peft_config": adapter}
+    packed = one_step(setting, model, rows, share_prefix="true", **options).distance(exact)
+    padded = one_step(setting, model, rows, share_prefix="false", **options).distance(exact)
     trainer = make_trainer(setting, model, rows, max_steps=8, optim="adamw_torch", learning_rate=1e-3, **options)
     trainer.train()
     losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
     return Finding(
-        f"packed beside padded: adapter's gradients {apart:.1e} apart; loss {losses[0]:.3f} to {losses[-1]:.3f} in "
+        f"error of the adapter's gradients beside float32: packed {packed:.1e}, padded {padded:.1e}; "
+        f"loss {losses[0]:.3f} to {losses[-1]:.3f} in "
         f"{len(losses)} steps",
-        apart < 0.1 and losses[-1] < 0.98 * losses[0],
+        packed < 1.5 * padded + 1e-3 and losses[-1] < 0.98 * losses[0],
     )
