@@ -207,6 +207,32 @@ def test_evaluation_on_two_processes_counts_every_row_once(
         assert expected["eval_seven_responses"] == expected["eval_seven_inputs"] == 21
 
 
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_a_process_without_a_metric_adds_nothing_to_it(
+    llama_path: str, ranked: Dataset, config: Callable[..., RRTFConfig], tmp_path: Path
+) -> None:
+    # Of two rows one process has both, and the other repeated ones alone, for which no loss is computed.
+    options = {"loss_type": "nft", "rank_min_score": 2.0, "use_cpu": True, "bf16": False, "report_to": "none"}
+    rows = ranked.select([0, 1])
+    alone = RRTFTrainer(
+        model=llama_path, args=config(**options, per_device_eval_batch_size=4), train_dataset=rows, eval_dataset=rows
+    )
+    expected = alone.evaluate()
+    pair = run_script(
+        {
+            "model": llama_path,
+            "rows": rows.to_list(),
+            "options": {"output_dir": str(tmp_path / "pair"), "per_device_eval_batch_size": 2, **options},
+            "first": {"two": 2},
+        },
+        tmp_path,
+        "ddp",
+    )
+    metrics = {name: value for log in pair["log"] for name, value in log.items()}
+    for name in ("loss", "margins", "clipped", "logps/best", "entropy"):
+        assert metrics[f"eval_two_{name}"] == pytest.approx(expected[f"eval_{name}"], abs=1e-5), name
+
+
 def run_script(job: dict[str, Any], tmp_path: Path, engine: str, mixed_precision: str = "no") -> Any:
     (tmp_path / "job.json").write_text(json.dumps(job))
     result = tmp_path / "result.pt"

@@ -22,7 +22,7 @@ from transformers import (
     TrainerCallback,
     set_seed,
 )
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, PredictionOutput
 from trl.models import get_act_offloading_ctx_manager
 from trl.trainer.base_trainer import _BaseTrainer
 from trl.trainer.utils import get_config_model_id
@@ -224,7 +224,7 @@ class RRTFTrainer(_BaseTrainer):
                 f"The loss {self._loss.name!r} compares with the policy before training, which is not computed for "
                 "rows with images, nor for a collator of your own. Choose another loss."
             )
-        if self.state.global_step and "reference_logps" not in dataset.column_names:
+        if self.state.global_step and "reference_logps" not in (dataset.column_names or ()):
             raise ValueError(
                 f"The loss {self._loss.name!r} compares with the policy before training, which is not known any more. "
                 "Pass the rows to the constructor as `eval_dataset`."
@@ -235,7 +235,8 @@ class RRTFTrainer(_BaseTrainer):
         """Return the scores of a batch, forward by forward, without a graph and without dropout."""
         model = self.model_wrapped if is_sharded(self.accelerator) else self.model
         self.model.eval()
-        with torch.no_grad(), self.compute_loss_context_manager():
+        # Before training the model is not wrapped yet, and would compute in the precision of its weights.
+        with torch.no_grad(), self.compute_loss_context_manager(), self.accelerator.autocast():
             inputs = self._prepare_inputs(batch)
             return [self._score(model, forward) for forward in inputs.get("forwards", [inputs])]
 
@@ -446,6 +447,16 @@ class RRTFTrainer(_BaseTrainer):
         metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         return metrics
 
+    def predict(
+        self, test_dataset: AnyDataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """Run on a data set as :meth:`evaluate` does; the logits of whole sequences are ``None`` where it needs none.
+
+        They are returned for padded batches alone: with ``compute_metrics`` or ``share_prefix="false"``.
+        """
+        prepared = self._with_reference(self._prepare_eval(test_dataset, self.args), "test")
+        return super().predict(prepared, ignore_keys, metric_key_prefix)
+
     def evaluation_loop(
         self,
         dataloader: DataLoader[Any],
@@ -457,6 +468,8 @@ class RRTFTrainer(_BaseTrainer):
         """Run the model over a data set; the metrics are averages over its items, with the prefix in their names."""
         # The default keeps as many items of the last batch as it has rows, but a row has several responses.
         self.gather_function = self._gather_responses
+        if isinstance(self.data_collator, PackedCollator | ForwardsCollator):
+            prediction_loss_only = True  # such batches have no logits of whole sequences
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
         averages = self._metrics["eval"].read(self.accelerator)
         if averages:
