@@ -23,11 +23,11 @@ class Metrics:
 
     def record(self, loss: LossOutput, inputs: LossInputs, groups: Groups) -> None:
         """Add the loss of a batch, what it is of, and which responses are compared."""
-        best = groups.best()
+        best, is_scored = groups.best(), groups.scored > 0  # without a scored token there is no mean
         device = inputs.token_logps.device
         parts = {
             name: chosen.nonzero()[:, 0].to(device, non_blocking=True)
-            for name, chosen in (("best", best), ("rest", ~best))
+            for name, chosen in (("best", best & is_scored), ("rest", ~best & is_scored))
         }
         self.add("rank_loss", loss.rank_loss)
         self.add("sft_loss", loss.sft_loss)
@@ -41,9 +41,9 @@ class Metrics:
             self.add(f"logps/{name}", means[responses])
         assert inputs.entropy is not None
         assert inputs.top1 is not None
-        self.add("entropy", inputs.entropy, int(groups.lengths.sum()))
+        self.add("entropy", inputs.entropy, int(groups.scored.sum()))
         top1 = inputs.response_sums(inputs.top1)
-        self.add("mean_token_accuracy", top1[parts["best"]], int(groups.lengths[best].sum()))
+        self.add("mean_token_accuracy", top1[parts["best"]], int(groups.scored[best].sum()))
 
     def add(self, name: str, values: Tensor, count: int | None = None) -> None:
         """Add the sum of ``values`` to a metric, for ``count`` items or as many as there are values."""

@@ -32,7 +32,7 @@ from .completions import log_completions, shown_rows
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator
 from .datasets import prepared_rows
-from .distributed import check_batches, is_sharded, keep_float32_losses
+from .distributed import check_batches, is_sharded, keep_buffers, keep_float32_losses
 from .dropout import disable_dropout
 from .forwards import ForwardsCollator, batches_of, groups_of, in_forwards, join
 from .groups import Groups
@@ -133,6 +133,8 @@ class RRTFTrainer(_BaseTrainer):
         keep_fused_head(args)
         # Accelerate's dispatch mode, its default for streams, splits batches as if each row were one sequence.
         args.accelerator_config.dispatch_batches = False
+        if args.max_tokens_per_forward is not None:
+            keep_buffers(args)
 
         # Loss
         use_passing_score(train_dataset, args)
@@ -210,6 +212,11 @@ class RRTFTrainer(_BaseTrainer):
     def _padding_collator(self, processing_class: Any, args: RRTFConfig) -> RankedCollator | VisionCollator:
         assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
         if self._with_images:
+            if missing := {"sampling_logps", "tree"} & set(self._loss.needs):
+                raise ValueError(
+                    f"The loss {self._loss.name!r} needs `{missing.pop()}`, which rows with images do not have. Choose "
+                    "another loss."
+                )
             return VisionCollator.of_options(processing_class, args)
         return RankedCollator(self._tokenizer.pad_token_id, args.pad_to_multiple_of, self._loss.needs)
 
