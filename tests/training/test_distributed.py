@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM
 import rrtf_trl
 from rrtf_trl import RRTFConfig, RRTFTrainer
 from support.distributed_training import summary
+from support.trainer_checks import SGD
 from support.warm_python import python
 
 pytestmark = pytest.mark.slow
@@ -205,6 +206,69 @@ def test_evaluation_on_two_processes_counts_every_row_once(
         assert metrics[name] == pytest.approx(expected[name], rel=1e-5, abs=1e-5), name
     if padded:
         assert expected["eval_seven_responses"] == expected["eval_seven_inputs"] == 21
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_a_process_without_a_metric_adds_nothing_to_it(
+    llama_path: str, ranked: Dataset, config: Callable[..., RRTFConfig], tmp_path: Path
+) -> None:
+    # Of two rows one process has both, and the other repeated ones alone, for which no loss is computed.
+    options = {"loss_type": "nft", "rank_min_score": 2.0, "use_cpu": True, "bf16": False, "report_to": "none"}
+    rows = ranked.select([0, 1])
+    alone = RRTFTrainer(
+        model=llama_path, args=config(**options, per_device_eval_batch_size=4), train_dataset=rows, eval_dataset=rows
+    )
+    expected = alone.evaluate()
+    pair = run_script(
+        {
+            "model": llama_path,
+            "rows": rows.to_list(),
+            "options": {"output_dir": str(tmp_path / "pair"), "per_device_eval_batch_size": 2, **options},
+            "first": {"two": 2},
+        },
+        tmp_path,
+        "ddp",
+    )
+    metrics = {name: value for log in pair["log"] for name, value in log.items()}
+    for name in ("loss", "margins", "clipped", "logps/best", "entropy"):
+        assert metrics[f"eval_two_{name}"] == pytest.approx(expected[f"eval_{name}"], abs=1e-5), name
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_one_process_alone_may_compute_a_row_in_parts(
+    llama_path: str, ranked: Dataset, config: Callable[..., RRTFConfig], tmp_path: Path
+) -> None:
+    # The first forward of a step is one without a graph on the first process, and one with a graph on the second.
+    rows = ranked.select([0, 1, 3, 6])
+    options = {"max_steps": 3, "max_tokens_per_forward": 45, "train_sampling_strategy": "sequential", **SGD}
+    alone = RRTFTrainer(
+        model=llama_path, args=config(**options, per_device_train_batch_size=4), train_dataset=rows, eval_dataset=rows
+    )
+    in_parts = [["parts" in one for one in alone.data_collator([row])["forwards"]] for row in alone.train_dataset]
+    assert in_parts == [[False], [True], [False], [False]]
+    alone.train()
+    pair = run_script(
+        {
+            "model": llama_path,
+            "rows": rows.to_list(),
+            "options": {
+                "output_dir": str(tmp_path / "pair"),
+                "use_cpu": True,
+                "bf16": False,
+                "gradient_checkpointing": True,  # DDP orders its buckets anew then, in the second step's first forward
+                "report_to": "none",
+                "save_strategy": "no",
+                "logging_steps": 1,
+                "lr_scheduler_type": "constant",
+                "per_device_train_batch_size": 2,
+                **options,
+            },
+        },
+        tmp_path,
+        "ddp",
+    )
+    for step in range(3):
+        assert pair["log"][step]["loss"] == pytest.approx(alone.state.log_history[step]["loss"], abs=1e-4)
 
 
 def run_script(job: dict[str, Any], tmp_path: Path, engine: str, mixed_precision: str = "no") -> Any:

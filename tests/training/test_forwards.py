@@ -17,7 +17,7 @@ from rrtf_trl.training import LossOutput, RankedCollator, imitation_loss
 from rrtf_trl.training.forwards import ForwardsCollator, batches_of
 from rrtf_trl.training.packing import PackedCollator
 from support.tiny_models import make
-from support.trainer_checks import SGD, Build, assert_same_weights, both_paths, weights
+from support.trainer_checks import SGD, Build, assert_same_weights, both_paths, training_logs, weights
 
 LIMITS = [1, 40, 90, 10_000]  # a sequence each; rows in parts; rows together; all in one
 
@@ -179,6 +179,28 @@ def test_a_mixture_of_experts_adds_the_load_balancing_loss_of_each_forward(train
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     gates = [p.grad for name, p in ours.model.named_parameters() if "gate" in name or "router" in name]
     assert any(grad is not None and grad.abs().max() > 0 for grad in gates)
+
+
+class Counting(RankedCollator):
+    """A collator that extends ours, with a constructor of its own."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        super().__init__(tokenizer.pad_token_id)
+        self.batches = 0
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        self.batches += 1
+        return super().__call__(examples)
+
+
+def test_a_collator_that_extends_ours_is_divided(trainer: Build, llama_path: str, tokenizer: Any) -> None:
+    ours, expected = (
+        trainer(llama_path, max_tokens_per_forward=limit, data_collator=Counting(tokenizer)) for limit in (40, None)
+    )
+    for one in (ours, expected):
+        one.train()
+    assert training_logs(ours)[0]["loss"] == pytest.approx(training_logs(expected)[0]["loss"], abs=1e-5)
+    assert expected.data_collator.batches == 1
 
 
 def test_what_the_limit_does_not_go_with_is_refused(

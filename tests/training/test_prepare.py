@@ -11,6 +11,7 @@ from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerFast
 
 from rrtf_trl.training.prepare import fit_row, prepare_dataset
+from support.trainer_checks import Build
 
 Tok = PreTrainedTokenizerFast
 
@@ -233,3 +234,13 @@ def test_tokenized_rows_pass_through(base_tokenizer: Tok) -> None:
 def test_several_processes_give_what_one_gives(base_tokenizer: Tok, ranked: Dataset) -> None:
     expected = prepare(ranked, base_tokenizer, max_length=30).to_list()
     assert prepare(ranked, base_tokenizer, max_length=30, num_proc=2).to_list() == expected
+
+
+def test_the_passing_score_of_a_stream_is_that_of_its_first_row(
+    trainer: Build, ranked: Dataset, llama_path: str
+) -> None:
+    rows = ranked.map(lambda row: {"passing_score": 2.0})
+    for stream in (rows.to_iterable_dataset(), rows.to_iterable_dataset().map(lambda row: row)):
+        ours = trainer(llama_path, stream)
+        assert (ours.args.sft_min_score, ours.args.rank_min_score) == (2.0, 2.0)
+    assert trainer(llama_path, ranked.to_iterable_dataset()).args.rank_min_score is None

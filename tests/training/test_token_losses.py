@@ -184,6 +184,29 @@ def test_recorded_tokens_are_cut_and_chosen_as_the_responses_are(
             assert len(row["response_ids"]) == 2
 
 
+@both_paths
+@pytest.mark.parametrize("limit", [None, 20])
+def test_rows_without_a_recording_are_trained_on_beside_others(
+    trainer: Build, llama_path: str, tokenizer: Any, share_prefix: bool, limit: int | None
+) -> None:
+    # As ranking writes a row whose responses are all a teacher's; each row is a batch.
+    rows = [{**row, **({"logprobs": None} if place else {})} for place, row in enumerate(drawn(tokenizer))]
+    options = {"share_prefix": share_prefix, "max_tokens_per_forward": limit, "per_device_train_batch_size": 1}
+    ours = trainer(llama_path, Dataset.from_list(rows), loss_type="seeing", max_steps=2, **options)
+    ours.train()
+    sampling = {len(one.lengths): one.sampling_logps for one in SEEN}
+    assert sampling[2].isnan().all()
+    assert not sampling[3].isnan().all()
+
+
+def test_the_reference_is_computed_in_the_precision_of_training(trainer: Build, llama_path: str) -> None:
+    options = {"bf16": True, "per_device_train_batch_size": 1, "max_steps": 7, "learning_rate": 0.0}
+    ours = trainer(llama_path, loss_type="comparing", **options)
+    ours.train()
+    (apart,) = {float((one.token_logps.detach() - one.reference_logps).abs().max()) for one in SEEN}
+    assert apart == 0  # each row is a batch of its own here too
+
+
 def test_what_cannot_be_compared_with_is_refused(trainer: Build, llama_path: str, ranked: Dataset) -> None:
     with pytest.raises(ValueError, match=r"train data set: .* cannot be computed for a stream"):
         trainer(llama_path, ranked.to_iterable_dataset(), loss_type="dpo_pl", max_steps=1)
@@ -196,6 +219,8 @@ def test_what_cannot_be_compared_with_is_refused(trainer: Build, llama_path: str
     ours.train()
     with pytest.raises(ValueError, match=r"not known any more. Pass the rows to the constructor as `eval_dataset`"):
         ours.evaluate(ranked)
+    with pytest.raises(ValueError, match="not known any more"):
+        ours.evaluate(ranked.to_iterable_dataset())
 
 
 def test_a_reference_that_rows_come_with_is_kept(trainer: Build, llama_path: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from datasets import Dataset
@@ -119,6 +121,18 @@ def test_rows_given_to_evaluate_are_prepared(trainer: Build, ranked: Dataset, ll
     _, expected = by_hand(ours.model, list(ours.train_dataset)[:2])
     assert ours.evaluate(rows)["eval_loss"] == pytest.approx(expected["loss"], abs=1e-5)
     assert ours.evaluate({"a": rows})["eval_a_loss"] == pytest.approx(expected["loss"], abs=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_tokens_per_forward": 40}, {"share_prefix": False}], ids=str)
+def test_predict_measures_as_evaluate_does(
+    trainer: Build, ranked: Dataset, llama_path: str, options: dict[str, Any]
+) -> None:
+    ours = trainer(llama_path, **options)
+    expected = ours.evaluate(ranked)
+    found = ours.predict(ranked)
+    assert found.metrics["test_loss"] == pytest.approx(expected["eval_loss"], abs=1e-6)
+    assert found.metrics["test_margins"] == pytest.approx(expected["eval_margins"], abs=1e-6)
+    assert (found.predictions is None) == ("share_prefix" not in options)
 
 
 @pytest.mark.slow

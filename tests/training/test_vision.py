@@ -297,3 +297,25 @@ def test_prompts_are_not_shared_and_that_is_said(
     assert "Prompts are computed again for each response, with padding: the rows have images." in caplog.text
     with pytest.raises(ValueError, match="`share_prefix` is true, but the rows have images"):
         trainer(llava_path, pictures, share_prefix="true")
+
+
+@pytest.mark.parametrize(
+    ("loss", "need"), [("tree_credit", "tree"), ("topr", "sampling_logps"), ("nft", "policy before")]
+)
+def test_a_loss_that_needs_what_images_lack_is_refused_at_once(
+    trainer: Build, llava_path: str, pictures: Dataset, loss: str, need: str
+) -> None:
+    with pytest.raises(ValueError, match=f"The loss '{loss}' .*{need}.* images.*[Cc]hoose another loss"):
+        trainer(llava_path, pictures, loss_type=loss, rank_min_score=1.0)
+
+
+def test_a_row_that_is_left_out_is_in_no_metric_of_responses(
+    trainer: Build, llava_path: str, pictures: Dataset
+) -> None:
+    longer = pictures[0] | {"prompt": [{"role": "user", "content": "What does f0 return? " * 40}]}
+    rows = concatenate_datasets([pictures, Dataset.from_list([longer], features=pictures.features)])
+    ours = trainer(llava_path, pictures, max_length=100)
+    expected, found = ours.evaluate(pictures), ours.evaluate(rows)
+    for name in ("logps/best", "logps/rest", "entropy", "mean_token_accuracy", "margins"):
+        assert found[f"eval_{name}"] == pytest.approx(expected[f"eval_{name}"], abs=1e-5), name
+    assert found["eval_loss"] == pytest.approx(expected["eval_loss"] * 3 / 4, abs=1e-5)

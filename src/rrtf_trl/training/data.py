@@ -7,6 +7,7 @@ lengths and its number of responses.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,17 +120,24 @@ def loss_columns(examples: list[dict[str, Any]], needs: tuple[str, ...]) -> dict
     Args:
         examples: The rows.
         needs: ``reference_logps`` and ``sampling_logps``: float `[T]`, those of the T scored tokens, from the column
-            of this name; ``tree``: ``prefix_tree``, which tokens the responses share.
+            of this name, NaN where a row has no ``sampling_logps``; ``tree``: ``prefix_tree``, which tokens the
+            responses share.
     """
     found: dict[str, Tensor | PrefixTree] = {}
     # Without a prompt nothing predicts the first token.
     unscored = [[max(one, int(not example["prompt_ids"])) for one in unscored_of(example)] for example in examples]
     for name in {"reference_logps", "sampling_logps"} & set(needs):
-        if all(example.get(name) is not None for example in examples):
+        columns = [example.get(name) for example in examples]
+        if name == "sampling_logps" and any(name in example for example in examples):  # some rows have none
+            columns = [
+                [[math.nan] * len(ids) for ids in example["response_ids"]] if column is None else column
+                for example, column in zip(examples, columns, strict=True)
+            ]
+        if all(column is not None for column in columns):
             values = [
                 value
-                for example, counts in zip(examples, unscored, strict=True)
-                for response, count in zip(example[name], counts, strict=True)
+                for column, counts in zip(columns, unscored, strict=True)
+                for response, count in zip(column or (), counts, strict=True)
                 for value in response[count:]
             ]
             found[name] = torch.tensor(values, dtype=torch.float32)

@@ -88,6 +88,23 @@ def keep_float32_losses(accelerator: Accelerator) -> None:
         plugin.mixed_precision_policy = replace(policy, output_dtype=None, reduce_dtype=torch.float32)
 
 
+def keep_buffers(args: RRTFConfig) -> None:
+    """Have DDP send no buffers, such as the frequencies of rotary positions, which are the same in all processes.
+
+    It would in the first forward of a step, and orders its buckets in the first one with a graph: where that is
+    another one, because a row goes in parts, a process would do in another order what all do together.
+
+    Raises:
+        ValueError: If ``ddp_broadcast_buffers`` asks for it.
+    """
+    if args.ddp_broadcast_buffers:
+        raise ValueError(
+            "`max_tokens_per_forward` does not go with `ddp_broadcast_buffers=True`: processes have different numbers "
+            "of forwards. Leave one of the two out."
+        )
+    args.ddp_broadcast_buffers = False
+
+
 @contextmanager
 def without_sync(accelerator: Accelerator, model: nn.Module, *, unless: bool) -> Iterator[None]:
     """Keep the gradients of a backward on their process, so that each process may do as many as it needs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from copy import copy
 from typing import Any
 
 import torch
@@ -45,7 +45,8 @@ class ForwardsCollator:
 
     def __init__(self, collator: RankedCollator | PackedCollator, max_tokens: int) -> None:
         self.collator, self.max_tokens = collator, max_tokens
-        self._of_parts = replace(collator, needs=())
+        self._of_parts = copy(collator)  # one that extends these may have another constructor
+        self._of_parts.needs = ()
 
     def __call__(self, examples: Examples) -> dict[str, Any]:
         """Return the forwards of ``examples``, tokenized rows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from .groups import Groups
@@ -22,11 +23,11 @@ class Metrics:
 
     def record(self, loss: LossOutput, inputs: LossInputs, groups: Groups) -> None:
         """Add the loss of a batch, what it is of, and which responses are compared."""
-        best = groups.best()
+        best, is_scored = groups.best(), groups.scored > 0  # without a scored token there is no mean
         device = inputs.token_logps.device
         parts = {
             name: chosen.nonzero()[:, 0].to(device, non_blocking=True)
-            for name, chosen in (("best", best), ("rest", ~best))
+            for name, chosen in (("best", best & is_scored), ("rest", ~best & is_scored))
         }
         self.add("rank_loss", loss.rank_loss)
         self.add("sft_loss", loss.sft_loss)
@@ -40,9 +41,9 @@ class Metrics:
             self.add(f"logps/{name}", means[responses])
         assert inputs.entropy is not None
         assert inputs.top1 is not None
-        self.add("entropy", inputs.entropy, int(groups.lengths.sum()))
+        self.add("entropy", inputs.entropy, int(groups.scored.sum()))
         top1 = inputs.response_sums(inputs.top1)
-        self.add("mean_token_accuracy", top1[parts["best"]], int(groups.lengths[best].sum()))
+        self.add("mean_token_accuracy", top1[parts["best"]], int(groups.scored[best].sum()))
 
     def add(self, name: str, values: Tensor, count: int | None = None) -> None:
         """Add the sum of ``values`` to a metric, for ``count`` items or as many as there are values."""
@@ -53,14 +54,19 @@ class Metrics:
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
         """Return the averages over all processes and reset them."""
-        if not self._sums:
+        # A process may have had no batch with some metric, nor any batch; all add up the same ones, in one order.
+        own = list(self._sums)
+        names = own if accelerator.num_processes == 1 else list(dict.fromkeys(gather_object(own)))
+        if not names:
             return {}
-        sums = torch.stack(list(self._sums.values()))
-        counts = torch.tensor(list(self._counts.values()), dtype=sums.dtype, device=sums.device)
+        device = accelerator.device
+        nothing = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+        sums = torch.stack([self._sums.get(name, nothing) for name in names])
+        counts = torch.tensor([self._counts.get(name, 0) for name in names], dtype=sums.dtype, device=sums.device)
         totals = accelerator.reduce(torch.stack([sums, counts]), reduction="sum").tolist()
         averages = {
             name: total / count
-            for name, total, count in zip(self._sums, *totals, strict=True)
+            for name, total, count in zip(names, *totals, strict=True)
             if count  # there are no pairs where all scores are equal
         }
         self._sums.clear()

@@ -231,14 +231,15 @@ def use_passing_score(dataset: Dataset | IterableDataset, args: RRTFConfig) -> N
     """Set ``sft_min_score`` and ``rank_min_score``, where they are ``None``, to the data set's ``passing_score``.
 
     Only responses that pass are then imitated, and ranked above others. :func:`rrtf_trl.rank` returns this column,
-    which has the same value in each row.
+    which has the same value in each row; of a stream, the first one is read.
 
     Raises:
-        ValueError: If the column has several values.
+        ValueError: If the column of a data set that is no stream has several values.
     """
-    if "passing_score" not in (dataset.column_names or ()):
-        return
-    scores = dataset.unique("passing_score") if isinstance(dataset, Dataset) else []
+    if isinstance(dataset, IterableDataset):
+        scores = [row["passing_score"] for row in dataset.take(1) if "passing_score" in row]
+    else:
+        scores = dataset.unique("passing_score") if "passing_score" in dataset.column_names else []
     if len(scores) > 1:
         raise ValueError(
             f"`train_dataset` has several values in `passing_score`: {scores[:5]}. Scores of one scale are needed."

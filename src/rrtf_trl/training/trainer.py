@@ -22,7 +22,7 @@ from transformers import (
     TrainerCallback,
     set_seed,
 )
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, PredictionOutput
 from trl.models import get_act_offloading_ctx_manager
 from trl.trainer.base_trainer import _BaseTrainer
 from trl.trainer.utils import get_config_model_id
@@ -32,7 +32,7 @@ from .completions import log_completions, shown_rows
 from .config import RRTFConfig
 from .data import TOKENIZED_COLUMNS, RankedCollator
 from .datasets import prepared_rows
-from .distributed import check_batches, is_sharded, keep_float32_losses
+from .distributed import check_batches, is_sharded, keep_buffers, keep_float32_losses
 from .dropout import disable_dropout
 from .forwards import ForwardsCollator, batches_of, groups_of, in_forwards, join
 from .groups import Groups
@@ -133,6 +133,8 @@ class RRTFTrainer(_BaseTrainer):
         keep_fused_head(args)
         # Accelerate's dispatch mode, its default for streams, splits batches as if each row were one sequence.
         args.accelerator_config.dispatch_batches = False
+        if args.max_tokens_per_forward is not None:
+            keep_buffers(args)
 
         # Loss
         use_passing_score(train_dataset, args)
@@ -210,6 +212,11 @@ class RRTFTrainer(_BaseTrainer):
     def _padding_collator(self, processing_class: Any, args: RRTFConfig) -> RankedCollator | VisionCollator:
         assert not isinstance(args.pad_to_multiple_of, str), "the config resolves it"
         if self._with_images:
+            if missing := {"sampling_logps", "tree"} & set(self._loss.needs):
+                raise ValueError(
+                    f"The loss {self._loss.name!r} needs `{missing.pop()}`, which rows with images do not have. "
+                    "Choose another loss."
+                )
             return VisionCollator.of_options(processing_class, args)
         return RankedCollator(self._tokenizer.pad_token_id, args.pad_to_multiple_of, self._loss.needs)
 
@@ -224,7 +231,7 @@ class RRTFTrainer(_BaseTrainer):
                 f"The loss {self._loss.name!r} compares with the policy before training, which is not computed for "
                 "rows with images, nor for a collator of your own. Choose another loss."
             )
-        if self.state.global_step and "reference_logps" not in dataset.column_names:
+        if self.state.global_step and "reference_logps" not in (dataset.column_names or ()):
             raise ValueError(
                 f"The loss {self._loss.name!r} compares with the policy before training, which is not known any more. "
                 "Pass the rows to the constructor as `eval_dataset`."
@@ -235,7 +242,8 @@ class RRTFTrainer(_BaseTrainer):
         """Return the scores of a batch, forward by forward, without a graph and without dropout."""
         model = self.model_wrapped if is_sharded(self.accelerator) else self.model
         self.model.eval()
-        with torch.no_grad(), self.compute_loss_context_manager():
+        # Before training the model is not wrapped yet, and would compute in the precision of its weights.
+        with torch.no_grad(), self.compute_loss_context_manager(), self.accelerator.autocast():
             inputs = self._prepare_inputs(batch)
             return [self._score(model, forward) for forward in inputs.get("forwards", [inputs])]
 
@@ -446,6 +454,16 @@ class RRTFTrainer(_BaseTrainer):
         metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         return metrics
 
+    def predict(
+        self, test_dataset: AnyDataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """Run on a data set as :meth:`evaluate` does; the logits of whole sequences are ``None`` where it needs none.
+
+        They are returned for padded batches alone: with ``compute_metrics`` or ``share_prefix="false"``.
+        """
+        prepared = self._with_reference(self._prepare_eval(test_dataset, self.args), "test")
+        return super().predict(prepared, ignore_keys, metric_key_prefix)
+
     def evaluation_loop(
         self,
         dataloader: DataLoader[Any],
@@ -457,6 +475,8 @@ class RRTFTrainer(_BaseTrainer):
         """Run the model over a data set; the metrics are averages over its items, with the prefix in their names."""
         # The default keeps as many items of the last batch as it has rows, but a row has several responses.
         self.gather_function = self._gather_responses
+        if isinstance(self.data_collator, PackedCollator | ForwardsCollator):
+            prediction_loss_only = True  # such batches have no logits of whole sequences
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
         averages = self._metrics["eval"].read(self.accelerator)
         if averages:
