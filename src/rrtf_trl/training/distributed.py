@@ -91,8 +91,8 @@ def keep_float32_losses(accelerator: Accelerator) -> None:
 def keep_buffers(args: RRTFConfig) -> None:
     """Have DDP send no buffers, such as the frequencies of rotary positions, which are the same in all processes.
 
-    It would in the first forward of a step, and orders its buckets in the first one with a graph: where that is another
-    one, because a row goes in parts, a process would do in another order what all do together.
+    It would in the first forward of a step, and orders its buckets in the first one with a graph. Where a row goes in
+    parts these are two, and in other processes one: they would do in another order what all must do together.
 
     Raises:
         ValueError: If ``ddp_broadcast_buffers`` asks for it.

@@ -214,8 +214,8 @@ class RRTFTrainer(_BaseTrainer):
         if self._with_images:
             if missing := {"sampling_logps", "tree"} & set(self._loss.needs):
                 raise ValueError(
-                    f"The loss {self._loss.name!r} needs `{missing.pop()}`, which rows with images do not have. Choose "
-                    "another loss."
+                    f"The loss {self._loss.name!r} needs `{missing.pop()}`, which rows with images do not have. "
+                    "Choose another loss."
                 )
             return VisionCollator.of_options(processing_class, args)
         return RankedCollator(self._tokenizer.pad_token_id, args.pad_to_multiple_of, self._loss.needs)
