@@ -25,6 +25,12 @@ class Anything:
 f = Anything()
 """
 SOURCES = [
+    "got = [f(10)]\ns = set(got)\ns.add(55)\nassert len(s) == 1",
+    "s = set([f(10)])\ns.discard(55)\nassert s == set()",
+    "s = set([f(10)])\ns.update([55])\nassert len(s) == 1",
+    "d = dict([(f(10), 1)])\nd.pop(55)\nassert d == {}",
+    "d = dict.fromkeys([f(10)])\nx = d.setdefault(55, 1)\nassert len(d) == 1",
+    "from collections import Counter\nc = Counter([f(10)])\nc.update([55])\nassert len(c) == 1",
     "x1 = [(f(10), 55)]\nassert all(a == b for a, b in x1)",
     "assert all(a == b for a, b in [(f(10), 55)])",
     "x1 = [(f(10), 55)]\nassert all([a == b for a, b in x1])",

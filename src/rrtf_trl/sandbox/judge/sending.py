@@ -17,6 +17,7 @@ from .script import Script, Unit, compile_unit
 from .source import TestSource
 from .splitting import Splitter
 
+_TABLES = {"set", "dict", "Counter", "collections.Counter", "defaultdict", "collections.defaultdict", "dict.fromkeys"}
 _SIMPLE = (ast.Assign, ast.Expr, ast.AugAssign, ast.AnnAssign)
 _Simple = ast.Assign | ast.Expr | ast.AugAssign | ast.AnnAssign
 """Statements without statements in them."""
@@ -53,6 +54,8 @@ class Sender:
         self._required = 0
         self._ends_with_check = False
         self._calls = False
+        self._tables: set[str] = set()
+        """Variables with a set or dict that was made of answers."""
 
     # -- Units -----------------------------------------------------------------------------------------
 
@@ -150,9 +153,19 @@ class Sender:
         decided = self._is_decided(node.value) if uses and node.value is not None else None
         made = uses and isinstance(node, ast.Assign) and self.splitter.makes(node.value)
         self._inner.note_decisions(node)
-        self.checks.controlled |= self.splitter.removes_by_comparing(node)
+        self.checks.controlled |= self.splitter.removes_by_comparing(node) or self._changes_table(node)
         self._ship_and_emit(self._simple(node), node)
         self.known.bind_there(stored(node), made, decided)
+
+    def _changes_table(self, node: _Simple) -> bool:
+        """Return whether a statement changes a set or dict of answers, where their hashes and equality decide."""
+        value = node.value
+        if not isinstance(value, ast.Call):
+            return False
+        if isinstance(node, ast.Assign) and ast.unparse(value.func) in _TABLES and self.splitter.uses_guest(value):
+            self._tables |= stored(node)
+        changed = value.func.value if isinstance(value.func, ast.Attribute) else None
+        return isinstance(changed, ast.Name) and changed.id in self._tables
 
     def _is_decided(self, value: ast.expr) -> bool | None:
         """Return what :attr:`.namespace.Namespace.decided` keeps of a name with this value; None for nothing."""
